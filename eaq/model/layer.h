@@ -1,0 +1,62 @@
+// One decoder layer that runs. x <- x + Attention(RMSNorm(x)); x <- x + MoE(RMSNorm(x)).
+//
+// A window (one sequence) is the unit of work: it runs on one thread, alone, so its numbers depend neither on the
+// batch it came with nor on the number of threads. Parallelism is over windows.
+#ifndef EAQ_MODEL_LAYER_H_
+#define EAQ_MODEL_LAYER_H_
+
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "eaq/model/config.h"
+#include "eaq/model/linear.h"
+#include "eaq/model/linear_id.h"
+#include "eaq/model/observer.h"
+#include "eaq/model/params.h"
+
+namespace eaq {
+
+// Keys and values of one layer for the tokens seen so far.
+struct LayerCache {
+  Matrix keys;    // [capacity, kv_heads * head_dim], after RoPE
+  Matrix values;  // [capacity, kv_heads * head_dim]
+  int64_t length = 0;
+};
+
+class DecoderLayer {
+ public:
+  using Linears = std::map<LinearId, std::shared_ptr<const Linear>>;
+
+  // NORMS gives the four norm vectors (its linears are ignored); LINEARS must hold every linear of the layer.
+  // InvalidArgument names the first one missing or of the wrong shape.
+  static absl::StatusOr<std::unique_ptr<DecoderLayer>> Create(const ModelConfig& config, const LayerParams& norms,
+                                                              Linears linears);
+  ~DecoderLayer();
+
+  // hidden[tokens, hidden_size], updated in place. Positions 0 .. tokens-1. Thread-safe.
+  void Forward(MatrixView hidden, LayerObserver* observer = nullptr) const;
+  // Continues a sequence: the rows are tokens cache.length ..., which are appended to the cache (capacity must
+  // suffice). Same numbers as Forward up to float32 summation order.
+  void ForwardCached(MatrixView hidden, LayerCache& cache, LayerObserver* observer = nullptr) const;
+
+  const Linears& linears() const { return linears_; }
+
+ private:
+  DecoderLayer() = default;
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+  Linears linears_;
+};
+
+// A full-precision layer: every linear a DenseLinear.
+absl::StatusOr<std::unique_ptr<DecoderLayer>> BuildLayer(const ModelConfig& config, const LayerParams& params);
+
+// The ids of all linears of layer LAYER with their [out, in] shapes: the architecture table that loaders check
+// against.
+std::map<LinearId, std::pair<int64_t, int64_t>> LinearShapes(const ModelConfig& config, int layer);
+
+}  // namespace eaq
+
+#endif  // EAQ_MODEL_LAYER_H_

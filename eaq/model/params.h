@@ -1,0 +1,51 @@
+// The parameters of a model as plain editable numbers, one decoder layer at a time. Loaders produce them, transforms
+// edit them, `BuildLayer` (layer.h) turns them into something that runs.
+#ifndef EAQ_MODEL_PARAMS_H_
+#define EAQ_MODEL_PARAMS_H_
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "eaq/model/config.h"
+#include "eaq/model/linear_id.h"
+#include "eaq/tensor/matrix.h"
+
+namespace eaq {
+
+struct LinearParams {
+  Matrix weight;            // [out, in]
+  std::vector<float> bias;  // empty or [out]
+};
+
+struct LayerParams {
+  int layer = 0;
+  std::vector<float> input_norm;  // [hidden]
+  std::vector<float> post_norm;   // [hidden], before the feed-forward
+  std::vector<float> q_norm;      // empty, or as ModelConfig::qk_norm says
+  std::vector<float> k_norm;
+  std::map<LinearId, LinearParams> linears;  // ordered: iteration order is part of determinism
+};
+
+// Everything outside the decoder layers.
+struct OuterParams {
+  Matrix embedding;               // [vocab, hidden]
+  std::vector<float> final_norm;  // [hidden]
+  Matrix head;                    // [vocab, hidden]; empty when tied to the embedding
+};
+
+// Where parameters come from. Layers are loaded on demand, so that one resident layer is enough.
+class ModelSource {
+ public:
+  virtual ~ModelSource() = default;
+  virtual const ModelConfig& config() const = 0;
+  virtual absl::StatusOr<LayerParams> LoadLayer(int layer) const = 0;
+  virtual absl::StatusOr<OuterParams> LoadOuter() const = 0;
+  // SHA-256 over the names, shapes, dtypes and bytes of all tensors and the configuration: the model's identity.
+  virtual const std::string& hash() const = 0;
+};
+
+}  // namespace eaq
+
+#endif  // EAQ_MODEL_PARAMS_H_
