@@ -1,0 +1,60 @@
+// Packed weights: codes as a dense stream of bits, scales as float16, zeros as integers of `bits` bits
+// (docs/formats/packed_weights.md). Unpacking gives back the QuantizedMatrix exactly, hence the same weights.
+//
+//   EAQ_ASSIGN_OR_RETURN(PackedMatrix p, Pack(q));
+//   p.size().total_bytes();
+//   EAQ_ASSIGN_OR_RETURN(QuantizedMatrix same, Unpack(p));     // same == q
+#ifndef EAQ_QUANT_PACKING_H_
+#define EAQ_QUANT_PACKING_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "eaq/quant/grid.h"
+#include "eaq/quant/quantized_matrix.h"
+#include "eaq/tensor/matrix.h"
+
+namespace eaq {
+
+// Bytes of one packed linear.
+struct SizeAccount {
+  int64_t weights = 0;            // number of weights
+  int64_t code_bytes = 0;         // rows * ceil(cols * bits / 8)
+  int64_t scale_bytes = 0;        // 2 per grid
+  int64_t zero_bytes = 0;         // ceil(grids * bits / 8); none for symmetric kinds
+  int64_t group_index_bytes = 0;  // 2 per column where group_of_column is stored
+
+  int64_t total_bytes() const { return code_bytes + scale_bytes + zero_bytes + group_index_bytes; }
+  double bits_per_weight() const { return weights == 0 ? 0 : 8.0 * total_bytes() / weights; }
+  friend bool operator==(const SizeAccount&, const SizeAccount&) = default;
+};
+
+// What a linear of this shape will need, before anything is solved (allocators and plans use it).
+SizeAccount PackedSize(const GridSpec& spec, int64_t rows, int64_t cols, bool has_group_index = false);
+
+struct PackedMatrix {
+  GridSpec grid;
+  int64_t rows = 0;
+  int64_t cols = 0;
+  std::vector<uint8_t> codes;         // [rows, ceil(cols * bits / 8)], lowest bits first, rows start on a byte
+  std::vector<uint16_t> scales;       // float16, [grids]
+  std::vector<uint8_t> zeros;         // [ceil(grids * bits / 8)], lowest bits first; empty for symmetric kinds
+  std::vector<uint16_t> group_index;  // [cols] or empty
+
+  SizeAccount size() const;  // counted from the vectors above
+  friend bool operator==(const PackedMatrix&, const PackedMatrix&) = default;
+};
+
+// InvalidArgument: `q` is not valid, or a scale is not a float16 value.
+absl::StatusOr<PackedMatrix> Pack(const QuantizedMatrix& q);
+// InvalidArgument: sizes disagree, a scale is 0 or not finite, a group index is out of range.
+absl::StatusOr<QuantizedMatrix> Unpack(const PackedMatrix& p);
+// Straight to weights w[rows, cols], the same bits as Dequantize(Unpack(p)). `p` must have been checked once by
+// ValidatePacked.
+absl::Status ValidatePacked(const PackedMatrix& p);
+void UnpackWeights(const PackedMatrix& p, MatrixView w);
+
+}  // namespace eaq
+
+#endif  // EAQ_QUANT_PACKING_H_
