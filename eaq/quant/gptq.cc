@@ -1,0 +1,252 @@
+#include "eaq/quant/gptq.h"
+
+#include <algorithm>
+#include <cmath>
+#include <eigen3/Eigen/Dense>
+#include <numeric>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "eaq/base/status_macros.h"
+#include "eaq/quant/fake_quant.h"
+
+namespace eaq {
+namespace {
+
+using Eigen::Index;
+using Eigen::MatrixXd;
+using Eigen::VectorXd;
+using RowMajorXd = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+constexpr int kDampingAttempts = 6;
+// A pivot this far below the largest diagonal entry is rounding noise: the factor would be garbage.
+constexpr double kSmallestPivot = 1e-13;
+
+// U upper triangular with U^T U = H^-1, for symmetric positive definite H.
+// Turn H upside down (J H J = L L^T); then H = M M^T with M = J L J upper triangular, hence H^-1 = M^-T M^-1 and
+// U = M^-1 = J L^-1 J: one factorisation and one triangular inverse. False if H is not positive definite.
+bool InverseFactor(const MatrixXd& h, MatrixXd* u) {
+  const Eigen::LLT<MatrixXd> llt(h.reverse());
+  if (llt.info() != Eigen::Success) return false;
+  const VectorXd pivots = llt.matrixLLT().diagonal().array().square();
+  if (!(pivots.minCoeff() > kSmallestPivot * h.diagonal().maxCoeff())) return false;  // false for NaN as well
+  const MatrixXd inverse = llt.matrixL().solve(MatrixXd::Identity(h.rows(), h.cols()));
+  *u = inverse.reverse();
+  return u->allFinite();
+}
+
+absl::Status CheckInput(ConstMatrixView w, const Hessian& hessian, const GridSpec& spec, const GptqOptions& options) {
+  EAQ_RETURN_IF_ERROR(ValidateGrid(spec));
+  if (hessian.size != w.cols || hessian.values.size() != w.cols * w.cols) {
+    return absl::InvalidArgumentError(absl::StrCat("GPTQ: second moments are [", hessian.size, ", ", hessian.size,
+                                                   "] for weights [", w.rows, ", ", w.cols, "]; expected [", w.cols,
+                                                   ", ", w.cols, "]"));
+  }
+  if (!(options.damping >= 0) || !std::isfinite(options.damping)) {
+    return absl::InvalidArgumentError(absl::StrCat("GPTQ: damping ", options.damping, "; expected 0 or more"));
+  }
+  if (options.block < 1) {
+    return absl::InvalidArgumentError(absl::StrCat("GPTQ: block ", options.block, "; expected 1 or more"));
+  }
+  for (const double value : hessian.values) {
+    if (!std::isfinite(value)) {
+      return absl::InvalidArgumentError(
+          "GPTQ: NaN or infinity in the second moments; the calibration inputs of this linear were not finite");
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Everything about one solve, in the order in which columns are visited ("positions"; perm maps them to columns).
+class Solver {
+ public:
+  Solver(ConstMatrixView w, const GridSpec& spec, const GptqOptions& options, std::vector<Index> perm)
+      : spec_(spec),
+        options_(options),
+        rows_(w.rows),
+        cols_(w.cols),
+        perm_(std::move(perm)),
+        dynamic_groups_(spec.granularity == Granularity::kGroup && !options.static_groups) {
+    work_.resize(rows_, cols_);
+    for (Index i = 0; i < cols_; ++i) {
+      for (Index r = 0; r < rows_; ++r) work_(r, i) = w(r, perm_[i]);
+    }
+    out_.grid = spec;
+    out_.rows = rows_;
+    out_.cols = cols_;
+    out_.codes.resize(rows_ * cols_);
+  }
+
+  // `grids`: all of them (as FindGrids returns); ignored when groups are found on the way.
+  absl::StatusOr<QuantizedMatrix> Run(const MatrixXd& u, std::vector<GridParams> grids) {
+    if (dynamic_groups_) {
+      out_.params.resize(spec_.GridCount(rows_, cols_));
+      if (!std::is_sorted(perm_.begin(), perm_.end())) out_.group_of_column.resize(cols_);
+    } else {
+      out_.params = std::move(grids);
+    }
+    MatrixXd errors(rows_, std::min<Index>(options_.block, cols_));
+    for (Index begin = 0; begin < cols_; begin += options_.block) {
+      const Index end = std::min<Index>(begin + options_.block, cols_);
+      if (options_.stale_group_grids && dynamic_groups_) stale_ = work_;
+      for (Index i = begin; i < end; ++i) {
+        if (dynamic_groups_ && i % spec_.group_size == 0) {
+          EAQ_RETURN_IF_ERROR(FindGroup(i, begin, end, u, errors));
+        }
+        RoundColumn(i, u(i, i), errors.col(i - begin));
+        // W[:, i+1 : end] -= e U[i, i+1 : end]
+        const Index rest = end - i - 1;
+        if (rest > 0) work_.middleCols(i + 1, rest).noalias() -= errors.col(i - begin) * u.row(i).segment(i + 1, rest);
+      }
+      // W[:, end:] -= E U[begin : end, end:]
+      const Index rest = cols_ - end;
+      if (rest > 0) {
+        work_.rightCols(rest).noalias() -= errors.leftCols(end - begin) * u.block(begin, end, end - begin, rest);
+      }
+    }
+    return std::move(out_);
+  }
+
+ private:
+  // The grids of the group that starts at position i, from the weights as they are now. Columns of the group that lie
+  // in later blocks lack this block's updates so far (errors of positions begin .. i-1): they are added here to a copy.
+  absl::Status FindGroup(Index i, Index begin, Index end, const MatrixXd& u, const MatrixXd& errors) {
+    const Index size = std::min<Index>(spec_.group_size, cols_ - i);
+    MatrixXd now = options_.stale_group_grids ? stale_.middleCols(i, size) : work_.middleCols(i, size);
+    const Index beyond = i + size - end;
+    if (!options_.stale_group_grids && beyond > 0 && i > begin) {
+      now.rightCols(beyond).noalias() -= errors.leftCols(i - begin) * u.block(begin, end, i - begin, beyond);
+    }
+    Matrix values(rows_, size);
+    for (Index c = 0; c < size; ++c) {
+      for (Index r = 0; r < rows_; ++r) values(r, c) = static_cast<float>(now(r, c));
+    }
+    GridSpec whole_row = spec_;
+    whole_row.granularity = Granularity::kChannel;
+    whole_row.group_size = 0;
+    const ClipSearchSpec* clip = options_.clip ? &*options_.clip : nullptr;
+    EAQ_ASSIGN_OR_RETURN(const std::vector<GridParams> found, FindGrids(values.view(), whole_row, clip));
+    const Index group = i / spec_.group_size;
+    for (Index r = 0; r < rows_; ++r) out_.params[r * out_.groups_per_row() + group] = found[r];
+    if (!out_.group_of_column.empty()) {
+      for (Index c = i; c < i + size; ++c) out_.group_of_column[perm_[c]] = static_cast<int32_t>(group);
+    }
+    return absl::OkStatus();
+  }
+
+  // q = nearest(w), e = (w - q) / U_ii for the column at position i.
+  void RoundColumn(Index i, double u_ii, Eigen::Ref<VectorXd> error) {
+    const Index column = perm_[i];
+    const int max_code = spec_.max_code();
+    for (Index r = 0; r < rows_; ++r) {
+      const GridParams p = out_.ParamsAt(r, column);
+      const uint8_t code = QuantizeCode(static_cast<float>(work_(r, i)), p, max_code);
+      out_.codes[r * cols_ + column] = code;
+      error[r] = (work_(r, i) - DequantizeCode(code, p)) / u_ii;
+    }
+  }
+
+  const GridSpec spec_;
+  const GptqOptions options_;
+  const Index rows_, cols_;
+  const std::vector<Index> perm_;
+  const bool dynamic_groups_;
+  MatrixXd work_;   // [rows, positions]: weights with the updates so far
+  MatrixXd stale_;  // work_ at the start of the block
+  QuantizedMatrix out_;
+};
+
+// H[perm, perm] with empty diagonal entries set to `fill`. (The reference sets 1. Such a column is uncoupled from all
+// others, so any positive number gives the same codes; the mean of the others keeps the scale of H out of it.)
+MatrixXd Permuted(const Hessian& hessian, const std::vector<Index>& perm, double fill) {
+  const Index n = hessian.size;
+  MatrixXd h(n, n);
+  for (Index j = 0; j < n; ++j) {
+    for (Index i = 0; i < n; ++i) h(i, j) = hessian.at(perm[i], perm[j]);
+    if (h(j, j) == 0.0) h(j, j) = fill;
+  }
+  return h;
+}
+
+}  // namespace
+
+double HessianLoss(ConstMatrixView w, ConstMatrixView q, const Hessian& hessian) {
+  MatrixXd difference(w.rows, w.cols);
+  for (Index r = 0; r < w.rows; ++r) {
+    for (Index c = 0; c < w.cols; ++c) difference(r, c) = static_cast<double>(w(r, c)) - q(r, c);
+  }
+  const Eigen::Map<const RowMajorXd> h(hessian.values.data(), hessian.size, hessian.size);
+  const MatrixXd product = difference * h;
+  return product.cwiseProduct(difference).sum();
+}
+
+absl::StatusOr<GptqResult> GptqSolve(ConstMatrixView w, const Hessian& hessian, const GridSpec& spec,
+                                     const GptqOptions& options) {
+  EAQ_RETURN_IF_ERROR(CheckInput(w, hessian, spec, options));
+  const ClipSearchSpec* clip = options.clip ? &*options.clip : nullptr;
+  GptqResult result;
+  GptqReport& report = result.report;
+  const double per_token = 1.0 / std::max<int64_t>(hessian.tokens, 1);
+
+  const auto nearest = [&](std::string why) -> absl::StatusOr<GptqResult> {
+    EAQ_ASSIGN_OR_RETURN(result.weight, QuantizeNearest(w, spec, clip));
+    report.fell_back_to_nearest = true;
+    report.note = std::move(why);
+    report.nearest_loss = HessianLoss(w, Dequantize(result.weight).const_view(), hessian) * per_token;
+    report.loss = report.nearest_loss;
+    return std::move(result);
+  };
+
+  double mean_diagonal = 0;
+  for (Index j = 0; j < w.cols; ++j) {
+    report.dead_columns += hessian.at(j, j) == 0.0;
+    mean_diagonal += hessian.at(j, j);
+  }
+  if (report.dead_columns == w.cols) return nearest("no calibration token reached this linear: rounded to nearest");
+  mean_diagonal /= static_cast<double>(w.cols - report.dead_columns);
+
+  // Per-channel grids come from the untouched weights, group grids from those without the dead columns (as the
+  // reference).
+  Matrix weights(w);
+  EAQ_ASSIGN_OR_RETURN(const QuantizedMatrix plain, QuantizeNearest(w, spec, clip));
+  report.nearest_loss = HessianLoss(w, Dequantize(plain).const_view(), hessian) * per_token;
+  std::vector<GridParams> grids = plain.params;
+  if (options.zero_dead_columns && report.dead_columns > 0) {
+    for (Index j = 0; j < w.cols; ++j) {
+      if (hessian.at(j, j) != 0.0) continue;
+      for (Index r = 0; r < w.rows; ++r) weights(r, j) = 0.0f;
+    }
+    if (spec.granularity == Granularity::kGroup) {
+      EAQ_ASSIGN_OR_RETURN(grids, FindGrids(weights.view(), spec, clip));
+    }
+  }
+
+  std::vector<Index> perm(w.cols);
+  std::iota(perm.begin(), perm.end(), 0);
+  if (options.act_order) {
+    std::stable_sort(perm.begin(), perm.end(), [&](Index a, Index b) { return hessian.at(a, a) > hessian.at(b, b); });
+  }
+  MatrixXd h = Permuted(hessian, perm, mean_diagonal);
+  const VectorXd diagonal = h.diagonal();
+  MatrixXd u;
+  double damping = options.damping;
+  bool solved = false;
+  for (int attempt = 0; attempt < kDampingAttempts && !solved; ++attempt) {
+    h.diagonal() = diagonal.array() + damping * mean_diagonal;
+    solved = InverseFactor(h, &u);
+    if (solved) {
+      report.damping_used = damping;
+      if (attempt > 0) report.note = absl::StrCat("damping raised from ", options.damping, " to ", damping);
+    }
+    damping = damping > 0 ? damping * 10 : 1e-6;
+  }
+  if (!solved) return nearest("the second moments could not be factorised at any damping: rounded to nearest");
+
+  Solver solver(weights.view(), spec, options, std::move(perm));
+  EAQ_ASSIGN_OR_RETURN(result.weight, solver.Run(u, std::move(grids)));
+  report.loss = HessianLoss(w, Dequantize(result.weight).const_view(), hessian) * per_token;
+  return result;
+}
+
+}  // namespace eaq
