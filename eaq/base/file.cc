@@ -237,8 +237,8 @@ absl::Status MappedFile::CheckUnchanged() const {
   struct stat info;
   if (fstat(fd_, &info) != 0) return Error(errno, "cannot inspect", path_);
   if (static_cast<size_t>(info.st_size) != size_) {
-    return absl::FailedPreconditionError(absl::StrCat(path_, " changed while it was mapped: ", size_,
-                                                      " bytes then, ", info.st_size, " now"));
+    return absl::FailedPreconditionError(
+        absl::StrCat(path_, " changed while it was mapped: ", size_, " bytes then, ", info.st_size, " now"));
   }
   return absl::OkStatus();
 }

@@ -26,7 +26,7 @@ absl::StatusOr<int64_t> FileSize(const std::string& path);
 absl::Status MakeDirectories(const std::string& path);
 // Names (not paths) of the entries, sorted; "." and ".." left out.
 absl::StatusOr<std::vector<std::string>> ListDirectory(const std::string& path);
-absl::Status RemoveFile(const std::string& path);  // OK if it does not exist
+absl::Status RemoveFile(const std::string& path);            // OK if it does not exist
 absl::StatusOr<int64_t> FreeBytes(const std::string& path);  // for an unprivileged user, on PATH's file system
 
 std::string JoinPath(absl::string_view folder, absl::string_view name);

@@ -58,6 +58,10 @@ class Checker : public nlohmann::json_sax<Json> {
 }  // namespace
 
 absl::StatusOr<Json> ParseJson(absl::string_view text, const JsonLimits& limits) {
+  // The library takes a NUL for the end of the input and would accept whatever follows; JSON has no raw NUL anywhere.
+  if (const size_t nul = text.find('\0'); nul != absl::string_view::npos) {
+    return absl::InvalidArgumentError(absl::StrCat("not valid JSON at byte ", nul, " (a NUL byte)"));
+  }
   Checker checker(limits);
   if (!Json::sax_parse(text.begin(), text.end(), &checker)) return absl::InvalidArgumentError(checker.error());
   Json value = Json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);

@@ -28,10 +28,10 @@ inline absl::Status Annotate(const absl::Status& status, absl::string_view conte
 #define EAQ_CONCAT_INNER_(a, b) a##b
 #define EAQ_CONCAT_(a, b) EAQ_CONCAT_INNER_(a, b)
 
-#define EAQ_RETURN_IF_ERROR(expr)                       \
-  do {                                                  \
-    const absl::Status eaq_status_ = (expr);            \
-    if (!eaq_status_.ok()) return eaq_status_;          \
+#define EAQ_RETURN_IF_ERROR(expr)              \
+  do {                                         \
+    const absl::Status eaq_status_ = (expr);   \
+    if (!eaq_status_.ok()) return eaq_status_; \
   } while (false)
 
 #define EAQ_ASSIGN_OR_RETURN(lhs, expr) EAQ_ASSIGN_OR_RETURN_(EAQ_CONCAT_(eaq_or_, __LINE__), lhs, expr)

@@ -48,9 +48,9 @@ MATCHER_P(IsOkAndHolds, inner, "is OK and holds a value that matches") {
 #define EAQ_TEST_CONCAT_(a, b) EAQ_TEST_CONCAT_INNER_(a, b)
 #define EAQ_ASSERT_OK_AND_ASSIGN(lhs, expr) \
   EAQ_ASSERT_OK_AND_ASSIGN_(EAQ_TEST_CONCAT_(eaq_test_or_, __LINE__), lhs, expr)
-#define EAQ_ASSERT_OK_AND_ASSIGN_(tmp, lhs, expr)  \
-  auto tmp = (expr);                               \
-  ASSERT_THAT(tmp, ::eaq::IsOk());                 \
+#define EAQ_ASSERT_OK_AND_ASSIGN_(tmp, lhs, expr) \
+  auto tmp = (expr);                              \
+  ASSERT_THAT(tmp, ::eaq::IsOk());                \
   lhs = std::move(tmp).value()
 
 #endif  // EAQ_BASE_STATUS_MATCHERS_H_

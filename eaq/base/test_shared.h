@@ -29,9 +29,10 @@ inline std::string SharedPath(const std::string& relative) {
 
 }  // namespace eaq
 
-#define EAQ_SHARED_OR_SKIP(variable, relative)                                                            \
-  const std::string variable = ::eaq::SharedPath(relative);                                               \
-  if (variable.empty()) GTEST_SKIP() << "SKIPPED: the team's shared file " << (relative)                  \
-                                     << " is not here; set EAQ_SHARED to the folder that holds it"
+#define EAQ_SHARED_OR_SKIP(variable, relative)                     \
+  const std::string variable = ::eaq::SharedPath(relative);        \
+  if (variable.empty())                                            \
+  GTEST_SKIP() << "SKIPPED: the team's shared file " << (relative) \
+               << " is not here; set EAQ_SHARED to the folder that holds it"
 
 #endif  // EAQ_BASE_TEST_SHARED_H_
