@@ -1,0 +1,39 @@
+// Branch-free float32 elementary functions that compilers vectorise inside `#pragma omp simd` loops.
+#ifndef KERNELS_CPU_VECTOR_MATH_H_
+#define KERNELS_CPU_VECTOR_MATH_H_
+
+#include <bit>
+#include <cstdint>
+
+namespace eaq::kernels {
+
+// exp(x) with relative error below 2e-7 for x in [-87.3, 88.3]; clamped outside, so below -87.3 it is about 1e-38,
+// never 0, and above 88.3 about 2e38, never infinite. NaN stays NaN.
+//
+// exp(x) = 2^n exp(r), n = round(x / ln 2), r = x - n ln 2 in two parts (Cody & Waite, 1980), exp(r) by the Taylor
+// polynomial of degree 7 whose remainder on |r| <= ln(2)/2 is below r^8/40320 < 6e-9.
+inline float FastExp(float x) {
+  constexpr float kMagic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer in the low bits
+  x = x < -87.3f ? -87.3f : x;
+  x = x > 88.3f ? 88.3f : x;
+  const float shifted = x * 1.44269504088896341f + kMagic;
+  const float n = shifted - kMagic;
+  const float r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
+  float p = 1.0f / 5040;
+  p = p * r + 1.0f / 720;
+  p = p * r + 1.0f / 120;
+  p = p * r + 1.0f / 24;
+  p = p * r + 1.0f / 6;
+  p = p * r + 0.5f;
+  p = p * r + 1.0f;
+  p = p * r + 1.0f;
+  const uint32_t exponent = std::bit_cast<uint32_t>(shifted) - std::bit_cast<uint32_t>(kMagic) + 127u;
+  return p * std::bit_cast<float>(exponent << 23);
+}
+
+// silu(z) = z * sigmoid(z).
+inline float FastSilu(float z) { return z / (1.0f + FastExp(-z)); }
+
+}  // namespace eaq::kernels
+
+#endif  // KERNELS_CPU_VECTOR_MATH_H_
