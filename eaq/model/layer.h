@@ -13,6 +13,7 @@
 #include "eaq/model/config.h"
 #include "eaq/model/linear.h"
 #include "eaq/model/linear_id.h"
+#include "eaq/model/linear_shapes.h"
 #include "eaq/model/observer.h"
 #include "eaq/model/params.h"
 
@@ -35,7 +36,8 @@ class DecoderLayer {
                                                               Linears linears);
   ~DecoderLayer();
 
-  // hidden[tokens, hidden_size], updated in place. Positions 0 .. tokens-1. Thread-safe.
+  // hidden[tokens, hidden_size], updated in place. Positions 0 .. tokens-1. Thread-safe. An observer must not run a
+  // DecoderLayer itself: the scratch memory belongs to the thread.
   void Forward(MatrixView hidden, LayerObserver* observer = nullptr) const;
   // Continues a sequence: the rows are tokens cache.length ..., which are appended to the cache (capacity must
   // suffice). Same numbers as Forward up to float32 summation order.
@@ -52,10 +54,6 @@ class DecoderLayer {
 
 // A full-precision layer: every linear a DenseLinear.
 absl::StatusOr<std::unique_ptr<DecoderLayer>> BuildLayer(const ModelConfig& config, const LayerParams& params);
-
-// The ids of all linears of layer LAYER with their [out, in] shapes: the architecture table that loaders check
-// against.
-std::map<LinearId, std::pair<int64_t, int64_t>> LinearShapes(const ModelConfig& config, int layer);
 
 }  // namespace eaq
 

@@ -33,6 +33,7 @@ enum class Role {
 absl::string_view RoleName(Role role);
 absl::StatusOr<Role> ParseRole(absl::string_view name);
 
+// The feed-forward of a dense layer has the roles kGate, kUp, kDown without an expert: "L0.gate".
 struct LinearId {
   int layer = 0;
   Role role = Role::kQ;

@@ -1,0 +1,178 @@
+#include "eaq/model/layer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "eaq/base/status_macros.h"
+#include "eaq/model/feed_forward.h"
+#include "eaq/model/rope.h"
+#include "kernels/backend.h"
+
+namespace eaq {
+namespace {
+
+// Memory of one thread, kept between calls.
+struct AttentionScratch {
+  Matrix normed, q, k, v, context, output;
+};
+
+AttentionScratch& ThreadScratch() {
+  static thread_local AttentionScratch scratch;
+  return scratch;
+}
+
+absl::Status CheckVector(int layer, absl::string_view name, size_t found, int64_t expected) {
+  if (static_cast<int64_t>(found) == expected) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("layer ", layer, ": ", name, " has ", found, " values; expected ", expected));
+}
+
+}  // namespace
+
+struct DecoderLayer::Impl {
+  ModelConfig config;
+  int layer = 0;
+  std::vector<float> input_norm, post_norm, q_norm, k_norm;
+  const Linear *q = nullptr, *k = nullptr, *v = nullptr, *o = nullptr;
+  std::unique_ptr<FeedForward> feed_forward;
+
+  // q, k and v of the normed rows, after norms, clipping and rotation; KEYS and VALUES may lie in a cache.
+  void Project(ConstMatrixView x, int64_t first, MatrixView queries, MatrixView keys, MatrixView values,
+               LayerObserver* observer) const;
+  void Normalize(MatrixView rows, const std::vector<float>& weight, int64_t heads) const;
+  void Run(MatrixView hidden, int64_t first, LayerCache* cache, LayerObserver* observer) const;
+};
+
+void DecoderLayer::Impl::Normalize(MatrixView rows, const std::vector<float>& weight, int64_t heads) const {
+  if (config.qk_norm == QkNorm::kFullWidth) {
+    kernels::RmsNorm(rows.data, rows.stride, weight.data(), config.rms_norm_eps, rows.data, rows.stride, rows.rows,
+                     rows.cols);
+  } else if (config.qk_norm == QkNorm::kPerHead) {
+    for (int64_t r = 0; r < rows.rows; ++r)
+      kernels::RmsNorm(rows.row(r), config.head_dim, weight.data(), config.rms_norm_eps, rows.row(r), config.head_dim,
+                       heads, config.head_dim);
+  }
+}
+
+void DecoderLayer::Impl::Project(ConstMatrixView x, int64_t first, MatrixView queries, MatrixView keys,
+                                 MatrixView values, LayerObserver* observer) const {
+  if (observer != nullptr)
+    for (const Role role : {Role::kQ, Role::kK, Role::kV}) observer->OnLinearInput({layer, role}, x, {});
+  q->Forward(x, queries);
+  k->Forward(x, keys);
+  v->Forward(x, values);
+  Normalize(queries, q_norm, config.num_heads);
+  Normalize(keys, k_norm, config.num_kv_heads);
+  if (config.clip_qkv) {
+    const float limit = static_cast<float>(*config.clip_qkv);
+    for (const MatrixView& m : {queries, keys, values})
+      for (int64_t r = 0; r < m.rows; ++r)
+        for (float& value : m.row_span(r)) value = std::clamp(value, -limit, limit);
+  }
+  const auto rope = GetRopeTable(config, first + x.rows);
+  kernels::RotaryHalfSplit(queries.data, queries.stride, rope->cosines.row(first), rope->sines.row(first), x.rows,
+                           config.num_heads, config.head_dim);
+  kernels::RotaryHalfSplit(keys.data, keys.stride, rope->cosines.row(first), rope->sines.row(first), x.rows,
+                           config.num_kv_heads, config.head_dim);
+}
+
+void DecoderLayer::Impl::Run(MatrixView hidden, int64_t first, LayerCache* cache, LayerObserver* observer) const {
+  const int64_t n = hidden.rows, width = config.num_heads * config.head_dim,
+                kv_width = config.num_kv_heads * config.head_dim;
+  if (n == 0) return;
+  AttentionScratch& s = ThreadScratch();
+  s.normed.Resize(n, config.hidden_size);
+  s.q.Resize(n, width);
+  s.context.Resize(n, width);
+  s.output.Resize(n, config.hidden_size);
+  MatrixView keys, values;
+  if (cache != nullptr) {
+    keys = cache->keys.view().Rows(first, n);
+    values = cache->values.view().Rows(first, n);
+  } else {
+    s.k.Resize(n, kv_width);
+    s.v.Resize(n, kv_width);
+    keys = s.k.view();
+    values = s.v.view();
+  }
+
+  kernels::RmsNorm(hidden.data, hidden.stride, input_norm.data(), config.rms_norm_eps, s.normed.data(),
+                   config.hidden_size, n, config.hidden_size);
+  Project(s.normed.view(), first, s.q.view(), keys, values, observer);
+  const kernels::AttentionShape shape{
+      .queries = n,
+      .first = first,
+      .heads = config.num_heads,
+      .kv_heads = config.num_kv_heads,
+      .head_dim = config.head_dim,
+      .window = config.sliding_window,
+      .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.head_dim)))};
+  kernels::Attention(shape, s.q.data(), width, keys.data - first * kv_width, kv_width, values.data - first * kv_width,
+                     kv_width, s.context.data(), width);
+  if (observer != nullptr) observer->OnLinearInput({layer, Role::kO}, s.context.view(), {});
+  o->Forward(s.context.view(), s.output.view());
+  for (int64_t t = 0; t < n; ++t) kernels::Axpy(1.0f, s.output.row(t), hidden.row(t), config.hidden_size);
+
+  kernels::RmsNorm(hidden.data, hidden.stride, post_norm.data(), config.rms_norm_eps, s.normed.data(),
+                   config.hidden_size, n, config.hidden_size);
+  feed_forward->Add(s.normed.view(), hidden, observer);
+}
+
+DecoderLayer::~DecoderLayer() = default;
+
+absl::StatusOr<std::unique_ptr<DecoderLayer>> DecoderLayer::Create(const ModelConfig& config, const LayerParams& norms,
+                                                                   Linears linears) {
+  const int layer = norms.layer;
+  EAQ_RETURN_IF_ERROR(CheckVector(layer, "input_norm", norms.input_norm.size(), config.hidden_size));
+  EAQ_RETURN_IF_ERROR(CheckVector(layer, "post_norm", norms.post_norm.size(), config.hidden_size));
+  EAQ_RETURN_IF_ERROR(CheckVector(layer, "q_norm", norms.q_norm.size(), QNormSize(config)));
+  EAQ_RETURN_IF_ERROR(CheckVector(layer, "k_norm", norms.k_norm.size(), KNormSize(config)));
+  for (const auto& [id, shape] : LinearShapes(config, layer)) {
+    const auto it = linears.find(id);
+    if (it == linears.end() || it->second == nullptr)
+      return absl::InvalidArgumentError(absl::StrCat("linear ", id.ToString(), " is missing"));
+    if (it->second->out_features() != shape.first || it->second->in_features() != shape.second) {
+      return absl::InvalidArgumentError(absl::StrCat("linear ", id.ToString(), " is [", it->second->out_features(),
+                                                     ", ", it->second->in_features(), "]; expected [", shape.first,
+                                                     ", ", shape.second, "]"));
+    }
+  }
+  std::unique_ptr<DecoderLayer> result(new DecoderLayer);
+  result->linears_ = std::move(linears);
+  const auto find = [&](const LinearId& id) { return result->linears_.at(id).get(); };
+  auto impl = std::make_unique<Impl>();
+  impl->config = config;
+  impl->layer = layer;
+  impl->input_norm = norms.input_norm;
+  impl->post_norm = norms.post_norm;
+  impl->q_norm = norms.q_norm;
+  impl->k_norm = norms.k_norm;
+  impl->q = find({layer, Role::kQ});
+  impl->k = find({layer, Role::kK});
+  impl->v = find({layer, Role::kV});
+  impl->o = find({layer, Role::kO});
+  impl->feed_forward = std::make_unique<FeedForward>(config, layer, find);
+  result->impl_ = std::move(impl);
+  return result;
+}
+
+void DecoderLayer::Forward(MatrixView hidden, LayerObserver* observer) const {
+  impl_->Run(hidden, 0, nullptr, observer);
+}
+
+void DecoderLayer::ForwardCached(MatrixView hidden, LayerCache& cache, LayerObserver* observer) const {
+  impl_->Run(hidden, cache.length, &cache, observer);
+  cache.length += hidden.rows;
+}
+
+absl::StatusOr<std::unique_ptr<DecoderLayer>> BuildLayer(const ModelConfig& config, const LayerParams& params) {
+  DecoderLayer::Linears linears;
+  for (const auto& [id, linear] : params.linears)
+    linears[id] = std::make_shared<DenseLinear>(linear.weight, linear.bias);
+  return DecoderLayer::Create(config, params, std::move(linears));
+}
+
+}  // namespace eaq
