@@ -1,0 +1,147 @@
+// The comparison as data: what goes in (ReportInputs) and what every rendering is made from (Comparison).
+//
+// Terms: a Group is all calibration seeds of one recipe under one scheme (one row of the table). Losses are mean
+// negative log-likelihoods in nats per token, lower is better; "delta" is group minus full precision, on the same
+// windows.
+#ifndef EAQ_REPORT_COMPARISON_H_
+#define EAQ_REPORT_COMPARISON_H_
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "eaq/eval/statistics.h"
+#include "eaq/proto/trial.pb.h"
+
+namespace eaq {
+
+// ---- in ----
+struct ReportTrial {
+  std::string key;
+  TrialSpec spec;
+  TrialResult result;  // with wall_seconds and peak_memory_bytes filled in, where known
+};
+
+struct ReportFailure {
+  std::string key, model, scheme, recipe;
+  uint64_t seed = 0;
+  std::string outcome;  // "failed", "oom", "timeout", "lost"
+  std::string message;
+  std::string command;  // one line that runs it again
+  std::string log;
+};
+
+struct ReportProvenance {
+  std::string commit, dirty, binary_hash, host, cpu, kernel, compiler;
+  std::string ledger;                          // path as the user named it, or an id
+  std::string spec_name;                       // of the experiment
+  std::string spec_text;                       // resolved textproto, may be long
+  std::string command;                         // regenerates the report
+  std::map<std::string, std::string> corpora;  // name -> package, version, hash
+};
+
+struct ReportInputs {
+  std::string title;
+  std::vector<ReportTrial> trials;  // finished ones, full precision among them
+  std::vector<ReportFailure> failures;
+  int64_t pending = 0;  // trials of the experiment that have neither a result nor a failure
+  ReportProvenance provenance;
+};
+
+struct CompareOptions {
+  std::string baseline;          // name or title of the reference recipe; empty: the first one
+  PairedOptions paired;          // margin, alpha, draws
+  uint64_t seed = 0;             // of the resampling
+  bool canonical_order = false;  // sort schemes (most bits first) and recipes (by name) instead of by appearance
+};
+
+// ---- out ----
+// One group on one domain, or on all domains pooled (domain "all").
+struct DomainCell {
+  std::string domain;
+  int64_t windows = 0, documents = 0;
+  double nll = 0;                           // nats per token, mean over windows and seeds
+  double perplexity = 0;                    // exp(nll)
+  std::optional<PairedResult> versus_full;  // delta; absent for full precision itself and when it is missing
+  std::optional<double> kl, greedy_agreement, router_topk_agreement, router_top1_change;  // means over windows, seeds
+  std::vector<double> seed_delta;  // delta per calibration seed (nll where full precision is missing)
+  double seed_spread = 0;          // their sample standard deviation
+};
+
+struct LayerRouter {
+  int layer = 0;
+  double topk_agreement = 0, top1_change = 0;  // means over domains and seeds
+};
+
+struct LinearError {
+  std::string id;  // "L3.e7.down"
+  int layer = 0, expert = -1;
+  std::string role;
+  int bits = 0;
+  double calibration_tokens = 0;
+  double weight_error = 0;
+  std::optional<double> output_error;
+  std::string note;
+};  // numbers are means over seeds
+
+struct ExpertShare {
+  std::string domain;
+  int layer = 0;
+  std::vector<double> share;
+};
+
+struct Group {
+  std::string model, scheme, recipe;  // labels; full precision: scheme and recipe are "full precision"
+  bool full_precision = false;
+  std::vector<std::string> keys;     // of the trials, by seed
+  std::vector<uint64_t> seeds;       // empty when nothing depends on a seed
+  std::string calibration;           // "64 windows of 256 tokens: a, b"; "none"
+  std::string mark;                  // why the row is shown but cannot be best ("calibrated on code only"); else empty
+  double bits_per_weight = 0;        // stored, quantized linears
+  double model_bits_per_weight = 0;  // stored, whole model
+  double stored_bytes = 0;
+  double wall_seconds = 0, peak_memory_bytes = 0;  // means over seeds
+  std::vector<DomainCell> domain;
+  DomainCell pooled;
+  std::vector<LayerRouter> router;
+  std::vector<LinearError> linear;
+  std::vector<ExpertShare> expert_use;
+  bool best = false;  // lowest pooled loss among the unmarked rows of its scheme
+};
+
+// Two recipes of one scheme, paired on the pooled windows: first minus second.
+struct Duel {
+  int first = 0, second = 0;              // indices into groups
+  PairedResult pooled;                    // p_holm: Holm over all duels of the table
+  int domains_won = 0, domains_lost = 0;  // by the first, interval clear of zero
+};
+
+struct SchemeSummary {
+  std::string scheme;
+  std::vector<int> groups;  // indices, in table order
+  int best = -1;
+  std::string sentence;  // "W2A16: GPTQ is best (...)"
+};
+
+struct Comparison {
+  std::string title;
+  CompareOptions options;
+  ReportProvenance provenance;
+  std::vector<std::string> domains;
+  int64_t windows = 0, documents = 0, window_tokens = 0;  // windows and documents over all domains
+  std::vector<Group> groups;                              // full precision first, if there
+  std::vector<SchemeSummary> schemes;
+  std::vector<Duel> duels;
+  int64_t family_full = 0;           // tests against full precision corrected together (Holm); duels: duels.size()
+  std::vector<std::string> equal;    // fairness: what all rows share, one line each
+  std::vector<std::string> refused;  // trials set aside, with the reason
+  std::vector<std::string> notes;    // cautions: few documents, one seed, missing full precision, ...
+  std::vector<ReportFailure> failures;
+  int64_t pending = 0;
+};
+
+}  // namespace eaq
+
+#endif  // EAQ_REPORT_COMPARISON_H_
