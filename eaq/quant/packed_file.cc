@@ -1,0 +1,172 @@
+#include "eaq/quant/packed_file.h"
+
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "eaq/base/status_macros.h"
+#include "eaq/checkpoint/safetensors.h"
+#include "eaq/checkpoint/safetensors_writer.h"
+
+namespace eaq {
+namespace {
+
+constexpr char kReserved[] = "eaq.";
+constexpr char kFormatKey[] = "eaq.format";
+constexpr char kFormat[] = "packed-weights-1";
+constexpr char kLinearKey[] = "eaq.linear.";  // + name: "bits kind granularity group_size rows cols"
+constexpr const char* kKinds[] = {"asymmetric", "symmetric_full_range", "symmetric_restricted"};
+constexpr const char* kGranularities[] = {"channel", "tensor", "group"};
+
+std::string Describe(const PackedMatrix& p) {
+  return absl::StrCat(p.grid.bits, " ", kKinds[static_cast<int>(p.grid.kind)], " ",
+                      kGranularities[static_cast<int>(p.grid.granularity)], " ", p.grid.group_size, " ", p.rows, " ",
+                      p.cols);
+}
+
+template <size_t kCount>
+bool Lookup(absl::string_view name, const char* const (&names)[kCount], int* index) {
+  for (size_t i = 0; i < kCount; ++i) {
+    if (name == names[i]) {
+      *index = static_cast<int>(i);
+      return true;
+    }
+  }
+  return false;
+}
+
+absl::Status ParseDescription(absl::string_view text, PackedMatrix* p) {
+  const std::vector<absl::string_view> words = absl::StrSplit(text, ' ');
+  int kind, granularity;
+  if (words.size() != 6 || !absl::SimpleAtoi(words[0], &p->grid.bits) || !Lookup(words[1], kKinds, &kind) ||
+      !Lookup(words[2], kGranularities, &granularity) || !absl::SimpleAtoi(words[3], &p->grid.group_size) ||
+      !absl::SimpleAtoi(words[4], &p->rows) || !absl::SimpleAtoi(words[5], &p->cols)) {
+    return absl::InvalidArgumentError(absl::StrCat("description '", text,
+                                                   "'; expected 'bits kind granularity group_size rows cols', e.g. "
+                                                   "'4 asymmetric group 32 64 128'"));
+  }
+  p->grid.kind = static_cast<GridKind>(kind);
+  p->grid.granularity = static_cast<Granularity>(granularity);
+  // Keeps every product of the size account far from overflow before the tensors are looked at.
+  constexpr int64_t kLargest = int64_t{1} << 28;
+  if (p->rows < 0 || p->rows > kLargest || p->cols < 1 || p->cols > kLargest) {
+    return absl::InvalidArgumentError(absl::StrCat("shape [", p->rows, ", ", p->cols, "]"));
+  }
+  return ValidateGrid(p->grid);
+}
+
+template <typename T>
+std::string BytesOf(const std::vector<T>& values) {
+  return std::string(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T));
+}
+
+template <typename T>
+void FromBytes(absl::string_view bytes, std::vector<T>* values) {
+  values->resize(bytes.size() / sizeof(T));
+  if (!bytes.empty()) std::memcpy(values->data(), bytes.data(), values->size() * sizeof(T));
+}
+
+// One tensor of a linear; leaves `values` empty and is OK where an optional one is missing.
+template <typename T>
+absl::Status ReadTensor(const SafetensorsFile& file, const std::string& name, DType dtype, bool optional,
+                        std::vector<T>* values, int64_t* used) {
+  const TensorInfo* info = file.Find(name);
+  if (info == nullptr) {
+    if (optional) return absl::OkStatus();
+    return absl::InvalidArgumentError(absl::StrCat("tensor '", name, "' is missing"));
+  }
+  if (info->dtype != dtype) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("tensor '", name, "': expected ", DTypeName(dtype), ", found ", DTypeName(info->dtype)));
+  }
+  FromBytes(file.Bytes(*info), values);
+  ++*used;
+  return absl::OkStatus();
+}
+
+absl::Status AddLinear(const std::string& name, const PackedMatrix& p, SafetensorsWriter* writer) {
+  EAQ_RETURN_IF_ERROR(ValidatePacked(p));
+  writer->SetMetadata(absl::StrCat(kLinearKey, name), Describe(p));
+  const int64_t row_bytes = p.rows == 0 ? 0 : static_cast<int64_t>(p.codes.size()) / p.rows;
+  EAQ_RETURN_IF_ERROR(writer->AddBytes(name + ".codes", DType::kU8, {p.rows, row_bytes}, BytesOf(p.codes)));
+  const int64_t grids = p.scales.size();
+  EAQ_RETURN_IF_ERROR(writer->AddBytes(name + ".scales", DType::kF16, {grids}, BytesOf(p.scales)));
+  if (!p.zeros.empty()) {
+    const int64_t bytes = p.zeros.size();
+    EAQ_RETURN_IF_ERROR(writer->AddBytes(name + ".zeros", DType::kU8, {bytes}, BytesOf(p.zeros)));
+  }
+  if (!p.group_index.empty()) {
+    EAQ_RETURN_IF_ERROR(writer->AddBytes(name + ".group_index", DType::kU16, {p.cols}, BytesOf(p.group_index)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadLinear(const SafetensorsFile& file, const std::string& name, absl::string_view description,
+                        PackedMatrix* p, int64_t* used) {
+  EAQ_RETURN_IF_ERROR(ParseDescription(description, p));
+  EAQ_RETURN_IF_ERROR(ReadTensor(file, name + ".codes", DType::kU8, false, &p->codes, used));
+  EAQ_RETURN_IF_ERROR(ReadTensor(file, name + ".scales", DType::kF16, false, &p->scales, used));
+  EAQ_RETURN_IF_ERROR(ReadTensor(file, name + ".zeros", DType::kU8, true, &p->zeros, used));
+  EAQ_RETURN_IF_ERROR(ReadTensor(file, name + ".group_index", DType::kU16, true, &p->group_index, used));
+  return ValidatePacked(*p);
+}
+
+}  // namespace
+
+absl::Status WritePackedModel(const std::string& path, const PackedModel& model) {
+  SafetensorsWriter writer;
+  for (const auto& [key, value] : model.metadata) {
+    if (absl::StartsWith(key, kReserved)) {
+      return absl::InvalidArgumentError(absl::StrCat("packed model: metadata key '", key, "' starts with '", kReserved,
+                                                     "', which is kept for the format itself"));
+    }
+    writer.SetMetadata(key, value);
+  }
+  writer.SetMetadata(kFormatKey, kFormat);
+  for (const auto& [name, linear] : model.linears) {
+    EAQ_RETURN_IF_ERROR(Annotate(AddLinear(name, linear, &writer), absl::StrCat("packed model: linear ", name)));
+  }
+  return writer.Write(path);
+}
+
+absl::StatusOr<PackedModel> ReadPackedModel(const std::string& path) {
+  EAQ_ASSIGN_OR_RETURN(const auto file, SafetensorsFile::Open(path));
+  const auto format = file->metadata().find(kFormatKey);
+  if (format == file->metadata().end() || format->second != kFormat) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": not a file of packed weights: metadata '", kFormatKey, "' is ",
+                     format == file->metadata().end() ? "missing" : absl::StrCat("'", format->second, "'"),
+                     "; expected '", kFormat, "'"));
+  }
+  PackedModel model;
+  int64_t used = 0;
+  for (const auto& [key, value] : file->metadata()) {
+    absl::string_view name = key;
+    if (absl::ConsumePrefix(&name, kLinearKey)) {
+      const std::string linear(name);
+      EAQ_RETURN_IF_ERROR(Annotate(ReadLinear(*file, linear, value, &model.linears[linear], &used),
+                                   absl::StrCat(path, ": linear ", linear)));
+    } else if (!absl::StartsWith(key, kReserved)) {
+      model.metadata[key] = value;
+    }
+  }
+  if (used != static_cast<int64_t>(file->tensors().size())) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ": ", file->tensors().size(), " tensors, of which only ", used,
+                                                   " belong to linears described in the metadata"));
+  }
+  return model;
+}
+
+absl::StatusOr<int64_t> TensorBytesInFile(const std::string& path) {
+  EAQ_ASSIGN_OR_RETURN(const auto file, SafetensorsFile::Open(path));
+  int64_t bytes = 0;
+  for (const auto& [name, info] : file->tensors()) bytes += static_cast<int64_t>(info.end - info.begin);
+  return bytes;
+}
+
+}  // namespace eaq
