@@ -136,10 +136,10 @@ case $check in
     ;;
 
   readme)
-    # A room: a folder of the table, one below kernels/ or eaq/methods/, third_party, docs.
+    # A room: a folder of the table, one below eaq/methods/, third_party, docs.
     {
       sed -n 's/^\([a-z_/]*\):.*/\1/p' tools/lint/rooms.txt
-      files | sed -nE 's#^(kernels/[^/]+|eaq/methods/[^/]+)/.*#\1#p'
+      files | sed -nE 's#^(eaq/methods/[^/]+)/.*#\1#p'
       echo third_party
       echo docs
     } | sort -u | while IFS= read -r room; do
