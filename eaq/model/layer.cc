@@ -168,10 +168,10 @@ void DecoderLayer::ForwardCached(MatrixView hidden, LayerCache& cache, LayerObse
   cache.length += hidden.rows;
 }
 
-absl::StatusOr<std::unique_ptr<DecoderLayer>> BuildLayer(const ModelConfig& config, const LayerParams& params) {
+absl::StatusOr<std::unique_ptr<DecoderLayer>> BuildLayer(const ModelConfig& config, LayerParams params) {
   DecoderLayer::Linears linears;
-  for (const auto& [id, linear] : params.linears)
-    linears[id] = std::make_shared<DenseLinear>(linear.weight, linear.bias);
+  for (auto& [id, linear] : params.linears)
+    linears[id] = std::make_shared<DenseLinear>(std::move(linear.weight), std::move(linear.bias));
   return DecoderLayer::Create(config, params, std::move(linears));
 }
 

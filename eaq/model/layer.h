@@ -52,8 +52,8 @@ class DecoderLayer {
   Linears linears_;
 };
 
-// A full-precision layer: every linear a DenseLinear.
-absl::StatusOr<std::unique_ptr<DecoderLayer>> BuildLayer(const ModelConfig& config, const LayerParams& params);
+// A full-precision layer: every linear a DenseLinear. Move PARAMS in to avoid a copy of the weights.
+absl::StatusOr<std::unique_ptr<DecoderLayer>> BuildLayer(const ModelConfig& config, LayerParams params);
 
 }  // namespace eaq
 
