@@ -229,7 +229,8 @@ absl::StatusOr<ModelConfig> ParseConfigJson(absl::string_view text) {
   if (c.num_layers > 10000)
     return absl::InvalidArgumentError(absl::StrCat("\"num_hidden_layers\" is ", c.num_layers, "; at most 10000"));
   if (c.num_experts > kMaxExperts)
-    return absl::InvalidArgumentError(absl::StrCat("the number of experts is ", c.num_experts, "; at most ", kMaxExperts));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the number of experts is ", c.num_experts, "; at most ", kMaxExperts));
   if (c.head_dim % 2 != 0)
     return absl::InvalidArgumentError(absl::StrCat("the head dimension ", c.head_dim, " is odd; rotation needs pairs"));
   if (c.num_heads % c.num_kv_heads != 0) {
