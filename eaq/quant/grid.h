@@ -91,7 +91,7 @@ float RoundScaleToF16(float scale);
 
 inline uint8_t QuantizeCode(float value, GridParams p, int max_code) {
   float u = std::nearbyint(value / p.scale) + static_cast<float>(p.zero);
-  u = u < 0.0f ? 0.0f : u;
+  u = u > 0.0f ? u : 0.0f;  // NaN becomes 0
   u = u > static_cast<float>(max_code) ? static_cast<float>(max_code) : u;
   return static_cast<uint8_t>(u);
 }

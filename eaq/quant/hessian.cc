@@ -53,14 +53,15 @@ absl::Status HessianAccumulator::Add(ConstMatrixView x, absl::Span<const float> 
 
 // H[i, 0 .. i] += (X^T X)[i, 0 .. i], panel by panel of rows i.
 void HessianAccumulator::Flush() {
+  thread_local Matrix product;  // shared by all accumulators of a thread: a layer has one per expert
   const int64_t size = hessian_.size;
   for (int64_t begin = 0; begin < size && filled_ > 0; begin += kPanel) {
     const int64_t end = std::min(begin + kPanel, size);
-    product_.Resize(end - begin, end);
+    product.Resize(end - begin, end);
     kernels::Gemm(true, false, end - begin, end, filled_, 1.0f, pending_.data() + begin, size, pending_.data(), size,
-                  0.0f, product_.data(), end);
+                  0.0f, product.data(), end);
     for (int64_t i = begin; i < end; ++i) {
-      const float* from = product_.row(i - begin);
+      const float* from = product.row(i - begin);
       double* to = hessian_.values.data() + i * size;
       for (int64_t j = 0; j <= i; ++j) to[j] += from[j];
     }

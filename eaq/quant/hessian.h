@@ -42,7 +42,6 @@ class HessianAccumulator {
   void Flush();
   Matrix pending_;  // [128, size], `filled_` rows in use
   int64_t filled_ = 0;
-  Matrix product_;
   Hessian hessian_;
 };
 
