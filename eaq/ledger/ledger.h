@@ -63,8 +63,8 @@ class Ledger {
   absl::StatusOr<std::string> RecordSweep(const SweepRow& sweep);
 
   // Decides atomically which of KEYS the caller may run. A claim is taken over when its owner is dead: same host and
-  // boot with the process gone, same host and another boot, or another host and a heartbeat older than STALE_AFTER.
-  // The former owner's attempt is then recorded as `lost`. A second Claim by the same owner is granted.
+  // boot with the process gone, same host and another boot, or another host
+  // (or container) and a heartbeat older than STALE_AFTER. A second Claim by the same owner is granted.
   absl::StatusOr<ClaimOutcome> Claim(absl::Span<const std::string> keys, const Owner& owner,
                                      absl::Duration stale_after = absl::Minutes(2));
   // Refreshes all claims of OWNER.
@@ -73,7 +73,7 @@ class Ledger {
   absl::Status Release(absl::Span<const std::string> keys, const Owner& owner);
 
   // One transaction: the trial, the result exploded into tables, the attempt (outcome ok), the provenance; releases
-  // the claim on KEY whoever holds it. InvalidArgument when KEY is not TrialKey(SPEC). Recording the same content
+  // the claim on KEY whoever holds it. FailedPrecondition when KEY is not TrialKey(SPEC). Recording the same content
   // again adds an attempt only; different content adds a second result, which is a conflict. Returns true when the
   // result is new, false when it was there or conflicts.
   absl::StatusOr<bool> RecordResult(const std::string& key, const TrialSpec& spec, const TrialResult& result,
@@ -82,12 +82,15 @@ class Ledger {
   absl::Status RecordFailure(const std::string& key, const TrialSpec& spec, const Provenance& provenance,
                              const Attempt& attempt);
 
+  // Claims whose owner is dead as seen by ME; the next Claim on them takes them over.
+  absl::StatusOr<std::vector<DeadClaim>> OrphanClaims(const Owner& me, absl::Duration stale_after = absl::Minutes(2));
+
   // ---- reading ----
   // Which of KEYS have a result.
   absl::StatusOr<std::set<std::string>> Done(absl::Span<const std::string> keys);
   // In the order of first recording time, then key.
   absl::StatusOr<std::vector<TrialRow>> ListTrials(const TrialFilter& filter = {});
-  // The trial whose key starts with PREFIX (at least 4 digits). NotFound, or InvalidArgument when several do.
+  // The trial whose key starts with PREFIX (at least 4 digits). NotFound, or OutOfRange when several do.
   absl::StatusOr<StoredTrial> LoadTrial(absl::string_view prefix);
   // Those of KEYS that are known, in that order.
   absl::StatusOr<std::vector<StoredTrial>> LoadTrials(absl::Span<const std::string> keys);

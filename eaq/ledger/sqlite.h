@@ -104,7 +104,8 @@ class Database {
   Database& operator=(const Database&) = delete;
 
   const std::string& path() const { return path_; }
-  absl::Status Exec(const std::string& sql);  // one or more statements, rows ignored
+  const std::string& uri() const { return uri_; }  // for ATTACH with the same mode
+  absl::Status Exec(const std::string& sql);       // one or more statements, rows ignored
   absl::StatusOr<Statement> Prepare(absl::string_view sql);
   // First column of the first row; NotFound without rows.
   absl::StatusOr<int64_t> QueryInt(absl::string_view sql);
@@ -115,9 +116,10 @@ class Database {
   absl::Status Error(int rc, absl::string_view what) const;
 
  private:
-  Database(sqlite3* db, std::string path) : db_(db), path_(std::move(path)) {}
+  Database(sqlite3* db, std::string path, std::string uri) : db_(db), path_(std::move(path)), uri_(std::move(uri)) {}
   sqlite3* db_;
   std::string path_;
+  std::string uri_;
 };
 
 // BEGIN IMMEDIATE ... COMMIT. Always immediate: a transaction that reads first and then writes would fail at once,

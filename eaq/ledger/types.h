@@ -88,12 +88,20 @@ struct Owner {
 // The calling process.
 Owner ThisProcess(absl::string_view worker);
 
-// What Claim() decided, each key in exactly one list, in the order asked for.
+// A claim whose owner was found dead.
+struct DeadClaim {
+  std::string trial;
+  Owner owner;
+  int64_t claimed_ns = 0;
+  int64_t heartbeat_ns = 0;
+};
+
+// What Claim() decided, each key in exactly one of the first three lists, in the order asked for.
 struct ClaimOutcome {
-  std::vector<std::string> mine;        // run these
-  std::vector<std::string> done;        // have a result already
-  std::vector<std::string> held;        // a living process works on them
-  std::vector<std::string> taken_over;  // subset of mine: their former owner is dead (a `lost` attempt was recorded)
+  std::vector<std::string> mine;      // run these
+  std::vector<std::string> done;      // have a result already
+  std::vector<std::string> held;      // a living process works on them
+  std::vector<DeadClaim> taken_over;  // of `mine`: whose owner died. Record a `lost` attempt for them (RecordFailure)
 };
 
 // What LoadTrial gives back.

@@ -1,0 +1,137 @@
+#include "eaq/ledger/trial_key.h"
+
+#include <google/protobuf/any.pb.h>
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/dynamic_message.h>
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <google/protobuf/message.h>
+
+#include <memory>
+#include <set>
+#include <vector>
+
+#include "eaq/base/hash.h"
+
+namespace eaq {
+namespace {
+
+using google::protobuf::Any;
+using google::protobuf::Descriptor;
+using google::protobuf::DescriptorPool;
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+using google::protobuf::MessageFactory;
+using google::protobuf::Reflection;
+
+void Canonicalise(Message& message);
+
+// The payload, decoded, canonicalised and encoded again, where its type is linked into the program.
+void CanonicaliseAny(Any& any) {
+  const size_t slash = any.type_url().rfind('/');
+  if (slash == std::string::npos) return;
+  const std::string type_name = any.type_url().substr(slash + 1);
+  const Descriptor* type = DescriptorPool::generated_pool()->FindMessageTypeByName(type_name);
+  any.set_type_url("type.googleapis.com/" + type_name);  // the part before the slash has no meaning here
+  if (type == nullptr) return;
+  const std::unique_ptr<Message> payload(MessageFactory::generated_factory()->GetPrototype(type)->New());
+  if (!payload->ParseFromString(any.value())) return;  // the stage that reads it will say what is wrong
+  Canonicalise(*payload);
+  any.set_value(SerializeDeterministic(*payload));
+}
+
+// Sets an unset scalar to its default, so that it is written out.
+void Materialise(Message& message, const FieldDescriptor* field) {
+  const Reflection* reflection = message.GetReflection();
+  switch (field->cpp_type()) {
+    case FieldDescriptor::CPPTYPE_INT32:
+      reflection->SetInt32(&message, field, field->default_value_int32());
+      break;
+    case FieldDescriptor::CPPTYPE_INT64:
+      reflection->SetInt64(&message, field, field->default_value_int64());
+      break;
+    case FieldDescriptor::CPPTYPE_UINT32:
+      reflection->SetUInt32(&message, field, field->default_value_uint32());
+      break;
+    case FieldDescriptor::CPPTYPE_UINT64:
+      reflection->SetUInt64(&message, field, field->default_value_uint64());
+      break;
+    case FieldDescriptor::CPPTYPE_DOUBLE:
+      reflection->SetDouble(&message, field, field->default_value_double());
+      break;
+    case FieldDescriptor::CPPTYPE_FLOAT:
+      reflection->SetFloat(&message, field, field->default_value_float());
+      break;
+    case FieldDescriptor::CPPTYPE_BOOL:
+      reflection->SetBool(&message, field, field->default_value_bool());
+      break;
+    case FieldDescriptor::CPPTYPE_ENUM:
+      reflection->SetEnum(&message, field, field->default_value_enum());
+      break;
+    case FieldDescriptor::CPPTYPE_STRING:
+      reflection->SetString(&message, field, field->default_value_string());
+      break;
+    case FieldDescriptor::CPPTYPE_MESSAGE:
+      break;
+  }
+}
+
+void Canonicalise(Message& message) {
+  if (auto* any = dynamic_cast<Any*>(&message)) {
+    CanonicaliseAny(*any);
+    return;
+  }
+  const Descriptor* type = message.GetDescriptor();
+  const Reflection* reflection = message.GetReflection();
+  for (int f = 0; f < type->field_count(); ++f) {
+    const FieldDescriptor* field = type->field(f);
+    if (IsLabelField(field->full_name())) {
+      reflection->ClearField(&message, field);
+    } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+      if (field->is_map()) continue;  // SerializeDeterministic sorts the entries
+      if (field->is_repeated()) {
+        for (int i = 0; i < reflection->FieldSize(message, field); ++i) {
+          Canonicalise(*reflection->MutableRepeatedMessage(&message, field, i));
+        }
+      } else if (reflection->HasField(message, field)) {
+        Canonicalise(*reflection->MutableMessage(&message, field));
+      }
+    } else if (!field->is_repeated() && field->containing_oneof() == nullptr && field->has_presence() &&
+               !reflection->HasField(message, field)) {
+      Materialise(message, field);
+    }
+  }
+}
+
+}  // namespace
+
+bool IsLabelField(const std::string& field) {
+  static const auto* const labels = new std::set<std::string>{
+      "eaq.Scheme.name", "eaq.Recipe.name", "eaq.Recipe.title", "eaq.ModelRef.name", "eaq.ModelRef.path",
+  };
+  return labels->count(field) > 0;
+}
+
+std::string SerializeDeterministic(const Message& message) {
+  std::string bytes;
+  {
+    google::protobuf::io::StringOutputStream stream(&bytes);
+    google::protobuf::io::CodedOutputStream coded(&stream);
+    coded.SetSerializationDeterministic(true);
+    message.SerializePartialToCodedStream(&coded);
+  }
+  return bytes;
+}
+
+TrialSpec CanonicalSpec(const TrialSpec& spec) {
+  TrialSpec canonical = spec;
+  if (canonical.recipe().calibration().has_none()) canonical.clear_calibration();
+  Canonicalise(canonical);
+  return canonical;
+}
+
+std::string TrialKey(const TrialSpec& spec) {
+  return Fingerprint("trial/v1").Add(SerializeDeterministic(CanonicalSpec(spec))).Hex();
+}
+
+}  // namespace eaq
