@@ -16,7 +16,10 @@ struct Command {
 
 constexpr Command kCommands[] = {
     {"bench", "speed, as shares of what this machine can do", eaq::BenchMain},
+    {"generate", "a model continues a text", eaq::GenerateMain},
     {"inspect", "what a checkpoint is made of", eaq::InspectMain},
+    {"perplexity", "a model scores a text", eaq::PerplexityMain},
+    {"tokenize", "text to token ids and back", eaq::TokenizeMain},
 };
 
 void PrintHelp(std::ostream& out) {
