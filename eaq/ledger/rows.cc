@@ -139,10 +139,10 @@ absl::Status InsertTrial(Database& db, const std::string& key, const TrialSpec& 
       Statement label,
       db.Prepare(
           "INSERT INTO label SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE NOT EXISTS (SELECT 1 FROM label WHERE trial "
-          "= ?1 AND spec = ?2 AND model = ?3 AND recipe = ?4 AND title = ?5 AND scheme = ?6)"));
+          "= ?1 AND model = ?2 AND recipe = ?3 AND title = ?4 AND scheme = ?5 AND spec = ?7)"));
   const std::string& name = spec.recipe().name();
-  return label.Run(key, Blob{SerializeDeterministic(spec)}, spec.model().name(), name,
-                   spec.recipe().has_title() ? spec.recipe().title() : name, spec.scheme().name(), now_ns);
+  return label.Run(key, spec.model().name(), name, spec.recipe().has_title() ? spec.recipe().title() : name,
+                   spec.scheme().name(), now_ns, Blob{SerializeDeterministic(spec)});
 }
 
 absl::StatusOr<int64_t> InsertProvenance(Database& db, const Provenance& p) {
