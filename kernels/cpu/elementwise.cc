@@ -113,8 +113,16 @@ double LogSumExp(const float* x, int64_t n) {
 #pragma omp simd reduction(max : largest)
   for (int64_t i = 1; i < n; ++i) largest = x[i] > largest ? x[i] : largest;
   if (std::isinf(largest)) return largest;
+  double lanes[kLanes] = {};
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+#pragma omp simd
+    for (int64_t l = 0; l < kLanes; ++l)
+      lanes[l] += FastExp64(static_cast<double>(x[i + l]) - static_cast<double>(largest));
+  }
   double sum = 0;
-  for (int64_t i = 0; i < n; ++i) sum += std::exp(static_cast<double>(x[i]) - static_cast<double>(largest));
+  for (const double lane : lanes) sum += lane;
+  for (; i < n; ++i) sum += FastExp64(static_cast<double>(x[i]) - static_cast<double>(largest));
   return static_cast<double>(largest) + std::log(sum);
 }
 

@@ -46,6 +46,12 @@ TEST(FastExp, RelativeErrorOverTheWholeRange) {
   EXPECT_LT(FastExp(-std::numeric_limits<float>::infinity()), 1.3e-38f);
 }
 
+TEST(FastExp64, RelativeErrorOverTheWholeRange) {
+  for (double x = -707.9; x < 707.9; x += 0.0173) EXPECT_NEAR(FastExp64(x) / std::exp(x), 1.0, 1e-15) << x;
+  EXPECT_EQ(FastExp64(0.0), 1.0);
+  EXPECT_TRUE(std::isnan(FastExp64(std::numeric_limits<double>::quiet_NaN())));
+}
+
 TEST(RmsNorm, AgreesWithReference) {
   for (const int64_t n : {1, 7, 16, 33, 128}) {
     const int64_t rows = 3, stride = n + 5;
@@ -115,6 +121,13 @@ TEST(TopK, LowestIndexWinsTiesAndNanIsLast) {
 TEST(LogSumExp, AgreesWithReference) {
   const Floats x = Values(777, 7, 30.0f);
   EXPECT_NEAR(LogSumExp(x.data(), 777), reference::LogSumExp(Widen(x)), 1e-12);
+}
+
+TEST(LogSumExp, NanAndInfinityDoNotPass) {
+  const float nan = std::numeric_limits<float>::quiet_NaN(), inf = std::numeric_limits<float>::infinity();
+  EXPECT_TRUE(std::isnan(LogSumExp(Floats{1, nan, 2}.data(), 3)));
+  EXPECT_TRUE(std::isnan(LogSumExp(Floats{nan, 1, 2}.data(), 3)));
+  EXPECT_EQ(LogSumExp(Floats{1, inf, 2}.data(), 3), inf);
 }
 
 TEST(MatVecAndGemm, AgreeWithReference) {
