@@ -65,6 +65,21 @@ TEST(ParseConfigJson, RefusesWithTheKey) {
               HasSubstr("mlp_only_layers"));
 }
 
+TEST(ParseConfigJson, MutatedTextNeverCrashes) {
+  const std::string good = Json("qwen3_moe",
+                                ",\"moe_intermediate_size\":16,\"mlp_only_layers\":[3],"
+                                "\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8.0}");
+  EAQ_ASSERT_OK(ParseConfigJson(good));
+  int refused = 0;
+  for (size_t at = 0; at < good.size(); ++at)
+    for (const char byte : {'\0', '"', '{', '[', '}', ',', '0', '9', '-', '.', 'e', '\xff'}) {
+      std::string text = good;
+      text[at] = byte;
+      refused += !ParseConfigJson(text).ok();
+    }
+  EXPECT_GT(refused, 1000);
+}
+
 TEST(WriteConfigJson, ReadsBack) {
   EAQ_ASSERT_OK_AND_ASSIGN(ModelConfig c, ParseConfigJson(Json("olmoe", ",\"num_experts\":16,\"clip_qkv\":2.5")));
   EAQ_ASSERT_OK_AND_ASSIGN(const std::string text, WriteConfigJson(c, "bfloat16"));

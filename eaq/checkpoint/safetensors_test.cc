@@ -94,6 +94,25 @@ TEST(ParseSafetensors, EveryPrefixOfAGoodFileIsRefused) {
   for (size_t n = 0; n < good.size(); ++n) EXPECT_FALSE(ParseSafetensors(good.substr(0, n)).ok()) << n;
 }
 
+TEST(ParseSafetensors, MutatedFilesAreRefusedOrConsistent) {
+  SafetensorsWriter writer;
+  EAQ_ASSERT_OK(writer.Add("w", DType::kF32, {2, 3}, std::vector<float>(6, 1.0f)));
+  EAQ_ASSERT_OK(writer.Add("b", DType::kBF16, {4}, std::vector<float>(4, 1.0f)));
+  writer.SetMetadata("k", "v");
+  const std::string good = writer.Serialize();
+  for (size_t at = 0; at < good.size(); ++at)
+    for (const char byte : {'\0', '"', '{', '}', ']', ',', '0', '9', '-', '.', 'e', '\xff'}) {
+      std::string file = good;
+      file[at] = byte;
+      const auto header = ParseSafetensors(file);
+      if (!header.ok()) continue;
+      for (const auto& [name, info] : header->tensors) {
+        ASSERT_LE(header->data_begin + info.end, file.size());
+        ASSERT_EQ(info.end - info.begin, info.elements() * DTypeBits(info.dtype) / 8);
+      }
+    }
+}
+
 TEST(ParseSafetensors, AcceptsWhatTheFormatAllows) {
   EAQ_ASSERT_OK_AND_ASSIGN(SafetensorsHeader empty, ParseSafetensors(File("{}   ", "")));
   EXPECT_TRUE(empty.tensors.empty());
