@@ -1,0 +1,247 @@
+#include <algorithm>
+#include <cmath>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "eaq/base/status_macros.h"
+#include "eaq/report/fairness.h"
+#include "eaq/report/format.h"
+#include "eaq/report/groups.h"
+#include "eaq/report/report.h"
+
+namespace eaq {
+namespace {
+
+using report_internal::DigitsFor;
+using report_internal::Fixed;
+using report_internal::Gate;
+using report_internal::Measured;
+using report_internal::PValue;
+using report_internal::Signed;
+
+// Deltas of every group to full precision, per domain and pooled, and per seed.
+absl::Status CompareWithFull(const Measured& full, const PairedOptions& options, Resampler& resampler, Measured& m) {
+  if (m.group.full_precision) return absl::OkStatus();
+  const double full_all = full.group.pooled.nll;
+  for (size_t d = 0; d < m.nll.size(); ++d) {
+    EAQ_ASSIGN_OR_RETURN(m.group.domain[d].versus_full,
+                         ComparePaired(m.nll[d].mean, full.nll[d].mean, options, resampler));
+    for (double& delta : m.group.domain[d].seed_delta) delta -= full.group.domain[d].nll;
+  }
+  EAQ_ASSIGN_OR_RETURN(m.group.pooled.versus_full, ComparePaired(m.pooled, full.pooled, options, resampler));
+  for (double& delta : m.group.pooled.seed_delta) delta -= full_all;
+  return absl::OkStatus();
+}
+
+absl::Status CorrectAgainstFull(Comparison& c) {
+  std::vector<PairedResult*> pooled, domains;
+  for (Group& g : c.groups) {
+    if (g.pooled.versus_full) pooled.push_back(&*g.pooled.versus_full);
+    for (DomainCell& cell : g.domain) {
+      if (cell.versus_full) domains.push_back(&*cell.versus_full);
+    }
+  }
+  c.family_full = static_cast<int64_t>(pooled.size());
+  EAQ_RETURN_IF_ERROR(CorrectFamily(absl::MakeSpan(pooled), c.options.paired));
+  return CorrectFamily(absl::MakeSpan(domains), c.options.paired);
+}
+
+absl::Status Fight(const std::vector<Measured>& measured, Resampler& resampler, Comparison& c) {
+  const PairedOptions& options = c.options.paired;
+  for (const SchemeSummary& scheme : c.schemes) {
+    for (size_t i = 0; i < scheme.groups.size(); ++i) {
+      for (size_t j = i + 1; j < scheme.groups.size(); ++j) {
+        const Measured &a = measured[scheme.groups[i]], &b = measured[scheme.groups[j]];
+        Duel duel;
+        duel.first = scheme.groups[i];
+        duel.second = scheme.groups[j];
+        EAQ_ASSIGN_OR_RETURN(duel.pooled, ComparePaired(a.pooled, b.pooled, options, resampler));
+        for (size_t d = 0; d < a.nll.size(); ++d) {
+          EAQ_ASSIGN_OR_RETURN(const PairedResult r, ComparePaired(a.nll[d].mean, b.nll[d].mean, options, resampler));
+          duel.domains_won += r.high < 0;
+          duel.domains_lost += r.low > 0;
+        }
+        c.duels.push_back(std::move(duel));
+      }
+    }
+  }
+  std::vector<PairedResult*> family;
+  for (Duel& duel : c.duels) family.push_back(&duel.pooled);
+  return CorrectFamily(absl::MakeSpan(family), options);
+}
+
+// The duel of A and B seen from A; false when there is none.
+bool FindDuel(const Comparison& c, int a, int b, PairedResult& out) {
+  for (const Duel& duel : c.duels) {
+    if (duel.first == a && duel.second == b) {
+      out = duel.pooled;
+      return true;
+    }
+    if (duel.first == b && duel.second == a) {
+      out = duel.pooled;
+      out.mean = -duel.pooled.mean;
+      out.low = -duel.pooled.high;
+      out.high = -duel.pooled.low;
+      out.verdict = Decide(out, c.options.paired);
+      return true;
+    }
+  }
+  return false;
+}
+
+bool IsBaseline(const Comparison& c, const Group& g) { return g.recipe == c.options.baseline; }
+
+// "-0.0123 nats/token [-0.0150, -0.0096], Holm p < 0.001"
+std::string Evidence(const PairedResult& r) {
+  const int digits = DigitsFor((r.high - r.low) / 2);
+  return absl::StrCat(Signed(r.mean, digits), " nats/token [", Signed(r.low, digits), ", ", Signed(r.high, digits),
+                      "], Holm ", PValue(r.p_holm));
+}
+
+std::string Against(const PairedResult& r, const std::string& opponent) {
+  switch (r.verdict) {
+    case Verdict::kBetter:
+      return absl::StrCat("significantly better than ", opponent, " (", Evidence(r), ")");
+    case Verdict::kWorse:
+      return absl::StrCat("significantly worse than ", opponent, " (", Evidence(r), ")");
+    case Verdict::kEquivalent:
+      return absl::StrCat("equivalent to ", opponent, " (", Evidence(r), ")");
+    case Verdict::kUndecided:
+      break;
+  }
+  return absl::StrCat("not separable from ", opponent, " (", Evidence(r), ")");
+}
+
+void Summarize(Comparison& c, SchemeSummary& scheme) {
+  std::vector<int> order;
+  for (const int i : scheme.groups) {
+    if (c.groups[i].mark.empty()) order.push_back(i);
+  }
+  if (order.empty()) {
+    scheme.sentence = absl::StrCat(scheme.scheme, ": no row that could be best (all are marked).");
+    return;
+  }
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int a, int b) { return c.groups[a].pooled.nll < c.groups[b].pooled.nll; });
+  scheme.best = order[0];
+  Group& best = c.groups[scheme.best];
+  best.best = order.size() > 1;
+  std::string text = absl::StrCat(scheme.scheme, ": ", order.size() > 1 ? "best is " : "", best.recipe,
+                                  order.size() > 1 ? "" : " alone");
+  std::vector<std::string> clauses;
+  PairedResult r;
+  if (order.size() > 1 && FindDuel(c, order[0], order[1], r)) {
+    clauses.push_back(Against(r, c.groups[order[1]].recipe));
+  }
+  for (size_t i = 2; i < order.size(); ++i) {
+    if (IsBaseline(c, c.groups[order[i]]) && FindDuel(c, order[0], order[i], r)) {
+      clauses.push_back(Against(r, c.groups[order[i]].recipe));
+    }
+  }
+  if (best.pooled.versus_full) {
+    const PairedResult& full = *best.pooled.versus_full;
+    const int digits = DigitsFor((full.high - full.low) / 2);
+    clauses.push_back(absl::StrCat(
+        full.verdict == Verdict::kEquivalent ? "equivalent to full precision (" : "to full precision ",
+        Signed(full.mean, digits), " [", Signed(full.low, digits), ", ", Signed(full.high, digits), "]",
+        full.verdict == Verdict::kEquivalent ? absl::StrCat(", inside +-", Fixed(c.options.paired.margin, 3), ")")
+                                             : ""));
+  }
+  absl::StrAppend(&text, clauses.empty() ? "" : ": ", absl::StrJoin(clauses, "; "), ".");
+  scheme.sentence = std::move(text);
+}
+
+void AddNotes(const Gate& gate, bool have_full, Comparison& c) {
+  if (!have_full) c.notes.push_back("No full-precision trial is finished: differences to it are missing.");
+  int64_t fewest = c.groups.empty() ? 0 : c.groups[0].domain[0].documents;
+  std::string where;
+  for (const DomainCell& cell : c.groups[0].domain) {
+    if (cell.documents <= fewest) {
+      fewest = cell.documents;
+      where = cell.domain;
+    }
+  }
+  if (fewest < 10) {
+    c.notes.push_back(absl::StrCat("Domain ", where, " has ", fewest, fewest == 1 ? " document" : " documents",
+                                   ": intervals from fewer than 10 clusters are too narrow; trust them less."));
+  }
+  bool single = false;
+  size_t least = ~size_t{0}, most = 0;
+  for (const Group& g : c.groups) {
+    if (g.seeds.empty()) continue;
+    single = single || g.seeds.size() == 1;
+    least = std::min(least, g.seeds.size());
+    most = std::max(most, g.seeds.size());
+  }
+  if (single) c.notes.push_back("Rows with one calibration seed say nothing about the luck of the calibration draw.");
+  if (most > 0 && least != most) {
+    c.notes.push_back(absl::StrCat("Rows have different numbers of calibration seeds (", least, " to ", most, ")."));
+  }
+  if (c.pending > 0) {
+    c.notes.push_back(absl::StrCat(c.pending, " trial", c.pending == 1 ? " is" : "s are",
+                                   " not finished; the table will change when they are."));
+  }
+  if (!c.failures.empty()) {
+    c.notes.push_back(absl::StrCat(c.failures.size(), " trial", c.failures.size() == 1 ? "" : "s",
+                                   " failed and are missing from the table."));
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<Comparison> Compare(const ReportInputs& inputs, const CompareOptions& options) {
+  if (inputs.trials.empty()) {
+    return absl::NotFoundError(absl::StrCat("report: no finished trial to compare (", inputs.failures.size(),
+                                            " failed, ", inputs.pending, " pending); run the sweep first"));
+  }
+  const Gate gate = report_internal::PassGate(inputs.trials);
+  Comparison c;
+  c.title = inputs.title;
+  c.options = options;
+  c.provenance = inputs.provenance;
+  c.failures = inputs.failures;
+  c.pending = inputs.pending;
+  c.refused = gate.refused;
+  c.equal = report_internal::EqualLines(gate);
+  c.window_tokens = gate.reference->evaluation().window();
+  for (const Series& s : gate.admitted[0]->result.series()) {
+    if (s.metric() == "nll") c.domains.push_back(s.domain());
+  }
+  if (c.domains.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("report: trial ", gate.admitted[0]->key.substr(0, 12),
+                                                   " has no series 'nll'; nothing to compare"));
+  }
+  EAQ_ASSIGN_OR_RETURN(std::vector<Measured> measured,
+                       report_internal::MeasureGroups(gate, c.domains, options.canonical_order));
+
+  Resampler resampler(options.seed);
+  const bool have_full = measured[0].group.full_precision;
+  for (Measured& m : measured) {
+    EAQ_ASSIGN_OR_RETURN(const SeedCombination seeds, CombineSeeds(m.seed_pooled));
+    m.group.pooled.seed_delta = seeds.seed_mean;
+    m.group.pooled.seed_spread = seeds.spread;
+    if (have_full) EAQ_RETURN_IF_ERROR(CompareWithFull(measured[0], options.paired, resampler, m));
+  }
+  for (Measured& m : measured) {
+    const int index = static_cast<int>(c.groups.size());
+    c.groups.push_back(std::move(m.group));
+    const Group& g = c.groups.back();
+    if (g.full_precision) continue;
+    if (c.schemes.empty() || c.schemes.back().scheme != g.scheme) c.schemes.push_back({g.scheme, {}, -1, ""});
+    c.schemes.back().groups.push_back(index);
+  }
+  c.windows = c.groups[0].pooled.windows;
+  c.documents = c.groups[0].pooled.documents;
+  if (c.options.baseline.empty() && !c.schemes.empty()) {
+    c.options.baseline = c.groups[c.schemes[0].groups[0]].recipe;
+  }
+  EAQ_RETURN_IF_ERROR(CorrectAgainstFull(c));
+  EAQ_RETURN_IF_ERROR(Fight(measured, resampler, c));
+  for (SchemeSummary& scheme : c.schemes) Summarize(c, scheme);
+  AddNotes(gate, have_full, c);
+  return c;
+}
+
+}  // namespace eaq
