@@ -28,8 +28,7 @@ TEST_P(GoldenTokenizer, GivesTheIdsAndTextsOfHuggingFace) {
     const auto ids = row["ids"].get<std::vector<int32_t>>();
     EAQ_ASSERT_OK_AND_ASSIGN(const std::vector<int32_t> got, tokenizer->Encode(text, true));
     ++cases;
-    const bool right = got == ids &&
-                       ReplaceInvalidUtf8(tokenizer->Decode(ids)) == row["decoded"].get<std::string>() &&
+    const bool right = got == ids && ReplaceInvalidUtf8(tokenizer->Decode(ids)) == row["decoded"].get<std::string>() &&
                        ReplaceInvalidUtf8(tokenizer->Decode(ids, true)) == row["decoded_skip"].get<std::string>();
     if (!right && ++wrong <= 5) {
       EXPECT_EQ(got, ids) << line;

@@ -126,6 +126,11 @@ absl::Status ParseModel(const Json& json, State* state) {
     for (int byte = 0; byte < 256; ++byte) {
       const auto it = state->ids.find(ByteToCharacter(static_cast<uint8_t>(byte)));
       state->byte_ids[byte] = it == state->ids.end() ? -1 : it->second;
+      if (it == state->ids.end() && state->unknown < 0) {
+        return absl::InvalidArgumentError(absl::StrFormat(
+            "model, vocab: the byte 0x%02X has no token (\"%s\"), so a byte-level tokenizer would lose it", byte,
+            ByteToCharacter(static_cast<uint8_t>(byte))));
+      }
     }
   } else {
     bool all = true;
