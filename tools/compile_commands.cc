@@ -3,7 +3,8 @@
 //   ./bazelw run //tools:compile_commands
 //
 // Asks bazel (aquery) for every C++ compilation of the tree, without building anything, and writes one entry per
-// source file to the root of the repository. Commands run in bazel's execution root, where generated headers lie.
+// source file to the root of the repository. Generated headers are found through bazel's link bazel-out, once built.
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -12,7 +13,6 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "eaq/base/file.h"
@@ -35,6 +35,13 @@ absl::StatusOr<std::string> Output(const std::string& command) {
   return text;
 }
 
+// What gcc takes and clang's tools refuse, and what bazel adds for reproducible bytes.
+bool OnlyForGcc(const std::string& argument) {
+  return argument == "-fno-canonical-system-headers" || argument == "-Wno-free-nonheap-object" ||
+         absl::StartsWith(argument, "-D__DATE__") || absl::StartsWith(argument, "-D__TIME") ||
+         argument == "-Wno-builtin-macro-redefined" || argument == "-Wunused-but-set-parameter";
+}
+
 // AQUERY is bazel's jsonproto of CppCompile actions; FOLDER is where their relative paths count from.
 absl::StatusOr<Json> CompileCommands(absl::string_view aquery, const std::string& folder) {
   EAQ_ASSIGN_OR_RETURN(const Json graph, ParseJson(aquery));
@@ -44,7 +51,8 @@ absl::StatusOr<Json> CompileCommands(absl::string_view aquery, const std::string
   std::map<std::string, Json> by_source;  // a file that several targets compile is listed once
   for (const Json& action : graph["actions"]) {
     if (!action.contains("arguments")) continue;
-    const std::vector<std::string> arguments = action["arguments"].get<std::vector<std::string>>();
+    std::vector<std::string> arguments = action["arguments"].get<std::vector<std::string>>();
+    arguments.erase(std::remove_if(arguments.begin(), arguments.end(), OnlyForGcc), arguments.end());
     std::string source;
     for (size_t i = 0; i + 1 < arguments.size(); ++i) {
       if (arguments[i] == "-c") source = arguments[i + 1];
@@ -62,13 +70,11 @@ absl::Status Run() {
   const std::string root = Dirname(marker);
   const char* bazel = std::getenv("EAQ_BAZEL");
   const std::string call = absl::StrCat("cd '", root, "' && ", bazel == nullptr ? "bazel" : bazel, " ");
-  EAQ_ASSIGN_OR_RETURN(std::string folder, Output(call + "info execution_root 2>/dev/null"));
-  absl::StripTrailingAsciiWhitespace(&folder);
   EAQ_ASSIGN_OR_RETURN(
       const std::string aquery,
       Output(call +
              "aquery --output=jsonproto --include_artifacts=false 'mnemonic(\"CppCompile\", //...)' 2>/dev/null"));
-  EAQ_ASSIGN_OR_RETURN(const Json commands, CompileCommands(aquery, folder));
+  EAQ_ASSIGN_OR_RETURN(const Json commands, CompileCommands(aquery, root));
   const std::string path = JoinPath(root, "compile_commands.json");
   EAQ_RETURN_IF_ERROR(WriteFileAtomic(path, commands.dump(1) + "\n"));
   printf("%s: %zu files\n", path.c_str(), commands.size());
