@@ -15,9 +15,7 @@ namespace {
 
 enum class Identity { kOurs, kEmpty };
 
-// Whether the file is a ledger this program can read. The same question is asked again inside the transaction that
-// makes the schema, so that of several first openers only one makes it.
-absl::StatusOr<Identity> CheckIdentity(Database& db) {
+absl::StatusOr<Identity> ReadIdentity(Database& db) {
   EAQ_ASSIGN_OR_RETURN(const int64_t id, db.QueryInt("PRAGMA application_id"));
   EAQ_ASSIGN_OR_RETURN(const int64_t version, db.QueryInt("PRAGMA user_version"));
   if (id == kLedgerApplicationId) {
@@ -36,6 +34,17 @@ absl::StatusOr<Identity> CheckIdentity(Database& db) {
   return absl::InvalidArgumentError(absl::StrCat(db.path(), ": an SQLite file of another program (application_id ", id,
                                                  ", expected ", kLedgerApplicationId,
                                                  "); it was left untouched (hint: is the path right?)"));
+}
+
+// Whether the file is a ledger this program can read. The same question is asked again inside the transaction that
+// makes the schema, so that of several first openers only one makes it. The savepoint holds one snapshot: otherwise
+// the schema of another first opener could appear between reading the id and counting the tables.
+absl::StatusOr<Identity> CheckIdentity(Database& db) {
+  EAQ_RETURN_IF_ERROR(db.Exec("SAVEPOINT identity"));
+  const absl::StatusOr<Identity> identity = ReadIdentity(db);
+  const absl::Status released = db.Exec("RELEASE identity");
+  if (identity.ok() && !released.ok()) return released;
+  return identity;
 }
 
 // NOTADB means "foreign" for a file that never was SQLite and "damaged" for one that still says it is.
