@@ -8,12 +8,13 @@
 #   headers  every header compiles alone, and has its include guard
 #   size     no hand-written file over 600 lines
 #   readme   every room has a README.md of at most 30 lines
+#   links    every relative link of a .md file leads somewhere
 #
 # EAQ_LINT_ROOT: another tree to check (the lint's own test uses it).
 set -u
 export LC_ALL=C
 
-check=${1:?usage: lint.sh format|rooms|doors|headers|size|readme}
+check=${1:?usage: lint.sh format|rooms|doors|headers|size|readme|links}
 if [ -n "${EAQ_LINT_ROOT:-}" ]; then
   root=$EAQ_LINT_ROOT
 elif [ -e tools/lint/lint.sh ] && [ -e WORKSPACE ]; then
@@ -153,8 +154,16 @@ case $check in
     done >"$findings"
     ;;
 
+  links)
+    files | grep '\.md$' | while IFS= read -r page; do
+      grep -noE '\]\([^)#: ]+[)#]' "$page" | sed -e 's/\](//' -e 's/.$//' | while IFS=: read -r line target; do
+        [ -e "$(dirname "$page")/$target" ] || echo "$page:$line: link to $target, which is not there"
+      done
+    done >"$findings"
+    ;;
+
   *)
-    echo "lint.sh: no check \"$check\": format, rooms, doors, headers, size, readme" >&2
+    echo "lint.sh: no check \"$check\": format, rooms, doors, headers, size, readme, links" >&2
     exit 2
     ;;
 esac

@@ -35,7 +35,7 @@ expect() {
 }
 
 clean_tree
-for check in format rooms doors headers size readme; do expect clean "$check" "clean tree"; done
+for check in format rooms doors headers size readme links; do expect clean "$check" "clean tree"; done
 
 printf 'int  x ;\n' >>"$tree/eaq/base/a.cc"
 expect dirty format "crooked line" "eaq/base/a.cc:"
@@ -78,5 +78,10 @@ rm "$tree/eaq/tensor/README.md"
 expect dirty readme "no README" "eaq/tensor:1: no README.md"
 yes 'line' | head -n 31 >"$tree/docs/README.md"
 expect dirty readme "31 lines" "docs/README.md:31"
+
+printf 'see [a](eaq/base/a.h), [web](https://example.org/x), [part](#part)\n' >"$tree/README.md"
+expect clean links "links that lead somewhere"
+printf 'first\nsee [a](eaq/base/none.h)\n' >"$tree/README.md"
+expect dirty links "a link to nothing" "README.md:2: link to eaq/base/none.h"
 
 [ "$failures" = 0 ] || { echo "$failures failed"; exit 1; }
