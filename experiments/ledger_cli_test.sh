@@ -20,7 +20,7 @@ expect() {
 
 expect 0 'Exit codes' --help
 expect 0 'Usage' help
-for verb in ls show diff export merge backup doctor; do expect 0 "ledger $verb" $verb --help; done
+for verb in ls show diff compare export merge backup doctor; do expect 0 "ledger $verb" $verb --help; done
 expect 2 'did you mean "doctor"' docter
 expect 2 'did you mean "ledger"' ls --leger=x
 expect 2 'expected text or json' ls --format=xml

@@ -1,4 +1,4 @@
-// //experiments:ledger: looks into the ledger, exports it and keeps it sound.
+// //experiments:ledger: looks into the ledger, compares, exports it and keeps it sound.
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -26,6 +26,10 @@ const std::vector<LedgerVerb>& LedgerVerbs() {
        "Spec fields that differ, and every metric of both with its difference B - A.\n"
        "Exit code 0 whether or not they differ.\n",
        2, 2, LedgerDiff},
+      {"compare", "[TRIAL...]", "the comparison table",
+       "Of the trials named, or of all that pass the filters --model --recipe --scheme; full precision stays.\n"
+       "--out=FILE writes a file, its form by its ending: .html .csv .tex .json, anything else is the text table.\n",
+       0, 1 << 20, LedgerCompare},
       {"export", "", "every metric of every trial, tidy",
        "CSV with one metric per row (--format=text, the default) or JSON (--format=json); --out=FILE writes a file.\n"
        "Filters as for ls.\n",

@@ -37,6 +37,7 @@ const std::vector<LedgerVerb>& LedgerVerbs();
 int LedgerLs(const LedgerArgs& args);
 int LedgerShow(const LedgerArgs& args);
 int LedgerDiff(const LedgerArgs& args);
+int LedgerCompare(const LedgerArgs& args);
 int LedgerExport(const LedgerArgs& args);
 int LedgerMerge(const LedgerArgs& args);
 int LedgerBackup(const LedgerArgs& args);

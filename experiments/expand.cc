@@ -1,0 +1,393 @@
+#include "experiments/expand.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "eaq/base/file.h"
+#include "eaq/base/status_macros.h"
+#include "experiments/did_you_mean.h"
+#include "experiments/field_path.h"
+
+namespace eaq {
+namespace {
+
+using google::protobuf::FieldDescriptor;
+using Path = std::vector<std::pair<std::string, int>>;
+
+constexpr size_t kMaxVariants = 100000;
+
+std::string Short(absl::string_view value) {
+  std::string text(absl::StripSuffix(absl::StripPrefix(value, "{"), "}"));
+  text.erase(std::remove_if(text.begin(), text.end(), [](char c) { return c == '{' || c == '}' || c == ' '; }),
+             text.end());
+  return text;
+}
+
+void SetLabel(Recipe& m, const std::string& suffix) {
+  if (m.has_title()) m.set_title(m.title() + suffix);
+  m.set_name(m.name() + suffix);
+}
+void SetLabel(Scheme& m, const std::string& suffix) { m.set_name(m.name() + suffix); }
+void SetLabel(CalibrationData&, const std::string&) {}
+std::string NameOf(const Recipe& m) { return m.name(); }
+std::string NameOf(const Scheme& m) { return m.name(); }
+std::string NameOf(const CalibrationData&) { return ""; }
+
+// One axis on one component: choices of (label, value), made by `apply`.
+template <typename T>
+struct Axis {
+  std::string label;
+  std::vector<std::string> values;
+  std::function<absl::Status(T&, const std::string&)> apply;
+  bool keeps_original = false;
+};
+
+template <typename T>
+absl::StatusOr<std::vector<T>> Multiply(const T& base, const std::vector<Axis<T>>& axes, bool one_at_a_time) {
+  std::vector<T> all = {base};
+  const std::vector<T> original = all;
+  for (const Axis<T>& axis : axes) {
+    const bool alone = one_at_a_time && axis.keeps_original;
+    std::vector<T> next = alone ? all : std::vector<T>();
+    const std::vector<T>& from = alone ? original : all;
+    if (from.size() * axis.values.size() > kMaxVariants) {
+      return absl::InvalidArgumentError(absl::StrCat("more than ", kMaxVariants, " variants of one entry"));
+    }
+    for (const T& one : from) {
+      for (const std::string& value : axis.values) {
+        T variant = one;
+        EAQ_RETURN_IF_ERROR(axis.apply(variant, value));
+        SetLabel(variant, absl::StrCat(" ", axis.label, "=", Short(value)));
+        next.push_back(std::move(variant));
+      }
+    }
+    all = std::move(next);
+  }
+  return all;
+}
+
+class Expander {
+ public:
+  Expander(const LoadedSpec& spec, const PresetLoader& load_preset)
+      : spec_(spec), e_(spec.experiment), load_preset_(load_preset), varied_(e_.vary_size(), false) {}
+
+  absl::StatusOr<std::vector<TrialSpec>> Run() {
+    EAQ_RETURN_IF_ERROR(CheckWhole());
+    EAQ_ASSIGN_OR_RETURN(const std::vector<Scheme> schemes, Schemes());
+    EAQ_ASSIGN_OR_RETURN(const std::vector<Recipe> recipes, Recipes());
+    EAQ_ASSIGN_OR_RETURN(const std::vector<CalibrationData> calibrations, Calibrations());
+    for (int i = 0; i < e_.vary_size(); ++i) {
+      if (!varied_[i]) {
+        return spec_.Error(
+            {{"vary", i}, {"field", -1}},
+            absl::StrCat("\"", e_.vary(i).field(), "\" fits none of the recipes, schemes or calibrations here"));
+      }
+    }
+    EAQ_RETURN_IF_ERROR(CheckSkips(schemes, recipes));
+    const std::vector<uint64_t> seeds =
+        e_.seed().empty() ? std::vector<uint64_t>{0} : std::vector<uint64_t>(e_.seed().begin(), e_.seed().end());
+    double count = 1.0 * e_.model_size() * schemes.size() * recipes.size();
+    count *= std::max<double>(1, 1.0 * calibrations.size() * seeds.size());
+    if (count > e_.max_trials()) {
+      return spec_.Error({{"max_trials", -1}}, absl::StrCat("the experiment expands to ", static_cast<int64_t>(count),
+                                                            " trials, more than max_trials: ", e_.max_trials()));
+    }
+    std::vector<TrialSpec> trials;
+    for (const ModelRef& model : e_.model()) {
+      TrialSpec full;
+      *full.mutable_model() = model;
+      *full.mutable_evaluation() = e_.evaluation();
+      trials.push_back(full);
+      for (const Scheme& scheme : schemes) {
+        for (const Recipe& recipe : recipes) {
+          if (Skipped(model, scheme, recipe)) continue;
+          TrialSpec trial = full;
+          *trial.mutable_scheme() = scheme;
+          *trial.mutable_recipe() = recipe;
+          if (NeedsNoCalibration(recipe)) {
+            trials.push_back(trial);
+            continue;
+          }
+          if (calibrations.empty()) {
+            return spec_.Error({{"recipe", 0}}, absl::StrCat("recipe \"", recipe.name(),
+                                                             "\" reads calibration data: add calibration { ... }"));
+          }
+          for (const CalibrationData& calibration : calibrations) {
+            for (const uint64_t seed : seeds) {
+              *trial.mutable_calibration() = calibration;
+              trial.mutable_calibration()->set_seed(seed);
+              trials.push_back(trial);
+            }
+          }
+        }
+      }
+    }
+    return trials;
+  }
+
+ private:
+  absl::Status CheckWhole() const {
+    if (e_.model().empty()) return spec_.source.Error({}, "no model: add model { name: ... path: ... }");
+    std::set<std::string> models;
+    for (int i = 0; i < e_.model_size(); ++i) {
+      if (e_.model(i).path().empty()) return spec_.Error({{"model", i}}, "the model has no path");
+      if (!models.insert(e_.model(i).path()).second) return spec_.Error({{"model", i}}, "this model is named twice");
+    }
+    if (e_.recipe().empty() != e_.scheme().empty()) {
+      return spec_.source.Error({}, e_.recipe().empty() ? "schemes but no recipe" : "recipes but no scheme");
+    }
+    EAQ_RETURN_IF_ERROR(CheckData("evaluation", -1, e_.evaluation()));
+    std::set<uint64_t> seeds;
+    for (int i = 0; i < e_.seed_size(); ++i) {
+      if (!seeds.insert(e_.seed(i)).second)
+        return spec_.Error({{"seed", i}}, absl::StrCat("seed ", e_.seed(i), " stands here twice"));
+    }
+    if (e_.max_trials() < 1) return spec_.Error({{"max_trials", -1}}, "max_trials must be at least 1");
+    const Experiment::Comparing& c = e_.comparison();
+    if (c.margin() <= 0) return spec_.Error({{"comparison", -1}, {"margin", -1}}, "margin must be positive");
+    if (c.alpha() <= 0 || c.alpha() >= 1)
+      return spec_.Error({{"comparison", -1}, {"alpha", -1}}, "alpha must be between 0 and 1");
+    if (c.draws() < 100 || c.draws() > 1000000) {
+      return spec_.Error({{"comparison", -1}, {"draws", -1}}, "draws must be 100 to 1000000");
+    }
+    return absl::OkStatus();
+  }
+
+  template <typename Data>
+  absl::Status CheckData(const std::string& what, int index, const Data& data) const {
+    const auto error = [&](const std::string& field, int i, absl::string_view message) {
+      return spec_.Error({{what, index}, {field, i}}, message);
+    };
+    if (data.domain().empty()) return error("domain", 0, absl::StrCat(what, " names no domain"));
+    std::set<std::string> names;
+    for (int i = 0; i < data.domain_size(); ++i) {
+      if (data.domain(i).name().empty()) return error("domain", i, "the domain has no name");
+      if (!names.insert(data.domain(i).name()).second)
+        return error("domain", i, absl::StrCat("domain \"", data.domain(i).name(), "\" stands here twice"));
+    }
+    if (data.windows() < 1 || data.windows() > 1000000) return error("windows", -1, "windows must be 1 to 1000000");
+    if (data.window() < 2 || data.window() > 1000000) return error("window", -1, "window must be 2 to 1000000 tokens");
+    return absl::OkStatus();
+  }
+
+  absl::Status CheckGrid(const std::string& field, int index, const Grid& grid) const {
+    const int b = grid.bits();
+    if (b != 16 && (b < 2 || b > 8)) {
+      return spec_.Error({{"scheme", index}, {field, -1}, {"bits", -1}},
+                         absl::StrCat("bits ", b, ": must be 2 to 8, or 16 for none"));
+    }
+    if (grid.granularity() == Grid::GROUP && grid.group_size() < 1) {
+      return spec_.Error({{"scheme", index}, {field, -1}}, "granularity GROUP needs group_size of at least 1");
+    }
+    if (grid.granularity() != Grid::GROUP && grid.group_size() != 0) {
+      return spec_.Error({{"scheme", index}, {field, -1}, {"group_size", -1}}, "group_size needs granularity: GROUP");
+    }
+    return absl::OkStatus();
+  }
+
+  // The axes that the lists under TOP[INDEX] (PREFIX fields deeper) and `vary` make of a component.
+  template <typename T>
+  std::vector<Axis<T>> Axes(const std::string& top, int index, size_t prefix, const T& base, absl::Status& status) {
+    std::vector<Axis<T>> axes;
+    for (const SpecList& list : spec_.lists) {
+      if (list.path[0].field->name() != top || list.path[0].index != index || list.path.size() <= prefix) continue;
+      Axis<T> axis;
+      axis.label = list.path.back().field->name();
+      for (absl::string_view value : list.values) axis.values.emplace_back(value);
+      const std::vector<PathStep> path(list.path.begin() + prefix, list.path.end());
+      axis.apply = [path](T& m, const std::string& value) { return SetAt(m, path, value); };
+      axes.push_back(std::move(axis));
+    }
+    for (int i = 0; i < e_.vary_size(); ++i) {
+      const Experiment::Vary& vary = e_.vary(i);
+      if (!absl::StartsWith(vary.field(), top + ".")) {
+        if (!absl::StartsWith(vary.field(), "recipe.") && !absl::StartsWith(vary.field(), "scheme.") &&
+            !absl::StartsWith(vary.field(), "calibration.")) {
+          status.Update(
+              spec_.Error({{"vary", i}, {"field", -1}}, "field must start with recipe., scheme. or calibration."));
+        }
+        continue;
+      }
+      if (vary.values().empty()) status.Update(spec_.Error({{"vary", i}}, "vary without values"));
+      const auto path = ResolvePath(T::descriptor(), vary.field().substr(top.size() + 1));
+      if (!path.ok()) {
+        status.Update(spec_.Error({{"vary", i}, {"field", -1}}, path.status().message()));
+        continue;
+      }
+      for (int v = 0; v < vary.values_size(); ++v) {  // each value once, to point at the one that is wrong
+        T probe = base;
+        const auto places = SetWhereItFits(probe, *path, vary.values(v));
+        if (!places.ok()) status.Update(spec_.Error({{"vary", i}, {"values", v}}, places.status().message()));
+      }
+      if (!vary.only().empty() &&
+          std::find(vary.only().begin(), vary.only().end(), NameOf(base)) == vary.only().end()) {
+        continue;
+      }
+      T probe = base;
+      const auto places = vary.values().empty() ? absl::StatusOr<int>(0) : SetWhereItFits(probe, *path, vary.values(0));
+      if (!places.ok() || *places == 0) continue;
+      varied_[i] = true;
+      Axis<T> axis;
+      axis.label = path->back()->name();
+      axis.values.assign(vary.values().begin(), vary.values().end());
+      axis.keeps_original = true;
+      const auto fields = *path;
+      axis.apply = [fields](T& m, const std::string& value) { return SetWhereItFits(m, fields, value).status(); };
+      axes.push_back(std::move(axis));
+    }
+    return axes;
+  }
+
+  template <typename T>
+  absl::Status Append(const std::string& top, int index, size_t prefix, const T& base, std::vector<T>& all) {
+    absl::Status status;
+    const std::vector<Axis<T>> axes = Axes(top, index, prefix, base, status);
+    EAQ_RETURN_IF_ERROR(status);
+    auto variants = Multiply(base, axes, e_.combine() == Experiment::ONE_AT_A_TIME);
+    if (!variants.ok()) return spec_.Error({{top, index}}, variants.status().message());
+    all.insert(all.end(), variants->begin(), variants->end());
+    if (all.size() > kMaxVariants)
+      return spec_.Error({{top, index}}, absl::StrCat("more than ", kMaxVariants, " variants"));
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::vector<Scheme>> Schemes() {
+    std::vector<Scheme> all;
+    std::set<std::string> names;
+    for (int i = 0; i < e_.scheme_size(); ++i) {
+      if (e_.scheme(i).name().empty()) return spec_.Error({{"scheme", i}}, "the scheme has no name");
+      if (!names.insert(e_.scheme(i).name()).second) {
+        return spec_.Error({{"scheme", i}, {"name", -1}},
+                           absl::StrCat("two schemes are called \"", e_.scheme(i).name(), "\""));
+      }
+      const size_t first = all.size();
+      EAQ_RETURN_IF_ERROR(Append("scheme", i, 1, e_.scheme(i), all));
+      for (size_t k = first; k < all.size(); ++k) {
+        EAQ_RETURN_IF_ERROR(CheckGrid("weights", i, all[k].weights()));
+        EAQ_RETURN_IF_ERROR(CheckGrid("activations", i, all[k].activations()));
+      }
+    }
+    return all;
+  }
+
+  absl::StatusOr<std::vector<Recipe>> Recipes() {
+    std::vector<Recipe> all;
+    std::set<std::string> names;
+    for (int i = 0; i < e_.recipe_size(); ++i) {
+      const Experiment::RecipeEntry& entry = e_.recipe(i);
+      Recipe recipe;
+      if (entry.has_preset()) {
+        absl::StatusOr<Recipe> preset = load_preset_(entry.preset());
+        if (!preset.ok()) return spec_.Error({{"recipe", i}, {"preset", -1}}, preset.status().message());
+        recipe = *std::move(preset);
+        if (!recipe.has_name()) recipe.set_name(entry.preset());
+      } else if (!entry.has_set()) {
+        return spec_.Error({{"recipe", i}}, "an empty recipe: name a preset, or write set { ... }");
+      }
+      // Lists under `set` are applied to the merged recipe: `transform` indices stay valid because it is replaced
+      // whole.
+      if (!entry.set().transform().empty()) recipe.clear_transform();
+      if (entry.set().has_name() && !entry.set().has_title()) recipe.clear_title();
+      recipe.MergeFrom(entry.set());
+      if (recipe.name().empty()) return spec_.Error({{"recipe", i}}, "the recipe has no name: set { name: ... }");
+      if (!names.insert(recipe.name()).second) {
+        return spec_.Error({{"recipe", i}}, absl::StrCat("two recipes are called \"", recipe.name(),
+                                                         "\"; give one another set { name: ... }"));
+      }
+      EAQ_RETURN_IF_ERROR(Append("recipe", i, 2, recipe, all));
+    }
+    const std::string& reference = e_.comparison().reference();
+    if (!reference.empty()) {
+      std::vector<std::string> known;
+      for (const Recipe& recipe : all) known.push_back(recipe.name());
+      if (std::find(known.begin(), known.end(), reference) == known.end()) {
+        return spec_.Error({{"comparison", -1}, {"reference", -1}},
+                           absl::StrCat("no recipe here is called \"", reference, "\"", Suggestion(reference, known)));
+      }
+    }
+    return all;
+  }
+
+  absl::StatusOr<std::vector<CalibrationData>> Calibrations() {
+    std::vector<CalibrationData> all;
+    for (int i = 0; i < e_.calibration_size(); ++i) {
+      if (e_.calibration(i).has_seed()) {
+        return spec_.Error({{"calibration", i}, {"seed", -1}}, "seeds stand at the top: seed: [0, 1, 2]");
+      }
+      const size_t first = all.size();
+      EAQ_RETURN_IF_ERROR(Append("calibration", i, 1, e_.calibration(i), all));
+      for (size_t k = first; k < all.size(); ++k) EAQ_RETURN_IF_ERROR(CheckData("calibration", i, all[k]));
+    }
+    return all;
+  }
+
+  absl::Status CheckSkips(const std::vector<Scheme>& schemes, const std::vector<Recipe>& recipes) const {
+    std::vector<std::string> s, r, m;
+    for (const Scheme& scheme : schemes) s.push_back(scheme.name());
+    for (const Recipe& recipe : recipes) r.push_back(recipe.name());
+    for (const ModelRef& model : e_.model()) m.push_back(model.name());
+    for (int i = 0; i < e_.skip_size(); ++i) {
+      const Experiment::Skip& skip = e_.skip(i);
+      if (!skip.has_recipe() && !skip.has_scheme() && !skip.has_model())
+        return spec_.Error({{"skip", i}}, "an empty skip would leave out everything");
+      const auto check = [&](bool has, const std::string& name, const std::string& kind,
+                             const std::vector<std::string>& known) -> absl::Status {
+        if (!has || std::find(known.begin(), known.end(), name) != known.end()) return absl::OkStatus();
+        return spec_.Error({{"skip", i}, {kind, -1}},
+                           absl::StrCat("no ", kind, " is called \"", name, "\"", Suggestion(name, known)));
+      };
+      EAQ_RETURN_IF_ERROR(check(skip.has_recipe(), skip.recipe(), "recipe", r));
+      EAQ_RETURN_IF_ERROR(check(skip.has_scheme(), skip.scheme(), "scheme", s));
+      EAQ_RETURN_IF_ERROR(check(skip.has_model(), skip.model(), "model", m));
+    }
+    return absl::OkStatus();
+  }
+
+  bool Skipped(const ModelRef& model, const Scheme& scheme, const Recipe& recipe) const {
+    for (const Experiment::Skip& skip : e_.skip()) {
+      if ((!skip.has_recipe() || skip.recipe() == recipe.name()) &&
+          (!skip.has_scheme() || skip.scheme() == scheme.name()) &&
+          (!skip.has_model() || skip.model() == model.name())) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  const LoadedSpec& spec_;
+  const Experiment& e_;
+  const PresetLoader& load_preset_;
+  std::vector<bool> varied_;
+};
+
+}  // namespace
+
+bool NeedsNoCalibration(const Recipe& recipe) { return recipe.calibration().has_none(); }
+
+absl::StatusOr<Recipe> LoadShippedPreset(const std::string& preset) {
+  std::vector<std::string> known;
+  if (const auto methods = FindInRepository("eaq/methods"); methods.ok()) {
+    if (const auto names = ListDirectory(*methods); names.ok()) {
+      for (const std::string& name : *names) {
+        if (FileExists(JoinPath(JoinPath(*methods, name), "preset.textproto"))) known.push_back(name);
+      }
+    }
+  }
+  if (std::find(known.begin(), known.end(), preset) == known.end()) {
+    return absl::NotFoundError(absl::StrCat("there is no preset \"", preset, "\"", Suggestion(preset, known)));
+  }
+  const std::string relative = absl::StrCat("eaq/methods/", preset, "/preset.textproto");
+  EAQ_ASSIGN_OR_RETURN(const std::string path, FindInRepository(relative));
+  EAQ_ASSIGN_OR_RETURN(std::string text, ReadFile(path));
+  return ParseRecipe(relative, std::move(text));
+}
+
+absl::StatusOr<std::vector<TrialSpec>> Expand(const LoadedSpec& spec, const PresetLoader& load_preset) {
+  return Expander(spec, load_preset).Run();
+}
+
+}  // namespace eaq
