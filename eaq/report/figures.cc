@@ -1,0 +1,293 @@
+#include "eaq/report/figures.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "eaq/report/format.h"
+#include "eaq/report/svg.h"
+
+namespace eaq::report_internal {
+namespace {
+
+constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+
+std::string Number(double v) { return std::isfinite(v) ? absl::StrFormat("%.5g", v) : "-"; }
+
+std::string Figure(const std::string& svg, const std::string& caption, const std::string& data) {
+  if (svg.empty()) return "";
+  return absl::StrCat("<figure><div class=\"scroll\">", svg, "</div><figcaption>", EscapeHtml(caption),
+                      "</figcaption>\n<details><summary>Data</summary><div class=\"scroll\">", data,
+                      "</div></details></figure>\n");
+}
+
+std::string Table(const std::vector<std::string>& head, const std::vector<std::vector<std::string>>& rows) {
+  std::string out = "<table><thead><tr>";
+  for (size_t i = 0; i < head.size(); ++i) {
+    absl::StrAppend(&out, i == 0 ? "<th class=\"l\">" : "<th>", EscapeHtml(head[i]), "</th>");
+  }
+  out += "</tr></thead><tbody>\n";
+  for (const auto& row : rows) {
+    out += "<tr>";
+    for (size_t i = 0; i < row.size(); ++i) {
+      absl::StrAppend(&out, i == 0 ? "<th scope=\"row\">" : "<td>", EscapeHtml(row[i]), i == 0 ? "</th>" : "</td>");
+    }
+    out += "</tr>\n";
+  }
+  return out + "</tbody></table>";
+}
+
+std::string ChartData(const Chart& chart) {
+  std::vector<std::vector<std::string>> rows;
+  for (const Chart::Series& s : chart.series) {
+    for (const Chart::Point& p : s.points) {
+      rows.push_back({p.title, chart.categories.empty() ? Number(p.x) : s.name, Number(p.y),
+                      p.low == p.high ? "-" : Number(p.low), p.low == p.high ? "-" : Number(p.high)});
+    }
+  }
+  return Table({"point", chart.categories.empty() ? chart.x.label : "method", chart.y.label, "low", "high"}, rows);
+}
+
+std::string MapData(const HeatMap& map) {
+  std::vector<std::string> head = {"row"};
+  head.insert(head.end(), map.columns.begin(), map.columns.end());
+  std::vector<std::vector<std::string>> rows;
+  for (size_t i = 0; i < map.rows.size(); ++i) {
+    rows.push_back({map.rows[i]});
+    for (const double v : map.value[i]) rows.back().push_back(Number(v));
+  }
+  return Table(head, rows);
+}
+
+// A recipe has one colour on the whole page: the order of first appearance.
+std::map<std::string, int> Colors(const Comparison& c) {
+  std::map<std::string, int> colors;
+  int next = 0;
+  for (const Group& g : c.groups) {
+    if (!g.full_precision && colors.emplace(g.recipe, next).second) ++next;
+  }
+  return colors;
+}
+
+std::string RowName(const Group& g) {
+  return absl::StrCat(g.scheme, " ", g.recipe, g.mark.empty() ? "" : absl::StrCat(" (", g.mark, ")"));
+}
+
+// Mean output error of what one cell stands for (a matrix of the attention, or the matrices of an expert); where the
+// calibration gave no rows, the weight error.
+struct Mean {
+  double sum = 0;
+  int n = 0;
+  double Get() const { return n == 0 ? kNone : sum / n; }
+};
+
+std::string ColumnName(const LinearError& e) {
+  return e.expert >= 0 ? absl::StrCat("e", e.expert) : e.role == "router" ? "rt" : e.role;
+}
+
+// VALUE of each linear, averaged into [layer][column].
+template <typename Value>
+HeatMap MapOf(const Group& g, HeatMap map, bool experts_only, Value value) {
+  std::map<int, std::map<std::string, Mean>> cells;
+  for (const LinearError& e : g.linear) {
+    if (e.layer < 0 || (experts_only && e.expert < 0)) continue;
+    const std::string column = ColumnName(e);
+    if (std::find(map.columns.begin(), map.columns.end(), column) == map.columns.end()) map.columns.push_back(column);
+    const std::optional<double> v = value(e);
+    Mean& cell = cells[e.layer][column];
+    if (!v) continue;
+    cell.sum += *v;
+    ++cell.n;
+  }
+  for (const auto& [layer, row] : cells) {
+    map.rows.push_back(absl::StrCat("layer ", layer));
+    map.value.emplace_back();
+    for (const std::string& column : map.columns) {
+      const auto at = row.find(column);
+      map.value.back().push_back(at == row.end() ? kNone : at->second.Get());
+    }
+  }
+  return map;
+}
+
+}  // namespace
+
+std::string QualityFigure(const Comparison& c) {
+  Chart chart(
+      "quality", "Quality against stored bits",
+      "Difference to full precision in nats per token with its 95 percent interval, against the stored bits per "
+      "quantized weight; one marker per method and scheme.");
+  chart.x.label = "stored bits per quantized weight";
+  chart.y.label = "difference, nats per token";
+  const std::map<std::string, int> colors = Colors(c);
+  std::map<int, Chart::Series> series;
+  bool all_positive = true;
+  double least = std::numeric_limits<double>::infinity(), most = 0;
+  for (const Group& g : c.groups) {
+    if (g.full_precision || !g.pooled.versus_full || g.bits_per_weight <= 0) continue;
+    const PairedResult& r = *g.pooled.versus_full;
+    const int color = colors.at(g.recipe);
+    series[color].name = g.recipe;
+    series[color].color = color;
+    // Methods of a scheme have nearly the same bits: moved apart by 1 %, the table has the exact ones.
+    series[color].points.push_back(
+        {g.bits_per_weight, r.mean, r.low, r.high,
+         absl::StrCat(RowName(g), ": ", Interval(r, 4), " at ", Fixed(g.bits_per_weight, 3), " bits")});
+    all_positive = all_positive && r.low > 0;
+    least = std::min(least, r.low);
+    most = std::max(most, r.high);
+  }
+  chart.y.log = all_positive && most > 20 * least;
+  for (auto& [color, s] : series) {
+    (void)color;
+    chart.series.push_back(std::move(s));
+  }
+  const std::string data = ChartData(chart);
+  const double middle = (static_cast<double>(chart.series.size()) - 1) / 2;
+  for (size_t k = 0; k < chart.series.size(); ++k) {
+    for (Chart::Point& p : chart.series[k].points) p.x += 0.05 * (static_cast<double>(k) - middle);
+  }
+  return Figure(chart.Svg(),
+                absl::StrCat("Lower and further left is better. Bars: 95 % paired bootstrap interval, clustered by "
+                             "document. Methods of one scheme are moved apart by 0.05 bit to be told from each other",
+                             chart.y.log ? "; the axis is logarithmic." : "."),
+                data);
+}
+
+std::string DomainFigures(const Comparison& c) {
+  const std::map<std::string, int> colors = Colors(c);
+  std::string out;
+  for (size_t s = 0; s < c.schemes.size(); ++s) {
+    const SchemeSummary& scheme = c.schemes[s];
+    Chart chart(absl::StrCat("domains", s), absl::StrCat(scheme.scheme, ": difference to full precision by domain"),
+                "Per text domain the difference to full precision of every method with its 95 percent interval.");
+    chart.height = 300;
+    chart.categories = c.domains;
+    chart.categories.push_back("all");
+    chart.y.label = "difference, nats per token";
+    const double n = static_cast<double>(scheme.groups.size());
+    for (size_t k = 0; k < scheme.groups.size(); ++k) {
+      const Group& g = c.groups[scheme.groups[k]];
+      Chart::Series series{g.recipe + (g.mark.empty() ? "" : " \xE2\x80\xA0"), colors.at(g.recipe), {}, false};
+      const double shift = 0.7 * (static_cast<double>(k) - (n - 1) / 2) / n;
+      const auto add = [&](const DomainCell& cell, double x) {
+        if (!cell.versus_full) return;
+        const PairedResult& r = *cell.versus_full;
+        series.points.push_back(
+            {x + shift, r.mean, r.low, r.high, absl::StrCat(RowName(g), ", ", cell.domain, ": ", Interval(r, 4))});
+      };
+      for (size_t d = 0; d < g.domain.size(); ++d) add(g.domain[d], static_cast<double>(d));
+      add(g.pooled, static_cast<double>(g.domain.size()));
+      chart.series.push_back(std::move(series));
+    }
+    const std::string figure = Figure(chart.Svg(), "Bars: 95 % paired bootstrap interval.", ChartData(chart));
+    if (!figure.empty()) absl::StrAppend(&out, "<h3>", EscapeHtml(scheme.scheme), "</h3>\n", figure);
+  }
+  return out;
+}
+
+std::string ErrorFigures(const Comparison& c) {
+  std::string out;
+  for (size_t i = 0; i < c.groups.size(); ++i) {
+    const Group& g = c.groups[i];
+    if (g.linear.empty()) continue;
+    bool outputs = false;
+    for (const LinearError& e : g.linear) outputs = outputs || e.output_error.has_value();
+    HeatMap map(absl::StrCat("error", i), absl::StrCat(RowName(g), ": relative error per layer and expert"),
+                "Rows are layers; columns are the attention's matrices and the experts. Darker is a larger error.");
+    map.log = true;
+    map.unit = outputs ? "relative output error (log scale)" : "relative weight error (log scale)";
+    map = MapOf(g, std::move(map), false, [outputs](const LinearError& e) {
+      return outputs ? e.output_error : std::optional<double>(e.weight_error);
+    });
+    const std::string figure = Figure(
+        map.Svg(),
+        outputs ? "Squared error of each linear's output relative to its square, on calibration rows; an expert's "
+                  "matrices are averaged. Hollow: no calibration token came here."
+                : "Squared error of the weights relative to their square; an expert's matrices are averaged.",
+        MapData(map));
+    absl::StrAppend(&out, "<details", g.best ? " open" : "", "><summary>", EscapeHtml(RowName(g)),
+                    g.best ? " (best of its scheme)" : "", "</summary>\n", figure, "</details>\n");
+  }
+  return out;
+}
+
+std::string TokenFigures(const Comparison& c) {
+  std::string out;
+  for (const Group& g : c.groups) {
+    double most = 0;
+    for (const LinearError& e : g.linear) most = std::max(most, e.expert >= 0 ? e.calibration_tokens : 0);
+    if (most <= 0) continue;
+    HeatMap map("tokens", absl::StrCat(RowName(g), ": calibration tokens per expert"),
+                "Rows are layers, columns are experts. Darker is more calibration tokens.");
+    map.unit = "tokens";
+    map = MapOf(g, std::move(map), true,
+                [](const LinearError& e) { return std::optional<double>(e.calibration_tokens); });
+    absl::StrAppend(&out, "<h3>Calibration tokens per expert</h3>\n",
+                    Figure(map.Svg(),
+                           absl::StrCat("Tokens routed to each expert in calibration, mean over seeds (", RowName(g),
+                                        "). Experts that see few tokens are rounded with little evidence."),
+                           MapData(map)));
+    break;
+  }
+  for (const Group& g : c.groups) {
+    if (g.expert_use.empty()) continue;
+    HeatMap map("use", "Expert use per layer and domain",
+                "Share of the router's assignments that each expert gets, by layer and text domain.");
+    map.unit = "share of assignments";
+    std::vector<const ExpertShare*> shares;
+    for (const ExpertShare& share : g.expert_use) shares.push_back(&share);
+    std::stable_sort(shares.begin(), shares.end(),
+                     [](const ExpertShare* a, const ExpertShare* b) { return a->layer < b->layer; });
+    for (const ExpertShare* share : shares) {
+      map.rows.push_back(absl::StrCat("layer ", share->layer, " ", share->domain));
+      map.value.push_back(share->share);
+      while (map.columns.size() < share->share.size()) map.columns.push_back(absl::StrCat("e", map.columns.size()));
+    }
+    absl::StrAppend(
+        &out, "<h3>Expert use in evaluation</h3>\n",
+        Figure(map.Svg(), absl::StrCat("Of ", g.full_precision ? "full precision" : RowName(g), "."), MapData(map)));
+    break;
+  }
+  return out;
+}
+
+std::string RouterFigures(const Comparison& c) {
+  const std::map<std::string, int> colors = Colors(c);
+  std::string out;
+  for (size_t s = 0; s < c.schemes.size(); ++s) {
+    const SchemeSummary& scheme = c.schemes[s];
+    Chart chart(absl::StrCat("router", s), absl::StrCat(scheme.scheme, ": router agreement per layer"),
+                "Share of the top-k experts that the quantized model chooses like full precision, per layer.");
+    chart.height = 260;
+    chart.x.label = "layer";
+    chart.y.label = "top-k agreement";
+    size_t layers = 0;
+    for (const int i : scheme.groups) {
+      const Group& g = c.groups[i];
+      Chart::Series series{g.recipe, colors.at(g.recipe), {}, true};
+      for (const LayerRouter& r : g.router) {
+        series.points.push_back({static_cast<double>(r.layer), r.topk_agreement, 0, 0,
+                                 absl::StrCat(RowName(g), ", layer ", r.layer, ": ", Fixed(r.topk_agreement, 4),
+                                              " (top-1 changed: ", Fixed(r.top1_change, 4), ")")});
+        layers = std::max(layers, static_cast<size_t>(r.layer) + 1);
+      }
+      if (!series.points.empty()) chart.series.push_back(std::move(series));
+    }
+    if (layers <= 32) {
+      for (size_t l = 0; l < layers; ++l) chart.categories.push_back(absl::StrCat(l));
+    }
+    const std::string figure =
+        Figure(chart.Svg(), "1: the same experts as full precision, on the same tokens; mean over domains and seeds.",
+               ChartData(chart));
+    if (!figure.empty()) absl::StrAppend(&out, "<h3>", EscapeHtml(scheme.scheme), "</h3>\n", figure);
+  }
+  return out;
+}
+
+}  // namespace eaq::report_internal

@@ -1,0 +1,196 @@
+// CSV, LaTeX and JSON of a comparison.
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/string_view.h"
+#include "eaq/report/format.h"
+#include "eaq/report/report.h"
+
+namespace eaq {
+namespace {
+
+using report_internal::EscapeCsv;
+using report_internal::EscapeJson;
+using report_internal::EscapeLatex;
+using report_internal::Exact;
+using report_internal::Fixed;
+using report_internal::Signed;
+
+std::string Seeds(const Group& g) { return absl::StrJoin(g.seeds, " "); }
+
+std::string Optional(const std::optional<double>& v) { return v ? Exact(*v) : ""; }
+
+std::string CsvRow(const Group& g, const DomainCell& cell) {
+  std::vector<std::string> f = {EscapeCsv(g.model),
+                                EscapeCsv(g.scheme),
+                                EscapeCsv(g.recipe),
+                                EscapeCsv(cell.domain),
+                                EscapeCsv(g.calibration),
+                                EscapeCsv(g.mark),
+                                EscapeCsv(Seeds(g)),
+                                absl::StrCat(cell.windows),
+                                absl::StrCat(cell.documents),
+                                Exact(g.bits_per_weight),
+                                Exact(g.model_bits_per_weight),
+                                Exact(g.stored_bytes),
+                                Exact(cell.nll),
+                                Exact(cell.perplexity)};
+  if (cell.versus_full) {
+    const PairedResult& r = *cell.versus_full;
+    for (const double v : {r.mean, r.low, r.high, r.standard_error, r.p_value, r.p_holm}) f.push_back(Exact(v));
+    f.push_back(std::string(VerdictName(r.verdict)));
+  } else {
+    f.insert(f.end(), 7, "");
+  }
+  f.push_back(Exact(cell.seed_spread));
+  for (const auto& v : {cell.kl, cell.greedy_agreement, cell.router_topk_agreement, cell.router_top1_change}) {
+    f.push_back(Optional(v));
+  }
+  f.push_back(Exact(g.wall_seconds));
+  f.push_back(Exact(g.peak_memory_bytes));
+  f.push_back(g.best ? "1" : "0");
+  f.push_back(absl::StrJoin(g.keys, " "));
+  return absl::StrCat(absl::StrJoin(f, ","), "\r\n");
+}
+
+// A JSON number, or null.
+std::string Number(double v) {
+  const std::string text = Exact(v);
+  return text.empty() ? "null" : text;
+}
+
+std::string PairedJson(const PairedResult& r) {
+  return absl::StrCat("{\"mean\":", Number(r.mean), ",\"low\":", Number(r.low), ",\"high\":", Number(r.high),
+                      ",\"standard_error\":", Number(r.standard_error), ",\"p\":", Number(r.p_value),
+                      ",\"p_holm\":", Number(r.p_holm), ",\"exact\":", r.exact ? "true" : "false",
+                      ",\"windows\":", r.windows, ",\"documents\":", r.documents,
+                      ",\"verdict\":", EscapeJson(VerdictName(r.verdict)), "}");
+}
+
+std::string CellJson(const DomainCell& cell) {
+  std::string out = absl::StrCat("{\"domain\":", EscapeJson(cell.domain), ",\"windows\":", cell.windows,
+                                 ",\"documents\":", cell.documents, ",\"nll\":", Number(cell.nll),
+                                 ",\"perplexity\":", Number(cell.perplexity));
+  const auto add = [&out](absl::string_view name, const std::optional<double>& v) {
+    if (v) absl::StrAppend(&out, ",\"", name, "\":", Number(*v));
+  };
+  add("kl", cell.kl);
+  add("greedy_agreement", cell.greedy_agreement);
+  add("router_topk_agreement", cell.router_topk_agreement);
+  add("router_top1_change", cell.router_top1_change);
+  if (cell.versus_full) absl::StrAppend(&out, ",\"versus_full\":", PairedJson(*cell.versus_full));
+  absl::StrAppend(&out, ",\"seed_spread\":", Number(cell.seed_spread), ",\"seed_delta\":[",
+                  absl::StrJoin(cell.seed_delta, ",", [](std::string* o, double v) { *o += Number(v); }), "]}");
+  return out;
+}
+
+std::string Strings(const std::vector<std::string>& list) {
+  return absl::StrCat("[", absl::StrJoin(list, ",", [](std::string* o, const std::string& s) { *o += EscapeJson(s); }),
+                      "]");
+}
+
+// "***", "**", "*" for Holm-corrected p below 0.001, 0.01, 0.05.
+std::string Stars(double p) { return p < 0.001 ? "***" : p < 0.01 ? "**" : p < 0.05 ? "*" : ""; }
+
+}  // namespace
+
+std::string RenderCsv(const Comparison& c) {
+  std::string out =
+      "model,scheme,recipe,domain,calibration,mark,seeds,windows,documents,bits_per_weight,model_bits_per_weight,"
+      "stored_bytes,nll,perplexity,delta_nll,delta_low,delta_high,delta_se,p,p_holm,verdict,seed_spread,kl,"
+      "greedy_agreement,router_topk_agreement,router_top1_change,wall_seconds,peak_memory_bytes,best,trials\r\n";
+  for (const Group& g : c.groups) {
+    for (const DomainCell& cell : g.domain) out += CsvRow(g, cell);
+    out += CsvRow(g, g.pooled);
+  }
+  return out;
+}
+
+std::string RenderLatex(const Comparison& c) {
+  const size_t columns = c.domains.size() + 5;
+  std::string out =
+      absl::StrCat("% Needs \\usepackage{booktabs}\n\\begin{table}\n\\centering\\small\n\\begin{tabular}{ll",
+                   std::string(columns - 2, 'r'), "}\n\\toprule\nScheme & Method & Bits");
+  for (const std::string& d : c.domains) absl::StrAppend(&out, " & ", EscapeLatex(d));
+  out += " & All & $\\Delta$ nats/token \\\\\n\\midrule\n";
+  std::string scheme;
+  for (const Group& g : c.groups) {
+    if (!g.full_precision && g.scheme != scheme && !scheme.empty()) out += "\\addlinespace\n";
+    const bool first = g.scheme != scheme;
+    if (!g.full_precision) scheme = g.scheme;
+    const auto bold = [&g](const std::string& text) { return g.best ? absl::StrCat("\\textbf{", text, "}") : text; };
+    absl::StrAppend(&out, first && !g.full_precision ? EscapeLatex(g.scheme) : "", " & ", bold(EscapeLatex(g.recipe)),
+                    g.mark.empty() ? "" : "$^\\dagger$", " & ",
+                    g.bits_per_weight > 0 ? Fixed(g.bits_per_weight, 2) : "--");
+    for (const DomainCell& cell : g.domain) absl::StrAppend(&out, " & ", bold(Fixed(cell.perplexity, 2)));
+    absl::StrAppend(&out, " & ", bold(Fixed(g.pooled.perplexity, 2)));
+    if (g.pooled.versus_full && !g.full_precision) {
+      const PairedResult& r = *g.pooled.versus_full;
+      absl::StrAppend(&out, " & ", g.best ? "\\boldmath" : "", "$", Signed(r.mean, 4), " \\pm ",
+                      Fixed((r.high - r.low) / 2, 4), "^{", Stars(r.p_holm), "}$");
+    } else {
+      out += " & --";
+    }
+    out += " \\\\\n";
+    if (g.full_precision) out += "\\midrule\n";
+  }
+  absl::StrAppend(&out, "\\bottomrule\n\\multicolumn{", columns,
+                  "}{p{0.95\\linewidth}}{\\footnotesize Perplexity per domain, ", c.windows, " windows of ",
+                  c.window_tokens, " tokens, ", c.documents,
+                  " documents. $\\Delta$: paired difference to full precision $\\pm$ half the 95\\,\\% bootstrap "
+                  "interval, clustered "
+                  "by document; sign-flip tests with Holm's correction: $^{*}$ $p<0.05$, $^{**}$ $p<0.01$, $^{***}$ "
+                  "$p<0.001$. Bold: "
+                  "best of its scheme. Ledger ",
+                  EscapeLatex(c.provenance.ledger), ", commit ", EscapeLatex(c.provenance.commit.substr(0, 12)),
+                  c.provenance.dirty == "dirty" ? " (dirty)" : "", ".");
+  for (const Group& g : c.groups) {
+    if (!g.mark.empty()) absl::StrAppend(&out, " $^\\dagger$ ", EscapeLatex(g.mark), ".");
+  }
+  return absl::StrCat(out, "}\n\\end{tabular}\n\\end{table}\n");
+}
+
+std::string RenderJson(const Comparison& c) {
+  std::string out =
+      absl::StrCat("{\"title\":", EscapeJson(c.title), ",\"baseline\":", EscapeJson(c.options.baseline),
+                   ",\"margin\":", Number(c.options.paired.margin), ",\"draws\":", c.options.paired.draws,
+                   ",\"windows\":", c.windows, ",\"documents\":", c.documents, ",\"window_tokens\":", c.window_tokens,
+                   ",\"commit\":", EscapeJson(c.provenance.commit), ",\"ledger\":", EscapeJson(c.provenance.ledger),
+                   ",\"groups\":[");
+  for (size_t i = 0; i < c.groups.size(); ++i) {
+    const Group& g = c.groups[i];
+    absl::StrAppend(&out, i == 0 ? "" : ",", "\n{\"model\":", EscapeJson(g.model), ",\"scheme\":", EscapeJson(g.scheme),
+                    ",\"recipe\":", EscapeJson(g.recipe), ",\"full_precision\":", g.full_precision ? "true" : "false",
+                    ",\"best\":", g.best ? "true" : "false", ",\"mark\":", EscapeJson(g.mark),
+                    ",\"calibration\":", EscapeJson(g.calibration), ",\"seeds\":[", absl::StrJoin(g.seeds, ","),
+                    "],\"trials\":", Strings(g.keys), ",\"bits_per_weight\":", Number(g.bits_per_weight),
+                    ",\"model_bits_per_weight\":", Number(g.model_bits_per_weight),
+                    ",\"stored_bytes\":", Number(g.stored_bytes), ",\"wall_seconds\":", Number(g.wall_seconds),
+                    ",\"peak_memory_bytes\":", Number(g.peak_memory_bytes), ",\"domains\":[",
+                    absl::StrJoin(g.domain, ",", [](std::string* o, const DomainCell& cell) { *o += CellJson(cell); }),
+                    "],\"all\":", CellJson(g.pooled), "}");
+  }
+  out += "],\"duels\":[";
+  for (size_t i = 0; i < c.duels.size(); ++i) {
+    const Duel& d = c.duels[i];
+    absl::StrAppend(&out, i == 0 ? "" : ",", "\n{\"first\":", d.first, ",\"second\":", d.second,
+                    ",\"domains_won\":", d.domains_won, ",\"domains_lost\":", d.domains_lost,
+                    ",\"paired\":", PairedJson(d.pooled), "}");
+  }
+  std::vector<std::string> verdicts;
+  for (const SchemeSummary& s : c.schemes) verdicts.push_back(s.sentence);
+  absl::StrAppend(&out, "],\n\"verdicts\":", Strings(verdicts), ",\"equal\":", Strings(c.equal),
+                  ",\"refused\":", Strings(c.refused), ",\"notes\":", Strings(c.notes), ",\"pending\":", c.pending,
+                  ",\"failures\":[");
+  for (size_t i = 0; i < c.failures.size(); ++i) {
+    const ReportFailure& f = c.failures[i];
+    absl::StrAppend(&out, i == 0 ? "" : ",", "{\"trial\":", EscapeJson(f.key), ",\"scheme\":", EscapeJson(f.scheme),
+                    ",\"recipe\":", EscapeJson(f.recipe), ",\"seed\":", f.seed, ",\"outcome\":", EscapeJson(f.outcome),
+                    ",\"message\":", EscapeJson(f.message), ",\"command\":", EscapeJson(f.command), "}");
+  }
+  return absl::StrCat(out, "]}\n");
+}
+
+}  // namespace eaq

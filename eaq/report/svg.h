@@ -1,0 +1,72 @@
+// Plots as inline SVG: a chart with axes (points with intervals, lines) and a heat map.
+//
+//   Chart chart("quality", "Quality against stored bits", "One point per method and scheme ...");
+//   chart.x.label = "stored bits per weight";
+//   chart.series.push_back({"GPTQ", 0, {{4.16, 0.03, 0.02, 0.04, "W4A4 GPTQ"}}, /*line=*/true});
+//   html += chart.Svg();
+//
+// Colours are CSS classes (c0 .. c7, defined by page.h for light and dark: Okabe & Ito's palette, readable with every
+// common colour blindness), and every series has its own marker shape besides. `id` makes the ids of title and desc;
+// the coordinates have one digit after the point, so the bytes are the same everywhere.
+#ifndef EAQ_REPORT_SVG_H_
+#define EAQ_REPORT_SVG_H_
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+
+namespace eaq {
+
+struct Axis {
+  std::string label;
+  bool log = false;  // base 10; all values must be > 0
+};
+
+// Round numbers inside [low, high], about N of them: steps of 1, 2 or 5 times a power of ten; for a log axis powers of
+// ten (with 2 and 5 where these are few).
+std::vector<double> Ticks(double low, double high, int n, bool log);
+
+struct Chart {
+  struct Point {
+    double x = 0, y = 0;
+    double low = 0, high = 0;  // interval of y; equal: none is drawn
+    std::string title;         // shown on hover
+  };
+  struct Series {
+    std::string name;
+    int color = 0;  // 0 .. 7: also the marker's shape
+    std::vector<Point> points;
+    bool line = false;
+  };
+  Chart(std::string id, std::string title, std::string description)
+      : id(std::move(id)), title(std::move(title)), description(std::move(description)) {}
+  // "" without any point.
+  std::string Svg() const;
+
+  std::string id, title, description;
+  Axis x, y;
+  std::vector<std::string> categories;  // not empty: x = 0, 1, ... are these
+  std::vector<Series> series;
+  int width = 720, height = 360;
+};
+
+struct HeatMap {
+  HeatMap(std::string id, std::string title, std::string description)
+      : id(std::move(id)), title(std::move(title)), description(std::move(description)) {}
+  std::string Svg() const;
+
+  std::string id, title, description;
+  std::vector<std::string> rows, columns;
+  std::vector<std::vector<double>> value;  // [row][column]; NaN: nothing there
+  bool log = false;                        // colour by log10
+  std::string unit;
+};
+
+// The marker of series N around (x, y), radius R.
+std::string Marker(int n, double x, double y, double r);
+
+}  // namespace eaq
+
+#endif  // EAQ_REPORT_SVG_H_
