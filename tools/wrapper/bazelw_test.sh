@@ -70,10 +70,10 @@ check "from outside: bazel stands in the repository" has "$out" "in $(readlink -
 run "$work/repo" BAZEL_EXIT=7 -- build //x
 check "bazel's exit code is the script's" [ "$code" = 7 ]
 
-fresh libabsl-dev dict-wn
+fresh libabsl-dev dict-foldoc
 run "$work/repo" -- build //x
-check "missing packages are named" has "$err" "missing packages: libabsl-dev dict-wn"
-check "and installed" has "$(cat "$work/log")" "apt-get install -y -q --no-install-recommends libabsl-dev dict-wn"
+check "missing packages are named" has "$err" "missing packages: libabsl-dev dict-foldoc"
+check "and installed" has "$(cat "$work/log")" "apt-get install -y -q --no-install-recommends libabsl-dev dict-foldoc"
 check "root needs no sudo" lacks "$(cat "$work/log")" "sudo"
 check "the lists are not read needlessly" lacks "$(cat "$work/log")" "update"
 check "then bazel runs" has "$out" "bazel build //x"
