@@ -1,5 +1,6 @@
 #!/bin/sh
-# //experiments:ledger as a user meets it: help, verbs, exit codes, hostile paths. $1: the program, $2: a frozen ledger.
+# //experiments:ledger as a user meets it: help, verbs, exit codes, hostile paths. $1: the program, $2: a frozen ledger,
+# $3: the program with trials that take no time.
 ledger=$1
 folder=$(mktemp -d "${TEST_TMPDIR:-/tmp}/cli_XXXXXX")
 cp "$2" "$folder/a.db" && cp "$2" "$folder/b.db" && chmod u+w "$folder"/*.db
@@ -51,6 +52,23 @@ expect 2 'something here already' backup "$folder/c.db" --ledger="$folder/a.db"
 expect 0 'added 0 trials' merge "$folder/b.db" --ledger="$folder/a.db"
 expect 0 'added 4 trials, 3 results' merge "$folder/b.db" "$folder/c.db" --ledger="$folder/new folder/all.db"
 expect 2 'no ledger here' merge "$folder/none.db" --ledger="$folder/a.db"
+
+expect 0 'gptq .*4.21' compare --ledger="$folder/a.db"
+expect 0 'wrote' compare --ledger="$folder/a.db" --out="$folder/table.html"
+grep -q '<table' "$folder/table.html" || { echo 'FAILED: no table in the page'; failures=$((failures + 1)); }
+expect 2 'no finished trial' compare --recipe=none --ledger="$folder/a.db"
+
+ledger=$3
+expect 0 '3 of 3 trials gave the same bits' verify all --threads=1 --ledger="$folder/a.db"
+expect 0 '"same": true' verify "$first" --format=json --ledger="$folder/a.db"
+failed=$("$1" ls --ledger="$folder/a.db" --status=oom 2>/dev/null | sed -n 2p | cut -c1-12)
+expect 2 'no result to verify' verify "$failed" --ledger="$folder/a.db"
+EAQ_FAKE_DIFFERENCE=1
+export EAQ_FAKE_DIFFERENCE
+expect 1 'metric nll code: 3 then' verify "$first" --ledger="$folder/a.db"
+expect 1 '0 of 3 trials' verify all --ledger="$folder/a.db"
+unset EAQ_FAKE_DIFFERENCE
+ledger=$1
 
 printf 'garbage garbage' >"$folder/garbage.db"
 expect 4 'not a ledger' ls --ledger="$folder/garbage.db"

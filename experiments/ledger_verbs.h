@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "eaq/ledger/ledger.h"
 
 namespace eaq {
@@ -19,6 +20,7 @@ struct LedgerArgs {
   bool json = false;                   // --format=json
   std::vector<std::string> arguments;  // after the verb, flags taken out
   TrialFilter filter;                  // --model, --recipe, --scheme, --status
+  int threads = 2;                     // --threads, of verify
   std::string out;                     // --out, resolved; empty: stdout
 };
 
@@ -31,14 +33,19 @@ struct LedgerVerb {
   std::function<int(const LedgerArgs&)> run;
 };
 
-// In the order of the help.
-const std::vector<LedgerVerb>& LedgerVerbs();
+// Runs a trial again from its spec with THREADS threads, without any cache. The program gives run_trial.h's; tests give
+// one that pretends.
+using VerifyRunner = std::function<absl::StatusOr<TrialResult>(const TrialSpec& spec, int threads)>;
+
+// The whole program. WORDS: the command line without the program's name. The verb `verify` is there when RUNNER is.
+int LedgerMain(const std::vector<std::string>& words, const VerifyRunner& runner);
 
 int LedgerLs(const LedgerArgs& args);
 int LedgerShow(const LedgerArgs& args);
 int LedgerDiff(const LedgerArgs& args);
 int LedgerCompare(const LedgerArgs& args);
 int LedgerExport(const LedgerArgs& args);
+int LedgerVerify(const LedgerArgs& args, const VerifyRunner& runner);
 int LedgerMerge(const LedgerArgs& args);
 int LedgerBackup(const LedgerArgs& args);
 int LedgerDoctor(const LedgerArgs& args);
