@@ -128,13 +128,15 @@ void Summarize(Comparison& c, SchemeSummary& scheme) {
   scheme.best = order[0];
   Group& best = c.groups[scheme.best];
   best.best = order.size() > 1;
-  std::string text = absl::StrCat(scheme.scheme, ": ", order.size() > 1 ? "best is " : "", best.recipe,
-                                  order.size() > 1 ? "" : " alone");
   std::vector<std::string> clauses;
   PairedResult r;
-  if (order.size() > 1 && FindDuel(c, order[0], order[1], r)) {
-    clauses.push_back(Against(r, c.groups[order[1]].recipe));
-  }
+  const bool rival = order.size() > 1 && FindDuel(c, order[0], order[1], r);
+  std::string text =
+      absl::StrCat(scheme.scheme, ": ",
+                   !rival                          ? best.recipe
+                   : r.verdict == Verdict::kBetter ? absl::StrCat("best is ", best.recipe)
+                                                   : absl::StrCat("lowest loss ", best.recipe, ", no clear winner"));
+  if (rival) clauses.push_back(Against(r, c.groups[order[1]].recipe));
   for (size_t i = 2; i < order.size(); ++i) {
     if (IsBaseline(c, c.groups[order[i]]) && FindDuel(c, order[0], order[i], r)) {
       clauses.push_back(Against(r, c.groups[order[i]].recipe));
@@ -144,9 +146,9 @@ void Summarize(Comparison& c, SchemeSummary& scheme) {
     const PairedResult& full = *best.pooled.versus_full;
     const int digits = DigitsFor((full.high - full.low) / 2);
     clauses.push_back(absl::StrCat(
-        full.verdict == Verdict::kEquivalent ? "equivalent to full precision (" : "to full precision ",
+        full.verdict == Verdict::kEquivalent ? "equivalent to full precision (" : "difference to full precision ",
         Signed(full.mean, digits), " [", Signed(full.low, digits), ", ", Signed(full.high, digits), "]",
-        full.verdict == Verdict::kEquivalent ? absl::StrCat(", inside +-", Fixed(c.options.paired.margin, 3), ")")
+        full.verdict == Verdict::kEquivalent ? absl::StrCat(", inside \xC2\xB1", Fixed(c.options.paired.margin, 3), ")")
                                              : ""));
   }
   absl::StrAppend(&text, clauses.empty() ? "" : ": ", absl::StrJoin(clauses, "; "), ".");

@@ -166,6 +166,7 @@ std::string DomainFigures(const Comparison& c) {
     const SchemeSummary& scheme = c.schemes[s];
     Chart chart(absl::StrCat("domains", s), absl::StrCat(scheme.scheme, ": difference to full precision by domain"),
                 "Per text domain the difference to full precision of every method with its 95 percent interval.");
+    chart.width = 560;
     chart.height = 300;
     chart.categories = c.domains;
     chart.categories.push_back("all");
@@ -186,7 +187,7 @@ std::string DomainFigures(const Comparison& c) {
       chart.series.push_back(std::move(series));
     }
     const std::string figure = Figure(chart.Svg(), "Bars: 95 % paired bootstrap interval.", ChartData(chart));
-    if (!figure.empty()) absl::StrAppend(&out, "<h3>", EscapeHtml(scheme.scheme), "</h3>\n", figure);
+    if (!figure.empty()) absl::StrAppend(&out, "<div><h3>", EscapeHtml(scheme.scheme), "</h3>\n", figure, "</div>\n");
   }
   return out;
 }
@@ -264,6 +265,7 @@ std::string RouterFigures(const Comparison& c) {
     const SchemeSummary& scheme = c.schemes[s];
     Chart chart(absl::StrCat("router", s), absl::StrCat(scheme.scheme, ": router agreement per layer"),
                 "Share of the top-k experts that the quantized model chooses like full precision, per layer.");
+    chart.width = 560;
     chart.height = 260;
     chart.x.label = "layer";
     chart.y.label = "top-k agreement";
@@ -285,7 +287,7 @@ std::string RouterFigures(const Comparison& c) {
     const std::string figure =
         Figure(chart.Svg(), "1: the same experts as full precision, on the same tokens; mean over domains and seeds.",
                ChartData(chart));
-    if (!figure.empty()) absl::StrAppend(&out, "<h3>", EscapeHtml(scheme.scheme), "</h3>\n", figure);
+    if (!figure.empty()) absl::StrAppend(&out, "<div><h3>", EscapeHtml(scheme.scheme), "</h3>\n", figure, "</div>\n");
   }
   return out;
 }

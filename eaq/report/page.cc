@@ -11,13 +11,13 @@ absl::string_view PageStyle() {
 --c0:#56b4e9;--c1:#ff9445;--c2:#3fd1a2;--c3:#e59bc7;--c4:#f0cf4a;--c5:#8fd0f5;--c6:#c4c9ce;--c7:#d2b06f}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--bg);color:var(--fg);font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}
-main{max-width:1120px;margin:0 auto;padding:28px 20px 64px}
+main{max-width:1200px;margin:0 auto;padding:28px 20px 64px}
 h1{font-size:1.75rem;line-height:1.2;margin:0 0 4px}
 h2{font-size:1.2rem;margin:44px 0 8px;padding-top:10px;border-top:1px solid var(--line)}
 h3{font-size:1rem;margin:20px 0 4px}
 p{margin:8px 0;max-width:78ch}
 .dim,figcaption,.note{color:var(--dim);font-size:.88rem}
-.verdicts{list-style:none;padding:0;margin:14px 0;display:grid;gap:10px;grid-template-columns:repeat(auto-fit,minmax(300px,1fr))}
+.verdicts{list-style:none;padding:0;margin:14px 0;display:grid;gap:10px;grid-template-columns:repeat(auto-fit,minmax(260px,1fr))}
 .verdicts li{background:var(--box);border-left:4px solid var(--accent);border-radius:4px;padding:12px 14px}
 .verdicts b{display:block;font-size:1.05rem}
 .box{background:var(--box);border-radius:6px;padding:10px 18px}
@@ -25,7 +25,7 @@ p{margin:8px 0;max-width:78ch}
 .warn{border-left:4px solid var(--bad)}
 .scroll{overflow-x:auto;-webkit-overflow-scrolling:touch}
 table{border-collapse:collapse;font-size:.88rem;font-variant-numeric:tabular-nums;width:100%}
-th,td{padding:5px 9px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--line)}
+th,td{padding:5px 8px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--line)}
 th{color:var(--dim);font-weight:600;vertical-align:bottom}
 thead th{border-bottom:2px solid var(--dim)}
 th[scope=row],.l{text-align:left}
@@ -37,6 +37,7 @@ tr.first>*{border-top:2px solid var(--line)}
 th button{all:unset;cursor:pointer}th button:hover,th button:focus-visible{text-decoration:underline}
 th[aria-sort=ascending] button::after{content:" \25B2"}th[aria-sort=descending] button::after{content:" \25BC"}
 figure{margin:14px 0}
+.pair{display:grid;gap:0 28px;grid-template-columns:repeat(auto-fit,minmax(min(480px,100%),1fr))}.pair>div{min-width:0}
 svg{max-width:100%;height:auto;display:block}
 svg text{fill:var(--fg);font:12px system-ui,"DejaVu Sans",sans-serif}
 .grid{stroke:var(--line)}.zero,.axis{stroke:var(--dim)}

@@ -68,12 +68,10 @@ std::string Fairness(const Comparison& c) {
 
 std::string ComparisonTable(const Comparison& c) {
   std::string out = "<div class=\"scroll\"><table class=\"sortable\"><thead><tr>";
-  std::vector<std::string> head = {"method", "scheme", "bits/weight"};
+  std::vector<std::string> head = {"method",  "scheme", "bits/weight", "\xCE\x94 nats/token [95 %]",
+                                   "verdict", "Holm p", "ppl all"};
   for (const std::string& d : c.domains) head.push_back(absl::StrCat("ppl ", d));
-  for (const char* name : {"ppl all", "\xCE\x94 nats/token [95 %]", "Holm p", "verdict", "seed sd", "KL", "greedy agr.",
-                           "router top-k", "size", "time"}) {
-    head.push_back(name);
-  }
+  for (const char* name : {"seed sd", "KL", "greedy agr.", "router top-k", "size", "time"}) head.push_back(name);
   for (size_t i = 0; i < head.size(); ++i) {
     absl::StrAppend(&out, i < 2 ? "<th class=\"l\">" : "<th>", EscapeHtml(head[i]), "</th>");
   }
@@ -88,6 +86,15 @@ std::string ComparisonTable(const Comparison& c) {
                     g.mark.empty() ? "" : absl::StrCat(" <span title=\"", EscapeHtml(g.mark), "\">\xE2\x80\xA0</span>"),
                     "</th><td class=\"l\">", g.full_precision ? "-" : EscapeHtml(g.scheme), "</td>");
     out += g.bits_per_weight > 0 ? Td(g.bits_per_weight, Fixed(g.bits_per_weight, 3)) : Td(std::nullopt, 0);
+    if (g.pooled.versus_full && !g.full_precision) {
+      const PairedResult& r = *g.pooled.versus_full;
+      const absl::string_view verdict = VerdictName(r.verdict);
+      absl::StrAppend(&out, Td(r.mean, report_internal::Interval(r, 4)), "<td class=\"", verdict, "\">", verdict,
+                      "</td>", Td(r.p_holm, r.p_holm < 0.001 ? "< 0.001" : Fixed(r.p_holm, 3)));
+    } else {
+      out += "<td data-v=\"\">-</td><td>-</td><td data-v=\"\">-</td>";
+    }
+    out += Td(g.pooled.perplexity, Fixed(g.pooled.perplexity, 3));
     for (const DomainCell& cell : g.domain) {
       std::string title;
       if (cell.versus_full) {
@@ -96,16 +103,6 @@ std::string ComparisonTable(const Comparison& c) {
       }
       absl::StrAppend(&out, "<td data-v=\"", Exact(cell.perplexity), "\"", title, ">", Fixed(cell.perplexity, 3),
                       "</td>");
-    }
-    out += Td(g.pooled.perplexity, Fixed(g.pooled.perplexity, 3));
-    if (g.pooled.versus_full && !g.full_precision) {
-      const PairedResult& r = *g.pooled.versus_full;
-      const absl::string_view verdict = VerdictName(r.verdict);
-      absl::StrAppend(&out, Td(r.mean, report_internal::Interval(r, 4)),
-                      Td(r.p_holm, r.p_holm < 0.001 ? "< 0.001" : Fixed(r.p_holm, 3)), "<td class=\"", verdict, "\">",
-                      verdict, "</td>");
-    } else {
-      out += "<td data-v=\"\">-</td><td data-v=\"\">-</td><td>-</td>";
     }
     out += g.seeds.size() > 1 ? Td(g.pooled.seed_spread, Fixed(g.pooled.seed_spread, 4)) : Td(std::nullopt, 0);
     out += Td(g.pooled.kl, 4) + Td(g.pooled.greedy_agreement, 4) + Td(g.pooled.router_topk_agreement, 4);
@@ -290,9 +287,11 @@ std::string RenderHtml(const Comparison& c) {
                  "correction over all duels; equivalent and undecided count as draws.",
                  WinRates(c) + Duels(c));
   out += Section("Quality against stored bits", "", report_internal::QualityFigure(c));
-  out += Section("By text domain", "", report_internal::DomainFigures(c));
+  out += Section("By text domain", "",
+                 absl::StrCat("<div class=\"pair\">", report_internal::DomainFigures(c), "</div>\n"));
   out += Section("Where the error is", "", report_internal::ErrorFigures(c) + report_internal::TokenFigures(c));
-  out += Section("Router agreement", "", report_internal::RouterFigures(c));
+  out += Section("Router agreement", "",
+                 absl::StrCat("<div class=\"pair\">", report_internal::RouterFigures(c), "</div>\n"));
   out += Section("Luck of the calibration draw",
                  "Difference to full precision for every calibration seed; their standard deviation beside the "
                  "sampling error of the evaluation text. Two methods closer than this spread may swap places with "

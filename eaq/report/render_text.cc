@@ -12,7 +12,6 @@ namespace eaq {
 namespace {
 
 using report_internal::Fixed;
-using report_internal::Interval;
 using report_internal::Paint;
 using report_internal::PlainText;
 using report_internal::Signed;
@@ -21,7 +20,49 @@ using report_internal::TextTable;
 using report_internal::Wrap;
 
 // Columns that go, in this order, when the terminal is too narrow. What carries the verdict stays.
-enum Drop { kDropNothing, kDropRouter, kDropKl, kDropTime, kDropSeeds, kDropDomains, kDropAll };
+// The first three steps lose nothing: the pooled perplexity (the difference says it), long domain names, verdict words.
+enum Drop {
+  kDropNothing,
+  kDropPooled,
+  kShortNames,
+  kSigns,
+  kDropSeeds,
+  kDropRouter,
+  kDropKl,
+  kDropTime,
+  kDropDomains,
+  kDropAll
+};
+
+// UTF-8 NAME in at most N columns, the last of them a point where something was cut.
+std::string Short(const std::string& name, int n) {
+  if (report_internal::DisplayWidth(name) <= n) return name;
+  std::string out;
+  for (const char ch : name) {
+    if ((static_cast<unsigned char>(ch) & 0xC0) != 0x80 && --n == 0) break;
+    out += ch;
+  }
+  return out + ".";
+}
+
+// "+0.0799 [0.0740, 0.0856]": signs in the brackets only where they are minus.
+std::string Delta(const PairedResult& r) {
+  return absl::StrCat(Signed(r.mean, 4), " [", Fixed(r.low, 4), ", ", Fixed(r.high, 4), "]");
+}
+
+const char* VerdictSign(Verdict v) {
+  switch (v) {
+    case Verdict::kBetter:
+      return "<";
+    case Verdict::kWorse:
+      return ">";
+    case Verdict::kEquivalent:
+      return "=";
+    case Verdict::kUndecided:
+      break;
+  }
+  return "?";
+}
 
 std::string Optional(const std::optional<double>& value, int digits) { return value ? Fixed(*value, digits) : "-"; }
 
@@ -32,25 +73,26 @@ Style VerdictStyle(Verdict v) {
   return v == Verdict::kWorse ? Style::kRed : Style::kDim;
 }
 
-std::string SeedText(const Group& g) {
-  if (g.seeds.empty()) return "-";
-  if (g.seeds.size() == 1) return "1";
-  return absl::StrCat(g.seeds.size(), " \xC2\xB1", Fixed(g.pooled.seed_spread, 4));
+std::string SeedText(const Group& g) { return g.seeds.size() < 2 ? "-" : Fixed(g.pooled.seed_spread, 4); }
+
+// "12 s", and seconds up to a thousand: a narrow column.
+std::string TimeText(double seconds) {
+  if (!(seconds > 0)) return "-";
+  return seconds < 1000 ? Fixed(seconds, seconds < 10 ? 1 : 0) + " s" : report_internal::Seconds(seconds);
 }
 
 TextTable MakeTable(const Comparison& c, bool timings, int drop) {
-  std::vector<TextTable::Column> columns = {{"method", false}, {"bits/w", true}};
+  std::vector<TextTable::Column> columns = {{"method", false}, {"bits", true}};
   if (drop < kDropDomains) {
-    for (const std::string& d : c.domains)
-      columns.push_back({PlainText(d.size() > 12 ? d.substr(0, 11) + "." : d), true});
+    for (const std::string& d : c.domains) columns.push_back({Short(PlainText(d), drop < kShortNames ? 12 : 7), true});
   }
-  columns.push_back({"ppl all", true});
+  if (drop < kDropPooled) columns.push_back({"all", true});
   columns.push_back({"\xCE\x94 nats/token [95 %]", true});
-  if (drop < kDropSeeds) columns.push_back({"seeds", true});
+  if (drop < kDropSeeds) columns.push_back({"seed sd", true});
   if (drop < kDropKl) columns.push_back({"KL", true});
   if (drop < kDropRouter) columns.push_back({"router", true});
   if (timings && drop < kDropTime) columns.push_back({"time", true});
-  columns.push_back({"vs full", false});
+  columns.push_back({drop < kSigns ? "vs full" : "", false});
   TextTable table(columns);
 
   std::string scheme;
@@ -64,40 +106,46 @@ TextTable MakeTable(const Comparison& c, bool timings, int drop) {
     row.push_back({absl::StrCat(g.full_precision ? "" : (g.best ? "* " : "  "), PlainText(g.recipe),
                                 g.mark.empty() ? "" : " \xE2\x80\xA0"),
                    style});
-    row.push_back({g.bits_per_weight > 0 ? Fixed(g.bits_per_weight, 3) : "-", style});
+    row.push_back({g.bits_per_weight > 0 ? Fixed(g.bits_per_weight, 2) : "-", style});
     if (drop < kDropDomains) {
       for (const DomainCell& cell : g.domain) row.push_back({Fixed(cell.perplexity, 2), style});
     }
-    row.push_back({Fixed(g.pooled.perplexity, 2), style});
+    if (drop < kDropPooled) row.push_back({Fixed(g.pooled.perplexity, 2), style});
     const std::optional<PairedResult>& full = g.pooled.versus_full;
-    row.push_back({full ? Interval(*full, 4) : "-", style});
+    row.push_back({full ? Delta(*full) : "-", style});
     if (drop < kDropSeeds) row.push_back({SeedText(g), style});
     if (drop < kDropKl) row.push_back({Optional(g.pooled.kl, 4), style});
     if (drop < kDropRouter) row.push_back({Percent(g.pooled.router_topk_agreement), style});
-    if (timings && drop < kDropTime)
-      row.push_back({g.wall_seconds > 0 ? report_internal::Seconds(g.wall_seconds) : "-"});
-    row.push_back(
-        {full ? std::string(VerdictName(full->verdict)) : "-", full ? VerdictStyle(full->verdict) : Style::kPlain});
+    if (timings && drop < kDropTime) row.push_back({TimeText(g.wall_seconds)});
+    row.push_back({!full           ? ""
+                   : drop < kSigns ? std::string(VerdictName(full->verdict))
+                                   : VerdictSign(full->verdict),
+                   full ? VerdictStyle(full->verdict) : Style::kPlain});
     table.Add(std::move(row));
   }
   return table;
 }
 
-const char* DroppedNames(int drop) {
-  switch (drop) {
-    case kDropNothing:
-      return "";
-    case kDropRouter:
-      return "router";
-    case kDropKl:
-      return "router, KL";
-    case kDropTime:
-      return "router, KL, time";
-    case kDropSeeds:
-      return "router, KL, time, seeds";
-    default:
-      return "router, KL, time, seeds, domains";
+std::string DroppedNames(int drop) {
+  std::vector<std::string> names;
+  if (drop >= kDropSeeds) names.push_back("seed sd");
+  if (drop >= kDropRouter) names.push_back("router");
+  if (drop >= kDropKl) names.push_back("KL");
+  if (drop >= kDropTime) names.push_back("time");
+  if (drop >= kDropDomains) names.push_back("domains");
+  return absl::StrJoin(names, ", ");
+}
+
+// "3 calibration seeds", "1 to 3 calibration seeds"; "" where no row has any.
+std::string SeedCount(const Comparison& c) {
+  size_t least = ~size_t{0}, most = 0;
+  for (const Group& g : c.groups) {
+    if (g.seeds.empty()) continue;
+    least = std::min(least, g.seeds.size());
+    most = std::max(most, g.seeds.size());
   }
+  if (most == 0) return "";
+  return absl::StrCat(least < most ? absl::StrCat(least, " to ") : "", most, " calibration seed", most == 1 ? "" : "s");
 }
 
 }  // namespace
@@ -115,21 +163,27 @@ std::string RenderText(const Comparison& c, const TextOptions& options) {
   const auto line = [&](absl::string_view text, Style style) {
     absl::StrAppend(&out, Paint(Wrap(PlainText(text), width, 2), style, options.color), "\n");
   };
-  line(absl::StrCat("Perplexity per domain; \xCE\x94: mean difference to full precision over ", c.windows,
-                    " windows of ", c.window_tokens, " tokens from ", c.documents,
+  line(absl::StrCat("Domains: perplexity. bits: stored per quantized weight. KL and router top-k agreement against "
+                    "full precision. \xCE\x94: mean difference to full precision over ",
+                    c.windows, " windows of ", c.window_tokens, " tokens from ", c.documents,
                     " documents, with its 95 % paired bootstrap interval (documents resampled, ",
                     c.options.paired.draws, " draws)."),
        Style::kDim);
+  const std::string seeds = SeedCount(c);
   line(absl::StrCat(
-           "* best of its scheme. seeds: calibration draws, with the standard deviation of their means. Verdicts: "
-           "Holm over ",
-           c.family_full, " tests against full precision and ", c.duels.size(),
+           "* lowest loss of its scheme. ",
+           seeds.empty() ? ""
+                         : absl::StrCat(seeds,
+                                        " averaged per row (-: needs no data or one seed); seed sd: their "
+                                        "standard deviation. "),
+           drop < kSigns ? "Verdicts: " : "Against full precision: > worse, = equivalent, < better, ? undecided; ",
+           "Holm over ", c.family_full, " tests against full precision and ", c.duels.size(),
            " between methods; equivalent: interval inside \xC2\xB1", Fixed(c.options.paired.margin, 3), "."),
        Style::kDim);
   for (const Group& g : c.groups) {
     if (!g.mark.empty()) line(absl::StrCat("\xE2\x80\xA0 ", g.scheme, " ", g.recipe, ": ", g.mark), Style::kDim);
   }
-  if (drop > kDropNothing) line(absl::StrCat("Left out for width: ", DroppedNames(drop), "."), Style::kDim);
+  if (drop >= kDropSeeds) line(absl::StrCat("Left out for width: ", DroppedNames(drop), "."), Style::kDim);
   for (const std::string& note : c.notes) line(absl::StrCat("Note: ", note), Style::kRed);
   for (const std::string& refused : c.refused) line(absl::StrCat("Set aside: ", refused), Style::kRed);
   out += "\n";

@@ -1,0 +1,70 @@
+#include "eaq/report/svg.h"
+
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "gtest/gtest.h"
+
+namespace eaq {
+namespace {
+
+TEST(Ticks, RoundNumbers) {
+  EXPECT_EQ(Ticks(0, 10, 5, false), (std::vector<double>{0, 2, 4, 6, 8, 10}));
+  EXPECT_EQ(Ticks(-1, 1, 4, false), (std::vector<double>{-1, -0.5, 0, 0.5, 1}));
+  EXPECT_EQ(Ticks(0.9, 110, 5, true), (std::vector<double>{1, 2, 5, 10, 20, 50, 100}));
+  EXPECT_EQ(Ticks(0.5, 20000, 5, true), (std::vector<double>{1, 10, 100, 1000, 10000}));
+  EXPECT_TRUE(Ticks(1, 1, 5, false).empty());
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  EXPECT_TRUE(Ticks(nan, nan, 5, false).empty());
+}
+
+TEST(Chart, PlacesPointsByTheirValues) {
+  Chart chart("id", "title", "what it shows");
+  chart.series.push_back({"a", 0, {{0, 0, 0, 0, "first"}, {1, 1, 0.5, 1.5, "second"}}, true});
+  const std::string svg = chart.Svg();
+  EXPECT_TRUE(absl::StrContains(svg, "<title id=\"id-t\">title</title><desc id=\"id-d\">what it shows</desc>"));
+  EXPECT_TRUE(absl::StrContains(svg, "<polyline"));
+  EXPECT_TRUE(absl::StrContains(svg, "<title>second</title>"));
+  // x runs from -0.06 to 1.06 over 64 .. 704: 0 lies at 64 + 640 * 0.06 / 1.12 = 98.3.
+  EXPECT_TRUE(absl::StrContains(svg, "cx=\"98.3\"")) << svg;
+  EXPECT_FALSE(absl::StrContains(svg, "nan"));
+}
+
+TEST(Chart, NothingToShow) {
+  EXPECT_EQ(Chart("id", "t", "d").Svg(), "");
+  Chart chart("id", "t", "d");
+  const double nan = std::numeric_limits<double>::quiet_NaN(), inf = std::numeric_limits<double>::infinity();
+  chart.series.push_back({"a", 0, {{nan, nan, 0, 0, ""}}});
+  EXPECT_EQ(chart.Svg(), "");
+  chart.series[0].points = {{0, inf, 0, 0, ""}};
+  EXPECT_EQ(chart.Svg(), "");
+}
+
+TEST(Chart, OnePointAndEscapes) {
+  Chart chart("id", "<t>", "a & b");
+  chart.series.push_back({"\"x\"", 9, {{1, 0, 0, 0, "</title>"}}});
+  const std::string svg = chart.Svg();
+  EXPECT_TRUE(absl::StrContains(svg, "&lt;t&gt;"));
+  EXPECT_TRUE(absl::StrContains(svg, "a &amp; b"));
+  EXPECT_TRUE(absl::StrContains(svg, "&lt;/title&gt;"));
+  EXPECT_FALSE(absl::StrContains(svg, "nan"));
+}
+
+TEST(HeatMap, ColoursFromLowToHighAndShowsWhatIsMissing) {
+  HeatMap map("id", "t", "d");
+  map.rows = {"r"};
+  map.columns = {"a", "b", "c"};
+  map.value = {{1, 100, std::numeric_limits<double>::quiet_NaN()}};
+  map.log = true;
+  const std::string svg = map.Svg();
+  EXPECT_TRUE(absl::StrContains(svg, "fill-opacity=\"0.06\"><title>r, a: 1<"));
+  EXPECT_TRUE(absl::StrContains(svg, "fill-opacity=\"1.00\"><title>r, b: 100<"));
+  EXPECT_TRUE(absl::StrContains(svg, "class=\"void\""));
+  map.value = {{0, -1, 0}};
+  EXPECT_EQ(map.Svg(), "");
+}
+
+}  // namespace
+}  // namespace eaq
