@@ -9,6 +9,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "eaq/base/status_macros.h"
 #include "experiments/did_you_mean.h"
 
@@ -72,8 +73,14 @@ class Collector : public google::protobuf::io::ErrorCollector {
   Collector(const SpecSource& source, const Descriptor* root) : source_(source), root_(root) {}
   void AddError(int line, google::protobuf::io::ColumnNumber column, const std::string& message) override {
     if (++errors_ > 5) return;  // the rest mostly follows from the first
-    absl::StrAppend(&text_, text_.empty() ? "" : "\n",
-                    source_.Describe({line, column}, absl::StrCat(message, Hint(root_, message))));
+    const std::string hint = Hint(root_, message);
+    absl::string_view what = message;
+    if (!hint.empty()) absl::ConsumeSuffix(&what, ".");
+    // Protobuf complains of a wrong name when it has read past it: point at the name.
+    SpecPosition at{line, column};
+    const std::string name = Quoted(message, "has no field named");
+    if (!name.empty()) at = source_.LastBefore(at, name);
+    absl::StrAppend(&text_, text_.empty() ? "" : "\n", source_.Describe(at, absl::StrCat(what, hint)));
   }
   absl::Status status() const {
     return absl::InvalidArgumentError(text_.empty() ? source_.name() + ": not a valid text" : text_);

@@ -53,6 +53,23 @@ SpecPosition SpecSource::PositionOf(size_t offset) const {
   return position;
 }
 
+SpecPosition SpecSource::LastBefore(SpecPosition at, absl::string_view name) const {
+  // The offset of AT, found by walking: columns count tabs.
+  size_t offset = 0;
+  SpecPosition here{0, 0};
+  while (offset < text_.size() && (here.line < at.line || (here.line == at.line && here.column < at.column))) {
+    if (text_[offset] == '\n') {
+      ++here.line;
+      here.column = 0;
+    } else {
+      here.column += text_[offset] == '\t' ? kTab - here.column % kTab : 1;
+    }
+    ++offset;
+  }
+  const size_t found = text_.rfind(std::string(name), offset);
+  return found == std::string::npos ? at : PositionOf(found);
+}
+
 absl::string_view SpecSource::Line(int line) const {
   absl::string_view rest = text_;
   for (int i = 0; i < line; ++i) {

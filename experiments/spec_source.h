@@ -25,6 +25,8 @@ class SpecSource {
   const std::string& text() const { return text_; }
 
   SpecPosition PositionOf(size_t offset) const;
+  // Where NAME last starts at or before AT; AT itself when it does not.
+  SpecPosition LastBefore(SpecPosition at, absl::string_view name) const;
 
   // "name:3:14: message\n  the line\n      ^", lines and columns (characters) from one; "name: message" for an unknown
   // position.
