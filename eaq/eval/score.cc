@@ -1,0 +1,114 @@
+#include "eaq/eval/score.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "eaq/base/status_macros.h"
+#include "kernels/backend.h"
+
+namespace eaq {
+namespace {
+
+// Rows of logits held at a time: bounds memory to kRows * vocabulary floats a model.
+constexpr int64_t kRows = 64;
+
+absl::Status CheckWindow(const ModelEnds& ends, absl::Span<const int32_t> ids, ConstMatrixView hidden) {
+  const int64_t length = ids.size(), vocab = ends.config().vocab_size;
+  if (length < 2) {
+    return absl::InvalidArgumentError(absl::StrCat("a window to score has ", length, " tokens; at least 2 are needed"));
+  }
+  if (hidden.rows != length || hidden.cols != ends.config().hidden_size) {
+    return absl::InvalidArgumentError(absl::StrCat("hidden states are [", hidden.rows, ", ", hidden.cols,
+                                                   "], expected [", length, ", ", ends.config().hidden_size, "]"));
+  }
+  for (const int32_t id : ids) {
+    if (id < 0 || id >= vocab) {
+      return absl::InvalidArgumentError(absl::StrCat("token id ", id, " is outside of the model's vocabulary of ",
+                                                     vocab, "; does the tokenizer belong to the model?"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RequireFinite(double value, int64_t position) {
+  if (std::isfinite(value)) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat("the log-probability at position ", position, " is ", value,
+                                          ", expected a finite number; the model's weights or activations overflow"));
+}
+
+int64_t ArgMax(absl::Span<const float> logits) {
+  return std::max_element(logits.begin(), logits.end()) - logits.begin();
+}
+
+}  // namespace
+
+double WindowScore::nll() const {
+  double sum = 0;
+  for (const double log_prob : log_probs) sum -= log_prob;
+  return sum / static_cast<double>(log_probs.size());
+}
+
+double KlFromLogits(absl::Span<const float> full, absl::Span<const float> quantized) {
+  const int64_t n = full.size();
+  const double full_total = kernels::LogSumExp(full.data(), n);
+  const double quantized_total = kernels::LogSumExp(quantized.data(), n);
+  double kl = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const double p = double{full[i]} - full_total;
+    kl += std::exp(p) * (p - (double{quantized[i]} - quantized_total));
+  }
+  return kl < 0 ? 0.0 : kl;  // NaN stays NaN
+}
+
+absl::StatusOr<WindowScore> ScoreWindow(const ModelEnds& ends, absl::Span<const int32_t> ids, ConstMatrixView hidden) {
+  EAQ_RETURN_IF_ERROR(CheckWindow(ends, ids, hidden));
+  const int64_t predictions = ids.size() - 1, vocab = ends.config().vocab_size;
+  WindowScore score;
+  score.log_probs.reserve(predictions);
+  Matrix logits(std::min(kRows, predictions), vocab);
+  for (int64_t begin = 0; begin < predictions; begin += kRows) {
+    const int64_t rows = std::min(kRows, predictions - begin);
+    ends.Logits(hidden.Rows(begin, rows), logits.view().Rows(0, rows));
+    for (int64_t r = 0; r < rows; ++r) {
+      const double log_prob = double{logits(r, ids[begin + r + 1])} - kernels::LogSumExp(logits.row(r), vocab);
+      EAQ_RETURN_IF_ERROR(RequireFinite(log_prob, begin + r + 1));
+      score.log_probs.push_back(log_prob);
+    }
+  }
+  return score;
+}
+
+absl::StatusOr<WindowComparison> CompareWindow(const ModelEnds& ends, absl::Span<const int32_t> ids,
+                                               ConstMatrixView full_hidden, ConstMatrixView quantized_hidden) {
+  EAQ_RETURN_IF_ERROR(CheckWindow(ends, ids, full_hidden));
+  EAQ_RETURN_IF_ERROR(CheckWindow(ends, ids, quantized_hidden));
+  const int64_t predictions = ids.size() - 1, vocab = ends.config().vocab_size;
+  WindowComparison result;
+  Matrix full(std::min(kRows, predictions), vocab), quantized(std::min(kRows, predictions), vocab);
+  int64_t agree = 0;
+  for (int64_t begin = 0; begin < predictions; begin += kRows) {
+    const int64_t rows = std::min(kRows, predictions - begin);
+    ends.Logits(full_hidden.Rows(begin, rows), full.view().Rows(0, rows));
+    ends.Logits(quantized_hidden.Rows(begin, rows), quantized.view().Rows(0, rows));
+    for (int64_t r = 0; r < rows; ++r) {
+      const absl::Span<const float> f(full.row(r), vocab), q(quantized.row(r), vocab);
+      const int32_t target = ids[begin + r + 1];
+      const double full_log_prob = double{f[target]} - kernels::LogSumExp(f.data(), vocab);
+      const double quantized_log_prob = double{q[target]} - kernels::LogSumExp(q.data(), vocab);
+      const double kl = KlFromLogits(f, q);
+      EAQ_RETURN_IF_ERROR(RequireFinite(full_log_prob, begin + r + 1));
+      EAQ_RETURN_IF_ERROR(RequireFinite(quantized_log_prob, begin + r + 1));
+      EAQ_RETURN_IF_ERROR(RequireFinite(kl, begin + r + 1));
+      result.full.log_probs.push_back(full_log_prob);
+      result.quantized.log_probs.push_back(quantized_log_prob);
+      result.kl += kl;
+      agree += ArgMax(f) == ArgMax(q);
+    }
+  }
+  result.kl /= static_cast<double>(predictions);
+  result.greedy_agreement = static_cast<double>(agree) / static_cast<double>(predictions);
+  return result;
+}
+
+}  // namespace eaq

@@ -1,0 +1,49 @@
+// The primitive under every evaluation: tokens -> log-probabilities in float64, and what two models that saw the
+// same window say about each other.
+//
+//   WindowScore full = ScoreWindow(ends, ids, hidden);                          // perplexity
+//   WindowComparison c = CompareWindow(ends, ids, full_hidden, quantized_hidden);  // KL, greedy agreement
+//
+// Convention (GPTQ; evaluation_protocol.md section 1): a window of L tokens stands alone, positions start at 0, no BOS
+// is added, tokens 1 .. L-1 are predicted, the first is not. Softmax runs over every row of the output matrix.
+#ifndef EAQ_EVAL_SCORE_H_
+#define EAQ_EVAL_SCORE_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "eaq/model/head.h"
+#include "eaq/tensor/matrix.h"
+
+namespace eaq {
+
+struct WindowScore {
+  std::vector<double> log_probs;  // [L-1], natural log of the probability of token t+1 given tokens 0 .. t
+  double nll() const;             // mean of -log_probs: nats per predicted token
+};
+
+struct WindowComparison {
+  WindowScore full;
+  WindowScore quantized;
+  double kl = 0;                // mean over the predictions of KL(full || quantized), nats; >= 0
+  double greedy_agreement = 0;  // share of the predictions where both rank the same token first (lowest id on ties)
+};
+
+// IDS: the window, [L]; HIDDEN: its last hidden states before the final norm, [L, hidden_size]. InvalidArgument for a
+// window of fewer than 2 tokens, shapes that disagree, or an id outside of the vocabulary; DataLoss when a log-
+// probability is not finite (NaN never passes). Thread-safe.
+absl::StatusOr<WindowScore> ScoreWindow(const ModelEnds& ends, absl::Span<const int32_t> ids, ConstMatrixView hidden);
+
+// The same window through both models, with one pass over the vocabulary for each.
+absl::StatusOr<WindowComparison> CompareWindow(const ModelEnds& ends, absl::Span<const int32_t> ids,
+                                               ConstMatrixView full_hidden, ConstMatrixView quantized_hidden);
+
+// KL(p || q) in nats for p = softmax(FULL), q = softmax(QUANTIZED), both [n] logits, computed in float64 and never
+// below 0 by rounding.
+double KlFromLogits(absl::Span<const float> full, absl::Span<const float> quantized);
+
+}  // namespace eaq
+
+#endif  // EAQ_EVAL_SCORE_H_
