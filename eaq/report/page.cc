@@ -20,6 +20,7 @@ p{margin:8px 0;max-width:78ch}
 .verdicts{list-style:none;padding:0;margin:14px 0;display:grid;gap:10px;grid-template-columns:repeat(auto-fit,minmax(260px,1fr))}
 .verdicts li{background:var(--box);border-left:4px solid var(--accent);border-radius:4px;padding:12px 14px}
 .verdicts b{display:block;font-size:1.05rem}
+.verdicts span{display:block;font-size:.9rem;color:var(--dim);margin-top:3px}.verdicts b+span{color:var(--fg);font-size:.95rem}
 .box{background:var(--box);border-radius:6px;padding:10px 18px}
 .box ul{margin:6px 0;padding-left:20px}
 .warn{border-left:4px solid var(--bad)}

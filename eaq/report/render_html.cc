@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "eaq/report/figures.h"
 #include "eaq/report/format.h"
@@ -48,7 +49,11 @@ std::string Verdicts(const Comparison& c) {
     // The sentence starts with the scheme's name, which becomes the heading.
     absl::string_view text = s.sentence;
     if (text.substr(0, s.scheme.size() + 2) == s.scheme + ": ") text.remove_prefix(s.scheme.size() + 2);
-    absl::StrAppend(&out, "<li><b>", EscapeHtml(s.scheme), "</b>", EscapeHtml(text), "</li>\n");
+    absl::StrAppend(&out, "<li><b>", EscapeHtml(s.scheme), "</b>");
+    for (const absl::string_view clause : absl::StrSplit(text, "; ")) {
+      absl::StrAppend(&out, "<span>", EscapeHtml(clause), "</span>");
+    }
+    out += "</li>\n";
   }
   return out + "</ul>\n";
 }
