@@ -1,0 +1,58 @@
+// All trainable numbers of an OLMoE-layout model in one flat array, so that the optimizer, reductions and checkpoints
+// are plain loops. [out, in] row-major like everywhere in the house.
+//
+//   const ParameterLayout layout(config);
+//   std::vector<float> params = InitialParameters(layout, seed);   // [layout.size]
+#ifndef EAQ_TRAIN_PARAMETERS_H_
+#define EAQ_TRAIN_PARAMETERS_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "eaq/model/config.h"
+
+namespace eaq {
+
+// A named stretch of the flat array: one kind of parameter in one layer.
+struct ParameterGroup {
+  std::string name;  // "embedding", "L2.qkv", "L0.gate_up", ...
+  int64_t offset = 0;
+  int64_t size = 0;
+  bool decay = false;    // weight decay applies: matrices other than the embedding
+  bool is_norm = false;  // starts at one
+  double init_std = 0;
+};
+
+struct ParameterLayout {
+  explicit ParameterLayout(const ModelConfig& config);
+
+  struct Layer {
+    int64_t input_norm, post_norm;  // [hidden]
+    int64_t qkv;                    // [3 hidden, hidden]: q, k, v
+    int64_t q_norm, k_norm;         // [hidden]
+    int64_t o;                      // [hidden, hidden]
+    int64_t router;                 // [experts, hidden]
+    int64_t gate_up;                // per expert [2 width, hidden]: gate, up
+    int64_t down;                   // per expert [hidden, width]
+  };
+  ModelConfig config;
+  int64_t embedding = 0;   // [vocab, hidden], also the head
+  int64_t final_norm = 0;  // [hidden]
+  std::vector<Layer> layers;
+  std::vector<ParameterGroup> groups;  // in the order of their offsets; together they cover [0, size)
+  int64_t size = 0;
+};
+
+// InvalidArgument unless the model is what this trainer can train: tied embeddings, as many KV heads as heads,
+// full-width QK norm, softmax router with renormalised top-k, no biases, every layer a mixture, at most 64 experts.
+absl::Status CheckTrainable(const ModelConfig& config);
+
+// Normal(0, 0.02) for matrices (o and down divided by sqrt(2 layers), as in GPT-2), ones for norms. Depends on SEED
+// alone.
+std::vector<float> InitialParameters(const ParameterLayout& layout, uint64_t seed);
+
+}  // namespace eaq
+
+#endif  // EAQ_TRAIN_PARAMETERS_H_
