@@ -8,6 +8,7 @@
 #include <tuple>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -242,7 +243,16 @@ absl::StatusOr<std::vector<Measured>> MeasureGroups(const Gate& gate, const std:
       m.group.recipe = RecipeLabel(trial->spec);
       m.group.calibration = CalibrationText(trial->spec);
       const std::string budget = CalibrationBudget(trial->spec);
-      if (!budget.empty() && budget != gate.calibration) m.group.mark = absl::StrCat("calibrated on ", budget);
+      if (!budget.empty() && budget != gate.calibration) {
+        m.group.mark = absl::StrCat("calibrated on ", budget);
+        // Told apart in tables and figures: "GPTQ [code]", or "GPTQ [32 x 256]" where only the amount differs.
+        const CalibrationData& data = trial->spec.calibration();
+        const std::string names = DomainNames(data.domain());
+        absl::StrAppend(
+            &m.group.recipe, " [",
+            absl::EndsWith(gate.calibration, ": " + names) ? absl::StrCat(data.windows(), " x ", data.window()) : names,
+            "]");
+      }
       groups.push_back(std::move(m));
       if (std::find(scheme_order.begin(), scheme_order.end(), scheme) == scheme_order.end()) {
         scheme_order.push_back(scheme);

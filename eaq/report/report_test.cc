@@ -115,6 +115,7 @@ TEST(Compare, MarksAnotherCalibrationBudget) {
   EAQ_ASSERT_OK_AND_ASSIGN(const Comparison c, Compare(in));
   ASSERT_EQ(c.groups.size(), 5u);
   EXPECT_EQ(c.groups[4].mark, "calibrated on 64 windows of 256 tokens: code");
+  EXPECT_EQ(c.groups[4].recipe, "SmoothQuant [code]");
   EXPECT_FALSE(c.groups[4].best);
   EXPECT_TRUE(absl::StrContains(RenderText(c), "\xE2\x80\xA0 W8A8"));
 }
