@@ -219,7 +219,7 @@ TEST(Golden, SmallReport) {
   in.failures.push_back({"0f", "ref-s", "W4A4", "GPTQ", 1, "oom", "killed for memory", "sweep --trial=0f", "/tmp/log"});
   in.pending = 2;
   EAQ_ASSERT_OK_AND_ASSIGN(const Comparison c, Compare(in));
-  EXPECT_EQ(Sha256Hex(RenderHtml(c)), "54527757f691bb5e8372694b13e14204a7ce548b933ef8a54be357fb83f05e5e");
+  EXPECT_EQ(Sha256Hex(RenderHtml(c)), "040fe0f44b847b0cfa83a352a1a56a8d46d05ce39cd47ea84dfce02af768cf09");
   EXPECT_EQ(Sha256Hex(RenderText(c)), "8f434f30077f9aa1293da63f4bd1ea6fb0ae64b5a917c10b42871c9435937bb6");
   EXPECT_EQ(Sha256Hex(RenderCsv(c)), "fe6e83e68474959a462357f83d53b9f06eb628c0d5693f56f4647fcd401127eb");
   EXPECT_EQ(Sha256Hex(RenderLatex(c)), "969524a3af3356d7966cb92bd188875cb664b58c73d324d84684896d4baa5f43");

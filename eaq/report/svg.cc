@@ -214,7 +214,7 @@ std::string HeatMap::Svg() const {
     }
   }
   if (!(high >= low)) return "";
-  size_t longest = 1;
+  size_t longest = 9;  // room for the smallest value left of the colour scale
   for (const std::string& r : rows) longest = std::max(longest, static_cast<size_t>(DisplayWidth(r)));
   const double left = 16 + 7.2 * static_cast<double>(longest);
   const double cell = std::clamp((720.0 - left - 8) / static_cast<double>(columns.size()), 6.0, 40.0), tall = 24;
