@@ -1,0 +1,119 @@
+#include "eaq/recipe/profile.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "eaq/base/status_macros.h"
+
+namespace eaq {
+namespace {
+
+// Windows whose linear inputs are held at once. Part of nothing but memory: the sums run in window order.
+constexpr int64_t kWindowsAtOnce = 16;
+
+// Keeps a copy of every linear's input of one window.
+class InputRecorder : public LayerObserver {
+ public:
+  void OnLinearInput(const LinearId& id, ConstMatrixView x, absl::Span<const int32_t>) override {
+    if (LayerProfile::InputOwner(id) == id) inputs_.emplace(id, Matrix(x));
+  }
+  const Matrix* Find(const LinearId& id) const {
+    const auto it = inputs_.find(id);
+    return it == inputs_.end() ? nullptr : &it->second;
+  }
+
+ private:
+  std::map<LinearId, Matrix> inputs_;
+};
+
+// Grows the statistics of one linear's input by the rows of one window.
+class InputAccumulator {
+ public:
+  InputAccumulator(int64_t channels, const ProfileOptions& options) : options_(options), moments_(channels) {
+    statistics_.abs_max.assign(channels, 0.0f);
+  }
+
+  absl::Status Add(const LinearId& id, const Matrix& x) {
+    for (int64_t r = 0; r < x.rows(); ++r) {
+      for (int64_t c = 0; c < x.cols(); ++c) {
+        const float value = x(r, c);
+        if (!std::isfinite(value)) {
+          return absl::DataLossError(
+              absl::StrCat("the input of ", id.ToString(), " is ", value, " in channel ", c,
+                           "; expected finite numbers: the model overflows on calibration text"));
+        }
+        statistics_.range.min = std::min(statistics_.range.min, value);
+        statistics_.range.max = std::max(statistics_.range.max, value);
+        statistics_.abs_max[c] = std::max(statistics_.abs_max[c], std::fabs(value));
+      }
+    }
+    statistics_.tokens += x.rows();
+    return options_.second_moments ? moments_.Add(x.const_view()) : absl::OkStatus();
+  }
+
+  InputStatistics Finish() {
+    if (options_.second_moments) statistics_.second_moments = moments_.Finish();
+    return std::move(statistics_);
+  }
+
+ private:
+  const ProfileOptions options_;
+  InputStatistics statistics_;
+  HessianAccumulator moments_;
+};
+
+}  // namespace
+
+LinearId LayerProfile::InputOwner(LinearId id) {
+  switch (id.role) {
+    case Role::kK:
+    case Role::kV:
+      id.role = Role::kQ;
+      break;
+    case Role::kUp:
+      id.role = Role::kGate;
+      break;
+    case Role::kSharedGate:
+    case Role::kSharedUp:
+    case Role::kSharedExpertGate:
+      id.role = Role::kRouter;
+      break;
+    default:
+      break;
+  }
+  return id;
+}
+
+absl::StatusOr<LayerProfile> ProfileLayer(const DecoderLayer& layer, absl::Span<const Matrix> hidden,
+                                          const ProfileOptions& options, ThreadPool& pool) {
+  std::vector<LinearId> owners;
+  std::vector<InputAccumulator> accumulators;
+  for (const auto& [id, linear] : layer.linears()) {
+    if (LayerProfile::InputOwner(id) != id) continue;
+    owners.push_back(id);
+    accumulators.emplace_back(linear->in_features(), options);
+  }
+  std::vector<absl::Status> status(owners.size());
+  for (size_t begin = 0; begin < hidden.size(); begin += kWindowsAtOnce) {
+    const int64_t count = std::min<int64_t>(kWindowsAtOnce, hidden.size() - begin);
+    std::vector<InputRecorder> recorders(count);
+    pool.ParallelFor(count, [&](int64_t w) {
+      Matrix state = hidden[begin + w];
+      layer.Forward(state.view(), &recorders[w]);
+    });
+    pool.ParallelFor(owners.size(), [&](int64_t i) {
+      for (const InputRecorder& recorder : recorders) {  // window order: the same sums for any number of threads
+        const Matrix* x = recorder.Find(owners[i]);
+        if (x != nullptr && status[i].ok()) status[i] = accumulators[i].Add(owners[i], *x);
+      }
+    });
+    for (const absl::Status& s : status) EAQ_RETURN_IF_ERROR(s);
+  }
+  LayerProfile profile;
+  for (size_t i = 0; i < owners.size(); ++i) profile.inputs.emplace(owners[i], accumulators[i].Finish());
+  return profile;
+}
+
+}  // namespace eaq

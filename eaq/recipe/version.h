@@ -1,0 +1,12 @@
+// The version of the numbers. It enters every trial key: raise it when a change of the code changes what any stage
+// computes, so that old results stay apart from new ones instead of mixing with them.
+#ifndef EAQ_RECIPE_VERSION_H_
+#define EAQ_RECIPE_VERSION_H_
+
+namespace eaq {
+
+inline constexpr int kNumericsVersion = 1;
+
+}  // namespace eaq
+
+#endif  // EAQ_RECIPE_VERSION_H_
