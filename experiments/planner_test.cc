@@ -1,0 +1,82 @@
+// Resolving: keys, each once, hashes from the cache only while files are unchanged.
+#include "experiments/planner.h"
+
+#include "absl/strings/str_cat.h"
+#include "eaq/base/file.h"
+#include "eaq/base/hash.h"
+#include "eaq/base/status_matchers.h"
+
+namespace eaq {
+namespace {
+
+using ::testing::HasSubstr;
+
+TrialSpec Trial(const std::string& model, const std::string& domain) {
+  TrialSpec trial;
+  trial.mutable_model()->set_path(model);
+  trial.mutable_evaluation()->add_domain()->set_name(domain);
+  return trial;
+}
+
+Resolvers Fakes(int& calls) {
+  Resolvers fakes;
+  fakes.model = [&calls](const std::string& path) {
+    ++calls;
+    return ResolvedModel{"/models/" + path, Sha256Hex(path), "t"};
+  };
+  fakes.corpus = [&calls](const CorpusRef& ref) {
+    ++calls;
+    return ResolvedCorpus{"", Sha256Hex(ref.name()), "fake"};
+  };
+  return fakes;
+}
+
+TEST(Resolve, KeepsEveryKeyOnceInOrder) {
+  int calls = 0;
+  EAQ_ASSERT_OK_AND_ASSIGN(const SweepPlan plan,
+                           Resolve({Trial("a", "x"), Trial("b", "x"), Trial("a", "x")}, 1, Fakes(calls)));
+  ASSERT_EQ(plan.trials.size(), 2);
+  EXPECT_EQ(plan.duplicates, 1);
+  EXPECT_EQ(calls, 3);  // two models, one corpus: each asked once
+  EXPECT_EQ(plan.trials[0].spec.model().name(), "a");
+  EXPECT_EQ(plan.trials[0].spec.corpus_hash(0), Sha256Hex("x"));
+  EAQ_ASSERT_OK_AND_ASSIGN(const SweepPlan other, Resolve({Trial("b", "x"), Trial("a", "x")}, 1, Fakes(calls)));
+  EXPECT_EQ(other.trials[1].key, plan.trials[0].key);
+  EAQ_ASSERT_OK_AND_ASSIGN(const SweepPlan raised, Resolve({Trial("a", "x")}, 2, Fakes(calls)));
+  EXPECT_NE(raised.trials[0].key, plan.trials[0].key);
+}
+
+TEST(Resolvers, HashOfAFileFollowsItsContentThroughTheCache) {
+  const std::string folder = absl::StrCat(::testing::TempDir(), "/planner");
+  EAQ_ASSERT_OK(MakeDirectories(folder));
+  const std::string path = JoinPath(folder, "text.txt");
+  EAQ_ASSERT_OK(WriteFileAtomic(path, "One text.\n"));
+  CorpusRef ref;
+  ref.set_name("mine");
+  ref.set_path("text.txt");  // beside the spec
+  const auto hash = [&] {
+    const auto corpus = MakeResolvers(folder, JoinPath(folder, "cache")).corpus(ref);
+    EXPECT_THAT(corpus, IsOk());
+    EXPECT_EQ(corpus->path, path);
+    return corpus->sha256;
+  };
+  const std::string first = hash();
+  EXPECT_EQ(hash(), first);  // from the cache
+  EXPECT_TRUE(FileExists(JoinPath(folder, "cache/hashes.json")));
+  EAQ_ASSERT_OK(WriteFileAtomic(path, "Two texts.\n"));
+  EXPECT_NE(hash(), first);
+  EAQ_ASSERT_OK(WriteFileAtomic(JoinPath(folder, "cache/hashes.json"), "{ damaged"));
+  EAQ_ASSERT_OK(WriteFileAtomic(path, "One text.\n"));
+  EXPECT_EQ(hash(), first);
+}
+
+TEST(Resolvers, WhatIsNotThereIsNotFound) {
+  const Resolvers resolvers = MakeResolvers("/nowhere", "/nowhere/cache");
+  EXPECT_THAT(resolvers.model("no/such/model"), StatusIs(absl::StatusCode::kNotFound, HasSubstr("no/such/model")));
+  CorpusRef ref;
+  ref.set_name("scriptures");
+  EXPECT_THAT(resolvers.corpus(ref), StatusIs(absl::StatusCode::kNotFound, HasSubstr("scripture")));
+}
+
+}  // namespace
+}  // namespace eaq
