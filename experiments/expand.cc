@@ -24,7 +24,7 @@ std::string Short(absl::string_view value) {
   std::string text(absl::StripSuffix(absl::StripPrefix(value, "{"), "}"));
   text.erase(std::remove_if(text.begin(), text.end(), [](char c) { return c == '{' || c == '}' || c == ' '; }),
              text.end());
-  return text;
+  return text.empty() ? "on" : text;
 }
 
 void SetLabel(Recipe& m, const std::string& suffix) {
