@@ -20,6 +20,7 @@ constexpr Command kCommands[] = {
     {"inspect", "what a checkpoint is made of", eaq::InspectMain},
     {"perplexity", "a model scores a text", eaq::PerplexityMain},
     {"tokenize", "text to token ids and back", eaq::TokenizeMain},
+    {"train", "a reference model, from the default corpora", eaq::TrainMain},
 };
 
 void PrintHelp(std::ostream& out) {
