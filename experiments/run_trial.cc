@@ -31,8 +31,7 @@ absl::Status CheckPlanned(const std::string& what, const std::string& expected, 
 // The full-precision model over the evaluation windows: the same for all trials of a model, so cached.
 absl::StatusOr<ModelTrace> FullTrace(const ModelSource& source, const ModelEnds& ends,
                                      const std::vector<EvaluationDomain>& domains, const StageCache& cache,
-                                     const std::string& salt, ThreadPool& pool, ProgressSink& progress,
-                                     StageRun& run) {
+                                     const std::string& salt, ThreadPool& pool, ProgressSink& progress, StageRun& run) {
   const auto start = std::chrono::steady_clock::now();
   const auto windows = WindowIds(domains);
   Fingerprint key("trace/v1");
@@ -95,8 +94,7 @@ absl::StatusOr<TrialResult> RunTrial(const TrialSpec& spec, const RunOptions& op
 
   progress.Update("texts", 0, 1);
   EAQ_ASSIGN_OR_RETURN(const std::shared_ptr<const ModelSource> source, OpenModel(options.model_path));
-  EAQ_RETURN_IF_ERROR(
-      CheckPlanned(absl::StrCat("model ", options.model_path), spec.model().hash(), source->hash()));
+  EAQ_RETURN_IF_ERROR(CheckPlanned(absl::StrCat("model ", options.model_path), spec.model().hash(), source->hash()));
   EAQ_ASSIGN_OR_RETURN(const auto tokenizer, Tokenizer::Load(JoinPath(options.model_path, "tokenizer.json")));
   EAQ_RETURN_IF_ERROR(CheckPlanned(absl::StrCat(options.model_path, "/tokenizer.json"), spec.model().tokenizer_hash(),
                                    tokenizer->hash()));
@@ -106,16 +104,15 @@ absl::StatusOr<TrialResult> RunTrial(const TrialSpec& spec, const RunOptions& op
   std::vector<StageRun> stages;
   TrialTexts texts(spec, *source, *tokenizer, cache, salt, pool);
   EAQ_ASSIGN_OR_RETURN(const std::vector<EvaluationDomain> domains, texts.Evaluation(stages));
-  EAQ_ASSIGN_OR_RETURN(const ModelTrace full, FullTrace(*source, ends, domains, cache, salt, pool, progress,
-                                                        stages.emplace_back()));
+  EAQ_ASSIGN_OR_RETURN(const ModelTrace full,
+                       FullTrace(*source, ends, domains, cache, salt, pool, progress, stages.emplace_back()));
   TrialResult result;
   if (!spec.has_recipe()) {
     for (StageRun& stage : stages) *result.add_stage() = std::move(stage);
     EAQ_RETURN_IF_ERROR(Evaluate(ends, domains, full, nullptr, pool, progress, result));
     AddSize(FullSize(source->config()), result);
   } else {
-    EAQ_ASSIGN_OR_RETURN(const auto chooser,
-                         MakeStage<CalibrationSlot>(spec.recipe().calibration(), "calibration"));
+    EAQ_ASSIGN_OR_RETURN(const auto chooser, MakeStage<CalibrationSlot>(spec.recipe().calibration(), "calibration"));
     EAQ_ASSIGN_OR_RETURN(const std::vector<CalibrationWindow> calibration, texts.Calibration(*chooser, stages));
     PipelineInputs inputs;
     inputs.source = source.get();

@@ -54,7 +54,8 @@ class RunTrialTest : public ::testing::Test {
     std::string text = absl::StrCat("model { name: \"tiny\" path: \"", *folder_,
                                     "/model\" } evaluation { windows: 4 window: 24 domain ", corpus, " }");
     if (!recipe.empty()) {
-      absl::StrAppend(&text, "scheme { name: \"W3A4\" weights { bits: 3 } activations { bits: 4 } } recipe { name: \"r\" ",
+      absl::StrAppend(&text,
+                      "scheme { name: \"W3A4\" weights { bits: 3 } activations { bits: 4 } } recipe { name: \"r\" ",
                       recipe, " allocate { uniform {} } router { keep {} } activation { dynamic {} } }");
       if (recipe.find("calibration { none") == std::string::npos)
         absl::StrAppend(&text, " calibration { windows: 6 window: 24 domain ", corpus, " }");
@@ -121,8 +122,7 @@ TEST_F(RunTrialTest, MeasuresWhatTheReportShows) {
 TEST_F(RunTrialTest, ThePlansHashesAreChecked) {
   TrialSpec spec = Spec(kRtn);
   spec.set_corpus_hash(0, std::string(64, '0'));
-  EXPECT_THAT(Run(spec, 1, ""),
-              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("corpus story has changed")));
+  EXPECT_THAT(Run(spec, 1, ""), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("corpus story has changed")));
   spec = Spec(kRtn);
   spec.mutable_model()->set_hash(std::string(64, '0'));
   EXPECT_THAT(Run(spec, 1, ""), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("/model has changed")));
@@ -137,7 +137,8 @@ TEST_F(RunTrialTest, TooLittleTextIsSaidWithNumbers) {
   EXPECT_THAT(Run(spec, 1, ""), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("expected at least 100000")));
   spec = Spec(kGptq);
   spec.mutable_evaluation()->set_windows(100000);
-  EXPECT_THAT(Run(spec, 1, ""), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("evaluation: domain story has")));
+  EXPECT_THAT(Run(spec, 1, ""),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("evaluation: domain story has")));
 }
 
 TEST_F(RunTrialTest, ADamagedCacheCostsTimeOnly) {

@@ -93,16 +93,15 @@ absl::StatusOr<Windows> TrialTexts::Calibration(const CalibrationSlot& stage, st
   key.Add(salt_).Add(kNumericsVersion).Add(source_.hash()).Add(tokenizer_.hash());
   key.Add(spec_.recipe().calibration().SerializeAsString()).Add(CanonicalSpec(spec_).calibration().SerializeAsString());
   for (const CorpusRef& ref : spec_.calibration().domain()) key.Add(ref.name()).Add(expected_[ref.name()]);
-  EAQ_ASSIGN_OR_RETURN(
-      Windows windows,
-      CachedWindows(
-          cache_, "calibration", key.Hex(),
-          [&] {
-            return ChooseCalibration(
-                stage, spec_.calibration(), [this](const CorpusRef& ref) { return Load(ref); }, tokenizer_, source_,
-                pool_);
-          },
-          stages));
+  EAQ_ASSIGN_OR_RETURN(Windows windows, CachedWindows(
+                                            cache_, "calibration", key.Hex(),
+                                            [&] {
+                                              return ChooseCalibration(
+                                                  stage, spec_.calibration(),
+                                                  [this](const CorpusRef& ref) { return Load(ref); }, tokenizer_,
+                                                  source_, pool_);
+                                            },
+                                            stages));
   EAQ_RETURN_IF_ERROR(CheckIds(windows));
   return windows;
 }
@@ -132,8 +131,9 @@ absl::StatusOr<std::vector<EvaluationDomain>> TrialTexts::Evaluation(std::vector
   key.Add(salt_).Add(kNumericsVersion).Add(tokenizer_.hash());
   key.Add(spec_.evaluation().windows()).Add(spec_.evaluation().window());
   for (const CorpusRef& ref : spec_.evaluation().domain()) key.Add(ref.name()).Add(expected_[ref.name()]);
-  EAQ_ASSIGN_OR_RETURN(const Windows windows, CachedWindows(cache_, "evaluation texts", key.Hex(),
-                                                            [&] { return CutEvaluation(); }, stages));
+  EAQ_ASSIGN_OR_RETURN(const Windows windows,
+                       CachedWindows(
+                           cache_, "evaluation texts", key.Hex(), [&] { return CutEvaluation(); }, stages));
   EAQ_RETURN_IF_ERROR(CheckIds(windows));
   std::vector<EvaluationDomain> domains;
   for (const CalibrationWindow& w : windows) {

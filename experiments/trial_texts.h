@@ -27,7 +27,8 @@ class TrialTexts {
              const std::string& salt, ThreadPool& pool);
 
   // Both append the stage they are to STAGES. FailedPrecondition when a corpus is not the one that was planned with.
-  absl::StatusOr<std::vector<CalibrationWindow>> Calibration(const CalibrationSlot& stage, std::vector<StageRun>& stages);
+  absl::StatusOr<std::vector<CalibrationWindow>> Calibration(const CalibrationSlot& stage,
+                                                             std::vector<StageRun>& stages);
   absl::StatusOr<std::vector<EvaluationDomain>> Evaluation(std::vector<StageRun>& stages);
 
  private:

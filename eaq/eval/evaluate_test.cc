@@ -79,7 +79,8 @@ TEST(Evaluate, IsWhatTheDefinitionsSay) {
         const auto lp = LogSoftmax(p.row(t), vocab), lq = LogSoftmax(q.row(t), vocab);
         nll -= lq[domain.windows[w].ids[t + 1]];
         for (int64_t v = 0; v < vocab; ++v) kl += std::exp(lp[v]) * (lp[v] - lq[v]);
-        agree += std::max_element(lp.begin(), lp.end()) - lp.begin() == std::max_element(lq.begin(), lq.end()) - lq.begin();
+        agree +=
+            std::max_element(lp.begin(), lp.end()) - lp.begin() == std::max_element(lq.begin(), lq.end()) - lq.begin();
       }
       nll_sum += nll / (kTokens - 1) / 3;
       kl_sum += kl / (kTokens - 1) / 3;

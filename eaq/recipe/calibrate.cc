@@ -63,10 +63,10 @@ absl::StatusOr<std::vector<CalibrationWindow>> ChooseCalibration(const Calibrati
     EAQ_ASSIGN_OR_RETURN(std::vector<Window> all,
                          CutWindows(*corpus, tokenizer, Split::kCalibration, data.window(), &pool));
     if (static_cast<int64_t>(all.size()) < share) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("calibration: domain ", domain.name(), " has ", all.size(), " windows of ", data.window(),
-                       " tokens in its calibration split; expected at least ", share,
-                       "; ask for fewer or shorter windows, or give more text"));
+      return absl::InvalidArgumentError(absl::StrCat("calibration: domain ", domain.name(), " has ", all.size(),
+                                                     " windows of ", data.window(),
+                                                     " tokens in its calibration split; expected at least ", share,
+                                                     "; ask for fewer or shorter windows, or give more text"));
     }
     Rng rng(data.seed(), absl::StrCat("calibration/", domain.name()));
     offered.push_back(SelectWindows(std::move(all), share * stage.pool_factor(), rng));

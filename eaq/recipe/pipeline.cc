@@ -122,9 +122,8 @@ class Walk {
     EAQ_ASSIGN_OR_RETURN(
         const SolvedLinears solved,
         Cached<SolvedLinears>(
-            absl::StrCat("solve/L", l), key.Hex(),
-            [&] { return SolveLayer(params, profile, slots_, plan, *in_.pool); }, SolvedBytes, ParseSolved,
-            &solved_hash));
+            absl::StrCat("solve/L", l), key.Hex(), [&] { return SolveLayer(params, profile, slots_, plan, *in_.pool); },
+            SolvedBytes, ParseSolved, &solved_hash));
     EAQ_ASSIGN_OR_RETURN(QuantizedLayer quantized,
                          AssembleLayer(config, params, profile, solved, slots_, scheme_, *in_.pool));
     for (LinearReport& linear : quantized.linears) report_.linears.push_back(std::move(linear));
@@ -171,8 +170,8 @@ absl::StatusOr<PipelineReport> QuantizeModel(const PipelineInputs& inputs, const
   EAQ_ASSIGN_OR_RETURN(RecipeSlots slots, RecipeSlots::Make(*inputs.recipe));
   EAQ_ASSIGN_OR_RETURN(const LayerScheme scheme, LayerScheme::FromProto(*inputs.scheme));
   if (slots.calibration->uses_data() && inputs.calibration->empty()) {
-    return absl::InvalidArgumentError(absl::StrCat("recipe ", inputs.recipe->name(),
-                                                   " uses calibration data, but there is no calibration window"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("recipe ", inputs.recipe->name(), " uses calibration data, but there is no calibration window"));
   }
   return Walk(inputs, std::move(slots), scheme).Run(sink);
 }

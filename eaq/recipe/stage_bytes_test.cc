@@ -52,7 +52,8 @@ TEST(StageBytes, EverythingComesBack) {
 
 TEST(StageBytes, CodesOutsideTheirGridAreRefused) {
   SolvedLinears solved;
-  solved[{}] = {*QuantizeNearest(RandomLayer(TinyConfig(), 0, 3).linears.begin()->second.weight.view(), {.bits = 3}), ""};
+  solved[{}] = {*QuantizeNearest(RandomLayer(TinyConfig(), 0, 3).linears.begin()->second.weight.view(), {.bits = 3}),
+                ""};
   solved[{}].weight.codes[5] = 8;
   EXPECT_THAT(ParseSolved(SolvedBytes(solved)), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("")));
 }

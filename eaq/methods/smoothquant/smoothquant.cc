@@ -38,7 +38,8 @@ class Smooth : public TransformSlot {
 
  private:
   // NORM[n] feeds every column of WEIGHTS, each [*, n].
-  void Smoothed(const std::vector<float>& abs_max, std::vector<float>& norm, const std::vector<Matrix*>& weights) const {
+  void Smoothed(const std::vector<float>& abs_max, std::vector<float>& norm,
+                const std::vector<Matrix*>& weights) const {
     for (size_t j = 0; j < norm.size(); ++j) {
       if (abs_max[j] == 0) continue;
       float largest = kFloor;
