@@ -20,6 +20,7 @@
 #include "eaq/train/trainer.h"
 #include "tools/commands.h"
 #include "tools/flags.h"
+#include "tools/train_log.h"
 
 namespace eaq {
 namespace {
@@ -103,7 +104,15 @@ absl::Status Run(const std::string& spec_path, const std::string& tokenizer_path
   EAQ_ASSIGN_OR_RETURN(const std::vector<TrainStream> streams, Streams(recipe, *tokenizer, pool));
   const TrainSpec spec = SpecOf(recipe, tokenizer->vocab_size());
   std::vector<float> params;
-  EAQ_RETURN_IF_ERROR(RunTraining(spec, streams, JoinPath(out, "train.state"), &pool, Report, &params));
+  TrainLog log(JoinPath(out, "train_log.tsv"));
+  EAQ_RETURN_IF_ERROR(RunTraining(
+      spec, streams, JoinPath(out, "train.state"), &pool,
+      [&](const TrainProgress& p) {
+        log.Add(p.step, p.step * spec.windows_per_step * spec.context, p.loss.nll, p.step == p.steps);
+        Report(p);
+      },
+      &params));
+  EAQ_RETURN_IF_ERROR(log.status());
   const ParameterLayout layout(spec.model);
   EAQ_RETURN_IF_ERROR(ExportModel(layout, params, out));
   return WriteFileAtomic(JoinPath(out, "tokenizer.json"), tokenizer_json);
