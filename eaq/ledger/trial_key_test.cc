@@ -52,6 +52,27 @@ TEST(TrialKey, IsFrozen) {
   EXPECT_EQ(TrialKey(Parse(kSpec)), "4d06ba3efb60040f64b07fba4eb3d80ceae8f639854470fdfc298bdf5f1b05e2");
 }
 
+// The same without a path. This key is older than IsLateField and than CorpusRef.path as a label.
+TEST(TrialKey, WithoutAPathIsFrozen) {
+  TrialSpec spec = Parse(kSpec);
+  spec.mutable_calibration()->mutable_domain(1)->clear_path();
+  EXPECT_EQ(TrialKey(spec), "69b27b2cfde2ea017c91238de5000fd1e7d4c1a336ecc2a4d09b547cb22b0997");
+}
+
+TEST(TrialKey, LateFieldsEnterOnlyWhenTheyDiffer) {
+  const std::string key = TrialKey(Parse("recipe { solve { gptq {} } }"));
+  std::set<std::string> keys = {key};
+  for (const char* field : {"zero_dead_columns", "stale_group_grids"}) {
+    EXPECT_TRUE(IsLateField(std::string("eaq.Gptq.") + field));
+    const auto with = [field](const char* value) {
+      return TrialKey(Parse(std::string("recipe { solve { gptq { ") + field + ": " + value + " } } }"));
+    };
+    EXPECT_EQ(with("false"), key) << field;
+    EXPECT_TRUE(keys.insert(with("true")).second) << field;
+  }
+  EXPECT_FALSE(IsLateField("eaq.Gptq.damping"));
+}
+
 TEST(TrialKey, OrderAndCommentsOfTheTextDoNotMatter) {
   EXPECT_EQ(TrialKey(Parse("numerics_version: 1 evaluation { window: 128 windows: 3 }")),
             TrialKey(Parse("# a comment\nevaluation { windows: 3  # three\n window: 128 } numerics_version: 1")));
@@ -65,8 +86,8 @@ TEST(TrialKey, DefaultsSpelledOutDoNotMatter) {
        "scheme { quantize_attention: true weights { bits: 4 kind: ASYMMETRIC granularity: PER_CHANNEL group_size: 0 } "
        "}"},
       {"recipe { solve { gptq {} } }",
-       "recipe { propagate: QUANTIZED solve { gptq { damping: 0.01 act_order: true static_groups: true block: 128 } } "
-       "}"},
+       "recipe { propagate: QUANTIZED solve { gptq { damping: 0.01 act_order: true static_groups: true block: 128 "
+       "zero_dead_columns: false stale_group_grids: false } } }"},
       {"recipe { solve { nearest { clip {} } } }",
        "recipe { solve { nearest { clip { norm: L24 steps: 100 max_shrink: 0.8 } } } }"},
       {"evaluation { domain { name: \"a\" } }", "evaluation { domain { name: \"a\" path: \"\" } }"},
