@@ -25,6 +25,11 @@ using google::protobuf::Message;
 using google::protobuf::MessageFactory;
 using google::protobuf::Reflection;
 
+// Where a text of the user's lies is a label, since corpus_hash stands for what it says. That it is the user's stays:
+// default corpora are split in other proportions (text/corpus.cc). Written out when empty, as trial/v1 always did.
+constexpr char kCorpusPath[] = "eaq.CorpusRef.path";
+constexpr char kOwnText[] = "*";
+
 void Canonicalise(Message& message);
 
 // The payload, decoded, canonicalised and encoded again, where its type is linked into the program.
@@ -96,7 +101,10 @@ void Canonicalise(Message& message) {
   const Reflection* reflection = message.GetReflection();
   for (int f = 0; f < type->field_count(); ++f) {
     const FieldDescriptor* field = type->field(f);
-    if (IsLabelField(field->full_name())) {
+    if (field->full_name() == kCorpusPath) {
+      const bool own_text = !reflection->GetString(message, field).empty();
+      reflection->SetString(&message, field, own_text ? kOwnText : "");
+    } else if (IsLabelField(field->full_name())) {
       reflection->ClearField(&message, field);
     } else if (IsLateField(field->full_name())) {
       if (reflection->HasField(message, field) && IsDefault(message, field)) reflection->ClearField(&message, field);
@@ -120,7 +128,7 @@ void Canonicalise(Message& message) {
 
 bool IsLabelField(const std::string& field) {
   static const auto* const labels = new std::set<std::string>{
-      "eaq.Scheme.name", "eaq.Recipe.name", "eaq.Recipe.title", "eaq.ModelRef.name", "eaq.ModelRef.path",
+      "eaq.Scheme.name", "eaq.Recipe.name", "eaq.Recipe.title", "eaq.ModelRef.name", "eaq.ModelRef.path", kCorpusPath,
   };
   return labels->count(field) > 0;
 }

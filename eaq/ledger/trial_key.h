@@ -3,7 +3,8 @@
 //   const std::string key = TrialKey(spec);   // 64 hex digits
 //
 // Two specs that mean the same have the same key: order and comments of the text, defaults spelled out or left out,
-// labels (names and titles of recipe, scheme and model; the model's folder). Everything else changes it.
+// labels (names and titles of recipe, scheme and model; the folders of the model and of the user's texts). Everything
+// else changes it.
 #ifndef EAQ_LEDGER_TRIAL_KEY_H_
 #define EAQ_LEDGER_TRIAL_KEY_H_
 
@@ -24,7 +25,7 @@ std::string TrialKey(const TrialSpec& spec);
 TrialSpec CanonicalSpec(const TrialSpec& spec);
 
 // True for the fields that a person may change without changing the trial. FIELD by its full name,
-// "eaq.Scheme.name".
+// "eaq.Scheme.name". Of CorpusRef.path, whether it is empty (a default corpus) still counts.
 bool IsLabelField(const std::string& field);
 
 // True for optional scalars that are younger than trial/v1 and whose default is what the code did before them. They are
