@@ -17,8 +17,8 @@ namespace {
 using report_internal::DigitsFor;
 using report_internal::Fixed;
 using report_internal::Gate;
+using report_internal::HolmP;
 using report_internal::Measured;
-using report_internal::PValue;
 using report_internal::Signed;
 
 // Deltas of every group to full precision, per domain and pooled, and per seed.
@@ -91,27 +91,48 @@ bool FindDuel(const Comparison& c, int a, int b, PairedResult& out) {
   return false;
 }
 
-bool IsBaseline(const Comparison& c, const Group& g) { return g.recipe == c.options.baseline; }
-
-// "-0.0123 nats/token [-0.0150, -0.0096], Holm p < 0.001"
-std::string Evidence(const PairedResult& r) {
-  const int digits = DigitsFor((r.high - r.low) / 2);
-  return absl::StrCat(Signed(r.mean, digits), " nats/token [", Signed(r.low, digits), ", ", Signed(r.high, digits),
-                      "], Holm ", PValue(r.p_holm));
+// The label in the table of the recipe whose name or title is NAME; of the first row without one.
+std::string BaselineLabel(const std::string& name, const Gate& gate, const Comparison& c) {
+  if (name.empty()) return c.schemes.empty() ? "" : c.groups[c.schemes[0].groups[0]].recipe;
+  for (const ReportTrial* trial : gate.admitted) {
+    const Recipe& r = trial->spec.recipe();
+    if (trial->spec.has_scheme() && r.name() == name) return r.title().empty() ? r.name() : r.title();
+  }
+  return name;
 }
 
-std::string Against(const PairedResult& r, const std::string& opponent) {
-  switch (r.verdict) {
-    case Verdict::kBetter:
-      return absl::StrCat("significantly better than ", opponent, " (", Evidence(r), ")");
-    case Verdict::kWorse:
-      return absl::StrCat("significantly worse than ", opponent, " (", Evidence(r), ")");
-    case Verdict::kEquivalent:
-      return absl::StrCat("equivalent to ", opponent, " (", Evidence(r), ")");
-    case Verdict::kUndecided:
-      break;
+bool IsBaseline(const Comparison& c, const Group& g) { return g.recipe == c.options.baseline; }
+
+// "-0.0123 nats/token [-0.0150, -0.0096]"
+std::string Difference(const PairedResult& r) {
+  const int digits = DigitsFor((r.high - r.low) / 2);
+  return absl::StrCat(Signed(r.mean, digits), " nats/token [", Fixed(r.low, digits), ", ", Fixed(r.high, digits), "]");
+}
+
+// A difference is shown by its p, equivalence by the margin: a large p alone proves nothing.
+std::string Against(const PairedResult& r, const std::string& opponent, const PairedOptions& options) {
+  if (r.verdict == Verdict::kEquivalent) {
+    if (r.mean == 0 && r.low == 0 && r.high == 0) return absl::StrCat("the same loss in every window as ", opponent);
+    return absl::StrCat("equivalent to ", opponent, " (", Difference(r), ", inside \xC2\xB1", Fixed(options.margin, 3),
+                        ")");
   }
-  return absl::StrCat("not separable from ", opponent, " (", Evidence(r), ")");
+  const char* how = r.verdict == Verdict::kBetter  ? "significantly better than "
+                    : r.verdict == Verdict::kWorse ? "significantly worse than "
+                                                   : "not separable from ";
+  return absl::StrCat(how, opponent, " (", Difference(r), ", Holm p ", HolmP(r, options.draws), ")");
+}
+
+// "; also equivalent: RTN, GPTQ": those of ORDER's rows that are neither the first two nor the baseline.
+void AddTied(const Comparison& c, const std::vector<int>& order, Verdict verdict, const char* word,
+             std::vector<std::string>& clauses) {
+  std::vector<std::string> names;
+  PairedResult r;
+  for (size_t i = 2; i < order.size(); ++i) {
+    const Group& g = c.groups[order[i]];
+    if (IsBaseline(c, g) || !FindDuel(c, order[0], order[i], r) || r.verdict != verdict) continue;
+    names.push_back(g.recipe);
+  }
+  if (!names.empty()) clauses.push_back(absl::StrCat(word, absl::StrJoin(names, ", ")));
 }
 
 void Summarize(Comparison& c, SchemeSummary& scheme) {
@@ -128,31 +149,82 @@ void Summarize(Comparison& c, SchemeSummary& scheme) {
   scheme.best = order[0];
   Group& best = c.groups[scheme.best];
   best.best = order.size() > 1;
+  for (size_t d = 0; order.size() > 1 && d <= best.domain.size(); ++d) {
+    const auto cell = [&](int i) -> DomainCell& {
+      return d < best.domain.size() ? c.groups[i].domain[d] : c.groups[i].pooled;
+    };
+    double least = cell(order[0]).perplexity;
+    for (const int i : order) least = std::min(least, cell(i).perplexity);
+    // Equal as shown is equal.
+    for (const int i : order) cell(i).lowest = Fixed(cell(i).perplexity, 2) == Fixed(least, 2);
+  }
   std::vector<std::string> clauses;
   PairedResult r;
   const bool rival = order.size() > 1 && FindDuel(c, order[0], order[1], r);
-  std::string text =
-      absl::StrCat(scheme.scheme, ": ",
-                   !rival                          ? best.recipe
-                   : r.verdict == Verdict::kBetter ? absl::StrCat("best is ", best.recipe)
-                                                   : absl::StrCat("lowest loss ", best.recipe, ", no clear winner"));
-  if (rival) clauses.push_back(Against(r, c.groups[order[1]].recipe));
+  bool clear = true;
+  for (size_t i = 1; i < order.size(); ++i) {
+    PairedResult other;
+    Group& g = c.groups[order[i]];
+    g.tied = FindDuel(c, order[0], order[i], other) && other.verdict != Verdict::kBetter;
+    clear = clear && !g.tied;
+  }
+  std::string text = absl::StrCat(scheme.scheme, ": ",
+                                  !rival  ? best.recipe
+                                  : clear ? absl::StrCat("best is ", best.recipe)
+                                          : absl::StrCat("no clear winner: lowest loss ", best.recipe));
+  if (rival) clauses.push_back(Against(r, c.groups[order[1]].recipe, c.options.paired));
+  AddTied(c, order, Verdict::kEquivalent, "also equivalent: ", clauses);
+  AddTied(c, order, Verdict::kUndecided, "also not separable: ", clauses);
   for (size_t i = 2; i < order.size(); ++i) {
     if (IsBaseline(c, c.groups[order[i]]) && FindDuel(c, order[0], order[i], r)) {
-      clauses.push_back(Against(r, c.groups[order[i]].recipe));
+      clauses.push_back(Against(r, c.groups[order[i]].recipe, c.options.paired));
     }
   }
   if (best.pooled.versus_full) {
     const PairedResult& full = *best.pooled.versus_full;
-    const int digits = DigitsFor((full.high - full.low) / 2);
-    clauses.push_back(absl::StrCat(
-        full.verdict == Verdict::kEquivalent ? "equivalent to full precision (" : "difference to full precision ",
-        Signed(full.mean, digits), " [", Signed(full.low, digits), ", ", Signed(full.high, digits), "]",
-        full.verdict == Verdict::kEquivalent ? absl::StrCat(", inside \xC2\xB1", Fixed(c.options.paired.margin, 3), ")")
-                                             : ""));
+    clauses.push_back(full.verdict == Verdict::kEquivalent
+                          ? Against(full, "full precision", c.options.paired)
+                          : absl::StrCat("difference to full precision ", Difference(full)));
   }
-  absl::StrAppend(&text, clauses.empty() ? "" : ": ", absl::StrJoin(clauses, "; "), ".");
+  absl::StrAppend(&text, clauses.empty() ? "" : !rival || clear ? ": " : ", ", absl::StrJoin(clauses, "; "), ".");
   scheme.sentence = std::move(text);
+}
+
+std::string Join(const std::vector<std::string>& names) { return absl::StrJoin(names, ", "); }
+
+// What the rows of one table do not share.
+void AddUnequal(const Gate& gate, Comparison& c) {
+  std::vector<std::string> none, some;
+  size_t draws = 0;
+  for (const Group& g : c.groups) {
+    if (g.full_precision) continue;
+    std::vector<std::string>& names = g.seeds.empty() ? none : some;
+    if (std::find(names.begin(), names.end(), g.recipe) == names.end()) names.push_back(g.recipe);
+    draws = std::max(draws, g.seeds.size());
+  }
+  if (!none.empty() && !some.empty()) {
+    c.unequal.push_back(absl::StrCat("Calibration data: ", Join(none), none.size() == 1 ? " reads" : " read",
+                                     " none and ran once; ", Join(some), some.size() == 1 ? " reads" : " read", " ",
+                                     gate.calibration.substr(0, gate.calibration.find(':')),
+                                     draws > 1 ? absl::StrCat(", drawn ", draws, " times and averaged") : ""));
+  }
+  bool same = true;
+  for (const SchemeSummary& scheme : c.schemes) {
+    const Group *low = nullptr, *high = nullptr;
+    for (const int i : scheme.groups) {
+      const Group& g = c.groups[i];
+      if (!(g.bits_per_weight > 0)) continue;
+      if (low == nullptr || g.bits_per_weight < low->bits_per_weight) low = &g;
+      if (high == nullptr || g.bits_per_weight > high->bits_per_weight) high = &g;
+    }
+    if (low == nullptr || high->bits_per_weight - low->bits_per_weight < 0.005) continue;
+    same = false;
+    c.unequal.push_back(absl::StrCat("Stored bits per weight under ", scheme.scheme, ": from ",
+                                     Fixed(low->bits_per_weight, 2), " (", low->recipe, ") to ",
+                                     Fixed(high->bits_per_weight, 2), " (", high->recipe, ")"));
+  }
+  if (same && !c.schemes.empty())
+    c.equal.push_back("Stored bits per weight: the same within each scheme, to 0.005 bit");
 }
 
 void AddNotes(const Gate& gate, bool have_full, Comparison& c) {
@@ -180,6 +252,10 @@ void AddNotes(const Gate& gate, bool have_full, Comparison& c) {
   if (single) c.notes.push_back("Rows with one calibration seed say nothing about the luck of the calibration draw.");
   if (most > 0 && least != most) {
     c.notes.push_back(absl::StrCat("Rows have different numbers of calibration seeds (", least, " to ", most, ")."));
+  }
+  if (c.provenance.binaries.size() > 1) {
+    c.notes.push_back(absl::StrCat("The trials were run by ", c.provenance.binaries.size(),
+                                   " different binaries (listed under provenance)."));
   }
   if (c.pending > 0) {
     c.notes.push_back(absl::StrCat(c.pending, " trial", c.pending == 1 ? " is" : "s are",
@@ -236,12 +312,11 @@ absl::StatusOr<Comparison> Compare(const ReportInputs& inputs, const CompareOpti
   }
   c.windows = c.groups[0].pooled.windows;
   c.documents = c.groups[0].pooled.documents;
-  if (c.options.baseline.empty() && !c.schemes.empty()) {
-    c.options.baseline = c.groups[c.schemes[0].groups[0]].recipe;
-  }
+  c.options.baseline = BaselineLabel(options.baseline, gate, c);
   EAQ_RETURN_IF_ERROR(CorrectAgainstFull(c));
   EAQ_RETURN_IF_ERROR(Fight(measured, resampler, c));
   for (SchemeSummary& scheme : c.schemes) Summarize(c, scheme);
+  AddUnequal(gate, c);
   AddNotes(gate, have_full, c);
   return c;
 }

@@ -34,7 +34,8 @@ struct ReportFailure {
 };
 
 struct ReportProvenance {
-  std::string commit, dirty, binary_hash, host, cpu, kernel, compiler;
+  std::string commit, dirty, binary_hash, host, cpu, kernel, compiler;  // of the first trial
+  std::map<std::string, int64_t> binaries;     // of all trials: hash of the binary -> trials it ran
   std::string ledger;                          // path as the user named it, or an id
   std::string spec_name;                       // of the experiment
   std::string spec_text;                       // resolved textproto, may be long
@@ -68,6 +69,7 @@ struct DomainCell {
   std::optional<double> kl, greedy_agreement, router_topk_agreement, router_top1_change;  // means over windows, seeds
   std::vector<double> seed_delta;  // delta per calibration seed (nll where full precision is missing)
   double seed_spread = 0;          // their sample standard deviation
+  bool lowest = false;             // no unmarked row of the scheme has a lower perplexity, to two digits
 };
 
 struct LayerRouter {
@@ -109,6 +111,7 @@ struct Group {
   std::vector<LinearError> linear;
   std::vector<ExpertShare> expert_use;
   bool best = false;  // lowest pooled loss among the unmarked rows of its scheme
+  bool tied = false;  // not the best, unmarked, and the best is not significantly better (equivalent or undecided)
 };
 
 // Two recipes of one scheme, paired on the pooled windows: first minus second.
@@ -136,6 +139,7 @@ struct Comparison {
   std::vector<Duel> duels;
   int64_t family_full = 0;           // tests against full precision corrected together (Holm); duels: duels.size()
   std::vector<std::string> equal;    // fairness: what all rows share, one line each
+  std::vector<std::string> unequal;  // and what they do not, though they stand in one table
   std::vector<std::string> refused;  // trials set aside, with the reason
   std::vector<std::string> notes;    // cautions: few documents, one seed, missing full precision, ...
   std::vector<ReportFailure> failures;

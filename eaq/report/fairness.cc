@@ -129,11 +129,10 @@ std::vector<std::string> EqualLines(const Gate& gate) {
                                })));
   }
   if (!gate.calibration.empty()) {
-    out.push_back(absl::StrCat("Calibration budget: ", gate.calibration,
-                               "; methods that need no data use none; the windows are drawn anew for each seed and are "
-                               "disjoint by document from the evaluation text"));
+    out.push_back(absl::StrCat("Calibration budget of the methods that read data: ", gate.calibration,
+                               "; drawn anew for each seed, disjoint by document from the evaluation text"));
   }
-  out.push_back("Stored bits count codes, scales and zeros as written to the file, not the nominal width");
+  out.push_back("Stored bits: codes, scales and zeros as written to the file are counted, not the nominal width");
   return out;
 }
 

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "eaq/report/format.h"
 #include "eaq/report/svg.h"
 
@@ -17,12 +18,13 @@ namespace {
 
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
-std::string Number(double v) { return std::isfinite(v) ? absl::StrFormat("%.5g", v) : "-"; }
+std::string Number(double v) { return std::isfinite(v) ? absl::StrFormat("%.4g", v) : "-"; }
 
 std::string Figure(const std::string& svg, const std::string& caption, const std::string& data) {
   if (svg.empty()) return "";
-  return absl::StrCat("<figure><div class=\"scroll\">", svg, "</div><figcaption>", EscapeHtml(caption),
-                      "</figcaption>\n<details><summary>Data</summary><div class=\"scroll\">", data,
+  return absl::StrCat("<figure><div class=\"scroll\" tabindex=\"0\">", svg, "</div>",
+                      caption.empty() ? "" : absl::StrCat("<figcaption>", EscapeHtml(caption), "</figcaption>"),
+                      "\n<details><summary>Data</summary><div class=\"scroll\" tabindex=\"0\">", data,
                       "</div></details></figure>\n");
 }
 
@@ -59,7 +61,9 @@ std::string MapData(const HeatMap& map) {
   std::vector<std::vector<std::string>> rows;
   for (size_t i = 0; i < map.rows.size(); ++i) {
     rows.push_back({map.rows[i]});
-    for (const double v : map.value[i]) rows.back().push_back(Number(v));
+    for (const double v : map.value[i]) {
+      rows.back().push_back(std::isfinite(v) ? absl::StrFormat("%.3g", v) : "-");
+    }
   }
   return Table(head, rows);
 }
@@ -78,8 +82,7 @@ std::string RowName(const Group& g) {
   return absl::StrCat(g.scheme, " ", g.recipe, g.mark.empty() ? "" : absl::StrCat(" (", g.mark, ")"));
 }
 
-// Mean output error of what one cell stands for (a matrix of the attention, or the matrices of an expert); where the
-// calibration gave no rows, the weight error.
+// Mean over what one cell stands for (a matrix of the attention, or the matrices of an expert).
 struct Mean {
   double sum = 0;
   int n = 0;
@@ -122,41 +125,51 @@ std::string QualityFigure(const Comparison& c) {
       "quality", "Quality against stored bits",
       "Difference to full precision in nats per token with its 95 percent interval, against the stored bits per "
       "quantized weight; one marker per method and scheme.");
+  chart.width = 900;
+  chart.height = 400;
+  chart.with_zero = true;
+  chart.band = c.options.paired.margin;
   chart.x.label = "stored bits per quantized weight";
   chart.y.label = "difference, nats per token";
   const std::map<std::string, int> colors = Colors(c);
   std::map<int, Chart::Series> series;
-  bool all_positive = true;
-  double least = std::numeric_limits<double>::infinity(), most = 0;
-  for (const Group& g : c.groups) {
-    if (g.full_precision || !g.pooled.versus_full || g.bits_per_weight <= 0) continue;
-    const PairedResult& r = *g.pooled.versus_full;
-    const int color = colors.at(g.recipe);
-    series[color].name = g.recipe;
-    series[color].color = color;
-    // Methods of a scheme have nearly the same bits: moved apart by 1 %, the table has the exact ones.
-    series[color].points.push_back(
-        {g.bits_per_weight, r.mean, r.low, r.high,
-         absl::StrCat(RowName(g), ": ", Interval(r, 4), " at ", Fixed(g.bits_per_weight, 3), " bits")});
-    all_positive = all_positive && r.low > 0;
-    least = std::min(least, r.low);
-    most = std::max(most, r.high);
+  for (const SchemeSummary& scheme : c.schemes) {
+    Chart::Note note{0, -std::numeric_limits<double>::infinity(), scheme.scheme};
+    int n = 0;
+    for (const int i : scheme.groups) {
+      const Group& g = c.groups[i];
+      if (!g.pooled.versus_full || g.bits_per_weight <= 0) continue;
+      const PairedResult& r = *g.pooled.versus_full;
+      const int color = colors.at(g.recipe);
+      series[color].name = g.recipe;
+      series[color].color = color;
+      series[color].points.push_back(
+          {g.bits_per_weight, r.mean, r.low, r.high,
+           absl::StrCat(RowName(g), ": ", Interval(r, 4), " at ", Fixed(g.bits_per_weight, 3), " bits")});
+      note.x += g.bits_per_weight;
+      note.y = std::max(note.y, r.high);
+      ++n;
+    }
+    note.x /= n;
+    if (n > 0) chart.notes.push_back(note);
   }
-  chart.y.log = all_positive && most > 20 * least;
   for (auto& [color, s] : series) {
     (void)color;
     chart.series.push_back(std::move(s));
   }
   const std::string data = ChartData(chart);
-  const double middle = (static_cast<double>(chart.series.size()) - 1) / 2;
+  // Methods of a scheme have nearly the same bits: moved apart in the drawing, the table has the exact ones.
+  const double last = static_cast<double>(chart.series.size()) - 1, step = last > 0 ? std::min(0.1, 0.4 / last) : 0;
   for (size_t k = 0; k < chart.series.size(); ++k) {
-    for (Chart::Point& p : chart.series[k].points) p.x += 0.05 * (static_cast<double>(k) - middle);
+    for (Chart::Point& p : chart.series[k].points) p.x += step * (static_cast<double>(k) - last / 2);
   }
-  return Figure(chart.Svg(),
-                absl::StrCat("Lower and further left is better. Bars: 95 % paired bootstrap interval, clustered by "
-                             "document. Methods of one scheme are moved apart by 0.05 bit to be told from each other",
-                             chart.y.log ? "; the axis is logarithmic." : "."),
-                data);
+  return Figure(
+      chart.Svg(),
+      absl::StrCat("Lower and further left is better; 0 is full precision. Bars: 95 % paired bootstrap "
+                   "interval, clustered by document. Shaded: differences that count as equivalent. Methods of "
+                   "one scheme stand ",
+                   Number(step), " bit apart only to be told from each other."),
+      data);
 }
 
 std::string DomainFigures(const Comparison& c) {
@@ -166,8 +179,10 @@ std::string DomainFigures(const Comparison& c) {
     const SchemeSummary& scheme = c.schemes[s];
     Chart chart(absl::StrCat("domains", s), absl::StrCat(scheme.scheme, ": difference to full precision by domain"),
                 "Per text domain the difference to full precision of every method with its 95 percent interval.");
-    chart.width = 560;
-    chart.height = 300;
+    chart.width = 500;
+    chart.height = 290;
+    chart.with_zero = true;
+    chart.band = c.options.paired.margin;
     chart.categories = c.domains;
     chart.categories.push_back("all");
     chart.y.label = "difference, nats per token";
@@ -186,61 +201,130 @@ std::string DomainFigures(const Comparison& c) {
       add(g.pooled, static_cast<double>(g.domain.size()));
       chart.series.push_back(std::move(series));
     }
-    const std::string figure = Figure(chart.Svg(), "Bars: 95 % paired bootstrap interval.", ChartData(chart));
+    const std::string figure = Figure(chart.Svg(), "", ChartData(chart));
     if (!figure.empty()) absl::StrAppend(&out, "<div><h3>", EscapeHtml(scheme.scheme), "</h3>\n", figure, "</div>\n");
   }
   return out;
 }
 
+namespace {
+
+// The maps of one quantity for all methods of a scheme, on one colour scale. Rows that did not measure it have none.
+template <typename Value>
+std::string SchemeMaps(const Comparison& c, const SchemeSummary& scheme, const std::string& id, const std::string& what,
+                       Value value) {
+  std::vector<HeatMap> maps;
+  double low = std::numeric_limits<double>::infinity(), high = 0;
+  for (const int i : scheme.groups) {
+    const Group& g = c.groups[i];
+    HeatMap map(absl::StrCat(id, i), absl::StrCat(RowName(g), ": relative ", what, " per layer and expert"),
+                "Rows are layers; columns are the attention's matrices and the experts. Stronger is a larger error.");
+    map.log = true;
+    map.unit = absl::StrCat("relative ", what);
+    map.none = "no calibration token came here: not measured";
+    map = MapOf(g, std::move(map), false, value);
+    bool any = false;
+    for (const auto& row : map.value) {
+      for (const double v : row) {
+        if (!(v > 0) || !std::isfinite(v)) continue;
+        any = true;
+        low = std::min(low, v);
+        high = std::max(high, v);
+      }
+    }
+    if (any) maps.push_back(std::move(map));
+  }
+  std::string out;
+  for (HeatMap& map : maps) {
+    map.low = low;
+    map.high = high;
+    absl::StrAppend(&out, "<div><h4>", EscapeHtml(map.title.substr(0, map.title.find(": relative"))), "</h4>",
+                    Figure(map.Svg(), "", MapData(map)), "</div>\n");
+  }
+  return out.empty() ? out : absl::StrCat("<div class=\"pair\">", out, "</div>\n");
+}
+
+// "1.2 %"
+std::string EvenShare(size_t experts) { return absl::StrFormat("%.3g %%", 100.0 / static_cast<double>(experts)); }
+
+bool SameTokens(const Group& a, const Group& b) {
+  if (a.linear.size() != b.linear.size()) return false;
+  for (size_t i = 0; i < a.linear.size(); ++i) {
+    if (a.linear[i].calibration_tokens != b.linear[i].calibration_tokens) return false;
+  }
+  return true;
+}
+
+double MostTokens(const Group& g) {
+  double most = 0;
+  for (const LinearError& e : g.linear) most = std::max(most, e.expert >= 0 ? e.calibration_tokens : 0);
+  return most;
+}
+
+std::string CalibrationMap(const Comparison& c) {
+  const Group* shown = nullptr;
+  bool same = true;
+  for (const Group& g : c.groups) {
+    if (MostTokens(g) <= 0) continue;
+    if (shown == nullptr) shown = &g;
+    same = same && SameTokens(*shown, g);
+  }
+  if (shown == nullptr) return "";
+  HeatMap map("tokens", "Calibration tokens per expert",
+              "Rows are layers, columns are experts. Stronger is more calibration tokens.");
+  map.unit = "tokens";
+  map = MapOf(*shown, std::move(map), true,
+              [](const LinearError& e) { return std::optional<double>(e.calibration_tokens); });
+  double sum = 0;
+  for (const double v : map.value[0]) sum += v;
+  return absl::StrCat(
+      "<h3>Calibration tokens per expert</h3>\n",
+      Figure(map.Svg(),
+             absl::StrCat("Tokens routed to each expert in calibration, mean over seeds; an even router would send ",
+                          Fixed(sum / static_cast<double>(map.columns.size()), 0), " to each. ",
+                          same ? "The same for every method that reads calibration text."
+                               : absl::StrCat("Of ", RowName(*shown), ", the first row that reads calibration text."),
+                          " Experts that see few tokens are rounded with little evidence."),
+             MapData(map)));
+}
+
+}  // namespace
+
 std::string ErrorFigures(const Comparison& c) {
   std::string out;
-  for (size_t i = 0; i < c.groups.size(); ++i) {
-    const Group& g = c.groups[i];
-    if (g.linear.empty()) continue;
-    bool outputs = false;
-    for (const LinearError& e : g.linear) outputs = outputs || e.output_error.has_value();
-    HeatMap map(absl::StrCat("error", i), absl::StrCat(RowName(g), ": relative error per layer and expert"),
-                "Rows are layers; columns are the attention's matrices and the experts. Darker is a larger error.");
-    map.log = true;
-    map.unit = outputs ? "relative output error (log scale)" : "relative weight error (log scale)";
-    map = MapOf(g, std::move(map), false, [outputs](const LinearError& e) {
-      return outputs ? e.output_error : std::optional<double>(e.weight_error);
-    });
-    const std::string figure = Figure(
-        map.Svg(),
-        outputs ? "Squared error of each linear's output relative to its square, on calibration rows; an expert's "
-                  "matrices are averaged. Hollow: no calibration token came here."
-                : "Squared error of the weights relative to their square; an expert's matrices are averaged.",
-        MapData(map));
-    absl::StrAppend(&out, "<details", g.best ? " open" : "", "><summary>", EscapeHtml(RowName(g)),
-                    g.best ? " (best of its scheme)" : "", "</summary>\n", figure, "</details>\n");
+  for (size_t s = 0; s < c.schemes.size(); ++s) {
+    const SchemeSummary& scheme = c.schemes[s];
+    const std::string outputs =
+        SchemeMaps(c, scheme, "out", "output error", [](const LinearError& e) { return e.output_error; });
+    const std::string weights = SchemeMaps(c, scheme, "weight", "weight error",
+                                           [](const LinearError& e) { return std::optional<double>(e.weight_error); });
+    if (weights.empty() && outputs.empty()) continue;
+    std::vector<std::string> without;
+    for (const int i : scheme.groups) {
+      const Group& g = c.groups[i];
+      const bool has = std::any_of(g.linear.begin(), g.linear.end(),
+                                   [](const LinearError& e) { return e.output_error.has_value(); });
+      if (!has && !g.linear.empty()) without.push_back(g.recipe);
+    }
+    absl::StrAppend(&out, "<h3>", EscapeHtml(scheme.scheme), "</h3>\n", outputs);
+    if (!without.empty()) {
+      absl::StrAppend(
+          &out, "<p class=\"note\">Output error not measured, not zero: ", EscapeHtml(absl::StrJoin(without, ", ")),
+          without.size() == 1 ? " reads" : " read", " no calibration tokens.</p>\n");
+    }
+    absl::StrAppend(&out, "<details", outputs.empty() ? " open" : "", "><summary>Weight error of every method under ",
+                    EscapeHtml(scheme.scheme), "</summary>\n", weights, "</details>\n");
   }
   return out;
 }
 
 std::string TokenFigures(const Comparison& c) {
-  std::string out;
-  for (const Group& g : c.groups) {
-    double most = 0;
-    for (const LinearError& e : g.linear) most = std::max(most, e.expert >= 0 ? e.calibration_tokens : 0);
-    if (most <= 0) continue;
-    HeatMap map("tokens", absl::StrCat(RowName(g), ": calibration tokens per expert"),
-                "Rows are layers, columns are experts. Darker is more calibration tokens.");
-    map.unit = "tokens";
-    map = MapOf(g, std::move(map), true,
-                [](const LinearError& e) { return std::optional<double>(e.calibration_tokens); });
-    absl::StrAppend(&out, "<h3>Calibration tokens per expert</h3>\n",
-                    Figure(map.Svg(),
-                           absl::StrCat("Tokens routed to each expert in calibration, mean over seeds (", RowName(g),
-                                        "). Experts that see few tokens are rounded with little evidence."),
-                           MapData(map)));
-    break;
-  }
+  std::string out = CalibrationMap(c);
   for (const Group& g : c.groups) {
     if (g.expert_use.empty()) continue;
     HeatMap map("use", "Expert use per layer and domain",
-                "Share of the router's assignments that each expert gets, by layer and text domain.");
-    map.unit = "share of assignments";
+                "Share of the router's assignments that each expert gets, by layer and text domain, in percent.");
+    map.unit = "% of assignments";
     std::vector<const ExpertShare*> shares;
     for (const ExpertShare& share : g.expert_use) shares.push_back(&share);
     std::stable_sort(shares.begin(), shares.end(),
@@ -248,11 +332,16 @@ std::string TokenFigures(const Comparison& c) {
     for (const ExpertShare* share : shares) {
       map.rows.push_back(absl::StrCat("layer ", share->layer, " ", share->domain));
       map.value.push_back(share->share);
+      for (double& v : map.value.back()) v *= 100;
       while (map.columns.size() < share->share.size()) map.columns.push_back(absl::StrCat("e", map.columns.size()));
     }
-    absl::StrAppend(
-        &out, "<h3>Expert use in evaluation</h3>\n",
-        Figure(map.Svg(), absl::StrCat("Of ", g.full_precision ? "full precision" : RowName(g), "."), MapData(map)));
+    map.block = c.domains.size();
+    absl::StrAppend(&out, "<h3>Expert use in evaluation</h3>\n",
+                    Figure(map.Svg(),
+                           absl::StrCat("Share of the router's assignments on the evaluation text, ",
+                                        g.full_precision ? "full precision" : RowName(g),
+                                        "; an even router would give each expert ", EvenShare(map.columns.size()), "."),
+                           MapData(map)));
     break;
   }
   return out;
@@ -265,18 +354,18 @@ std::string RouterFigures(const Comparison& c) {
     const SchemeSummary& scheme = c.schemes[s];
     Chart chart(absl::StrCat("router", s), absl::StrCat(scheme.scheme, ": router agreement per layer"),
                 "Share of the top-k experts that the quantized model chooses like full precision, per layer.");
-    chart.width = 560;
-    chart.height = 260;
+    chart.width = 500;
+    chart.height = 270;
     chart.x.label = "layer";
-    chart.y.label = "top-k agreement";
+    chart.y.label = "top-k agreement, %";
     size_t layers = 0;
     for (const int i : scheme.groups) {
       const Group& g = c.groups[i];
       Chart::Series series{g.recipe, colors.at(g.recipe), {}, true};
       for (const LayerRouter& r : g.router) {
-        series.points.push_back({static_cast<double>(r.layer), r.topk_agreement, 0, 0,
-                                 absl::StrCat(RowName(g), ", layer ", r.layer, ": ", Fixed(r.topk_agreement, 4),
-                                              " (top-1 changed: ", Fixed(r.top1_change, 4), ")")});
+        series.points.push_back({static_cast<double>(r.layer), 100 * r.topk_agreement, 0, 0,
+                                 absl::StrCat(RowName(g), ", layer ", r.layer, ": ", Fixed(100 * r.topk_agreement, 2),
+                                              " % (top-1 changed: ", Fixed(100 * r.top1_change, 2), " %)")});
         layers = std::max(layers, static_cast<size_t>(r.layer) + 1);
       }
       if (!series.points.empty()) chart.series.push_back(std::move(series));
@@ -284,9 +373,7 @@ std::string RouterFigures(const Comparison& c) {
     if (layers <= 32) {
       for (size_t l = 0; l < layers; ++l) chart.categories.push_back(absl::StrCat(l));
     }
-    const std::string figure =
-        Figure(chart.Svg(), "1: the same experts as full precision, on the same tokens; mean over domains and seeds.",
-               ChartData(chart));
+    const std::string figure = Figure(chart.Svg(), "", ChartData(chart));
     if (!figure.empty()) absl::StrAppend(&out, "<div><h3>", EscapeHtml(scheme.scheme), "</h3>\n", figure, "</div>\n");
   }
   return out;

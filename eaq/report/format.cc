@@ -49,10 +49,18 @@ std::string Bytes(double bytes) {
   return absl::StrCat(Fixed(bytes, unit == 0 ? 0 : 2), " ", units[unit]);
 }
 
-std::string PValue(double p) { return p < 0.001 ? "p < 0.001" : absl::StrCat("p = ", Fixed(p, 3)); }
+std::string HolmP(const PairedResult& r, int draws) {
+  const double p = r.p_holm;
+  if (!r.exact && p > 0 && p < 1 && r.p_value <= 1.000001 / (1.0 + draws)) {
+    // Rounded up to two digits, so that "at most" stays true.
+    const double unit = std::pow(10.0, std::floor(std::log10(p)) - 1);
+    return absl::StrCat("\xE2\x89\xA4 ", absl::StrFormat("%.2g", std::ceil(p / unit - 1e-9) * unit));
+  }
+  return p < 0.001 ? "< 0.001" : absl::StrCat("= ", Fixed(p, 3));
+}
 
 std::string Interval(const PairedResult& r, int digits) {
-  return absl::StrCat(Signed(r.mean, digits), " [", Signed(r.low, digits), ", ", Signed(r.high, digits), "]");
+  return absl::StrCat(Signed(r.mean, digits), " [", Fixed(r.low, digits), ", ", Fixed(r.high, digits), "]");
 }
 
 std::string EscapeHtml(absl::string_view text) {

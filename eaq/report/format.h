@@ -18,10 +18,12 @@ std::string Signed(double value, int digits);
 std::string Exact(double value);
 // Digits after the point that show an interval of this half-width with two significant digits, 2 .. 5.
 int DigitsFor(double half_width);
-std::string Seconds(double seconds);                      // "0.8 s", "12 s", "3 min 20 s"
-std::string Bytes(double bytes);                          // "1.25 MiB"
-std::string PValue(double p);                             // "p = 0.023", "p < 0.001"
-std::string Interval(const PairedResult& r, int digits);  // "-0.012 [-0.015, -0.009]"
+std::string Seconds(double seconds);  // "0.8 s", "12 s", "3 min 20 s"
+std::string Bytes(double bytes);      // "1.25 MiB"
+// Holm's p of R: "= 0.023", "< 0.001"; "<= 0.0024" (as one sign) where none of DRAWS random sign flips came near, so
+// that more draws would show a smaller one.
+std::string HolmP(const PairedResult& r, int draws);
+std::string Interval(const PairedResult& r, int digits);  // "-0.012 [-0.015, -0.009]", "+0.012 [0.009, 0.015]"
 
 std::string EscapeHtml(absl::string_view text);  // & < > " '
 std::string EscapeJson(absl::string_view text);  // with quotes; < > & U+2028/9 as \u, so safe inside <script>

@@ -25,8 +25,25 @@ TEST(Format, Numbers) {
   EXPECT_EQ(Seconds(200), "3 min 20 s");
   EXPECT_EQ(Seconds(3720), "1 h 2 min");
   EXPECT_EQ(Bytes(1310720), "1.25 MiB");
-  EXPECT_EQ(PValue(0.0001), "p < 0.001");
-  EXPECT_EQ(PValue(0.0234), "p = 0.023");
+}
+
+TEST(Format, HolmP) {
+  PairedResult r;
+  r.p_value = 0.003;
+  r.p_holm = 0.0234;
+  EXPECT_EQ(HolmP(r, 10000), "= 0.023");
+  r.p_value = r.p_holm = 0.0004;
+  EXPECT_EQ(HolmP(r, 10000), "< 0.001");
+  // The smallest that 10000 flips can give, times the 24 of the family: a bound, not a value.
+  r.p_value = 1 / 10001.0;
+  r.p_holm = 24 / 10001.0;
+  EXPECT_EQ(HolmP(r, 10000), "\xE2\x89\xA4 0.0024");
+  r.p_holm = 0.01241;
+  EXPECT_EQ(HolmP(r, 10000), "\xE2\x89\xA4 0.013");
+  r.exact = true;
+  EXPECT_EQ(HolmP(r, 10000), "= 0.012");
+  r.p_holm = 1;
+  EXPECT_EQ(HolmP(r, 10000), "= 1.000");
 }
 
 TEST(Format, Escapes) {

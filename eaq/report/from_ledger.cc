@@ -25,6 +25,7 @@ void AddStoredTrial(const StoredTrial& trial, ReportInputs& inputs) {
       t.result.set_peak_memory_bytes(a.peak_memory_bytes);
       break;
     }
+    if (!from.binary_hash.empty()) ++p.binaries[from.binary_hash];
     inputs.trials.push_back(std::move(t));
     return;
   }

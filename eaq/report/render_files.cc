@@ -51,6 +51,7 @@ std::string CsvRow(const Group& g, const DomainCell& cell) {
   f.push_back(Exact(g.wall_seconds));
   f.push_back(Exact(g.peak_memory_bytes));
   f.push_back(g.best ? "1" : "0");
+  f.push_back(g.tied ? "1" : "0");
   f.push_back(absl::StrJoin(g.keys, " "));
   return absl::StrCat(absl::StrJoin(f, ","), "\r\n");
 }
@@ -92,7 +93,7 @@ std::string Strings(const std::vector<std::string>& list) {
 }
 
 // "***", "**", "*" for Holm-corrected p below 0.001, 0.01, 0.05.
-std::string Stars(double p) { return p < 0.001 ? "***" : p < 0.01 ? "**" : p < 0.05 ? "*" : ""; }
+std::string Stars(double p) { return p < 0.001 ? "^{***}" : p < 0.01 ? "^{**}" : p < 0.05 ? "^{*}" : ""; }
 
 }  // namespace
 
@@ -100,7 +101,7 @@ std::string RenderCsv(const Comparison& c) {
   std::string out =
       "model,scheme,recipe,domain,calibration,mark,seeds,windows,documents,bits_per_weight,model_bits_per_weight,"
       "stored_bytes,nll,perplexity,delta_nll,delta_low,delta_high,delta_se,p,p_holm,verdict,seed_spread,kl,"
-      "greedy_agreement,router_topk_agreement,router_top1_change,wall_seconds,peak_memory_bytes,best,trials\r\n";
+      "greedy_agreement,router_topk_agreement,router_top1_change,wall_seconds,peak_memory_bytes,best,tied,trials\r\n";
   for (const Group& g : c.groups) {
     for (const DomainCell& cell : g.domain) out += CsvRow(g, cell);
     out += CsvRow(g, g.pooled);
@@ -110,9 +111,11 @@ std::string RenderCsv(const Comparison& c) {
 
 std::string RenderLatex(const Comparison& c) {
   const size_t columns = c.domains.size() + 5;
-  std::string out =
-      absl::StrCat("% Needs \\usepackage{booktabs}\n\\begin{table}\n\\centering\\small\n\\begin{tabular}{ll",
-                   std::string(columns - 2, 'r'), "}\n\\toprule\nScheme & Method & Bits");
+  bool tied = false;
+  for (const Group& g : c.groups) tied = tied || g.tied;
+  std::string out = absl::StrCat("% Needs \\usepackage{booktabs}\n\\begin{table}\n\\centering\\small\n\\caption{",
+                                 EscapeLatex(c.title), "}\n\\begin{tabular}{ll", std::string(columns - 2, 'r'),
+                                 "}\n\\toprule\nScheme & Method & Bits");
   for (const std::string& d : c.domains) absl::StrAppend(&out, " & ", EscapeLatex(d));
   out += " & All & $\\Delta$ nats/token \\\\\n\\midrule\n";
   std::string scheme;
@@ -122,14 +125,17 @@ std::string RenderLatex(const Comparison& c) {
     if (!g.full_precision) scheme = g.scheme;
     const auto bold = [&g](const std::string& text) { return g.best ? absl::StrCat("\\textbf{", text, "}") : text; };
     absl::StrAppend(&out, first && !g.full_precision ? EscapeLatex(g.scheme) : "", " & ", bold(EscapeLatex(g.recipe)),
-                    g.mark.empty() ? "" : "$^\\dagger$", " & ",
+                    g.tied ? "$^\\approx$" : "", g.mark.empty() ? "" : "$^\\dagger$", " & ",
                     g.bits_per_weight > 0 ? Fixed(g.bits_per_weight, 2) : "--");
-    for (const DomainCell& cell : g.domain) absl::StrAppend(&out, " & ", bold(Fixed(cell.perplexity, 2)));
+    for (const DomainCell& cell : g.domain)
+      absl::StrAppend(
+          &out, " & ",
+          cell.lowest ? absl::StrCat("\\textbf{", Fixed(cell.perplexity, 2), "}") : Fixed(cell.perplexity, 2));
     absl::StrAppend(&out, " & ", bold(Fixed(g.pooled.perplexity, 2)));
     if (g.pooled.versus_full && !g.full_precision) {
       const PairedResult& r = *g.pooled.versus_full;
       absl::StrAppend(&out, " & ", g.best ? "\\boldmath" : "", "$", Signed(r.mean, 4), " \\pm ",
-                      Fixed((r.high - r.low) / 2, 4), "^{", Stars(r.p_holm), "}$");
+                      Fixed((r.high - r.low) / 2, 4), Stars(r.p_holm), "$");
     } else {
       out += " & --";
     }
@@ -141,9 +147,11 @@ std::string RenderLatex(const Comparison& c) {
                   c.window_tokens, " tokens, ", c.documents,
                   " documents. $\\Delta$: paired difference to full precision $\\pm$ half the 95\\,\\% bootstrap "
                   "interval, clustered "
-                  "by document; sign-flip tests with Holm's correction: $^{*}$ $p<0.05$, $^{**}$ $p<0.01$, $^{***}$ "
-                  "$p<0.001$. Bold: "
-                  "best of its scheme. Ledger ",
+                  "by document. Stars: it differs from zero, sign-flip test of ",
+                  c.options.paired.draws,
+                  " draws with Holm's correction, $^{*}$ $p<0.05$, $^{**}$ $p<0.01$, $^{***}$ $p<0.001$. Bold: lowest "
+                  "loss of its scheme, in each column",
+                  tied ? "; $^\\approx$: equivalent to it or not separable from it" : "", ". Ledger ",
                   EscapeLatex(c.provenance.ledger), ", commit ", EscapeLatex(c.provenance.commit.substr(0, 12)),
                   c.provenance.dirty == "dirty" ? " (dirty)" : "", ".");
   for (const Group& g : c.groups) {
@@ -163,9 +171,10 @@ std::string RenderJson(const Comparison& c) {
     const Group& g = c.groups[i];
     absl::StrAppend(&out, i == 0 ? "" : ",", "\n{\"model\":", EscapeJson(g.model), ",\"scheme\":", EscapeJson(g.scheme),
                     ",\"recipe\":", EscapeJson(g.recipe), ",\"full_precision\":", g.full_precision ? "true" : "false",
-                    ",\"best\":", g.best ? "true" : "false", ",\"mark\":", EscapeJson(g.mark),
-                    ",\"calibration\":", EscapeJson(g.calibration), ",\"seeds\":[", absl::StrJoin(g.seeds, ","),
-                    "],\"trials\":", Strings(g.keys), ",\"bits_per_weight\":", Number(g.bits_per_weight),
+                    ",\"best\":", g.best ? "true" : "false", ",\"tied\":", g.tied ? "true" : "false",
+                    ",\"mark\":", EscapeJson(g.mark), ",\"calibration\":", EscapeJson(g.calibration), ",\"seeds\":[",
+                    absl::StrJoin(g.seeds, ","), "],\"trials\":", Strings(g.keys),
+                    ",\"bits_per_weight\":", Number(g.bits_per_weight),
                     ",\"model_bits_per_weight\":", Number(g.model_bits_per_weight),
                     ",\"stored_bytes\":", Number(g.stored_bytes), ",\"wall_seconds\":", Number(g.wall_seconds),
                     ",\"peak_memory_bytes\":", Number(g.peak_memory_bytes), ",\"domains\":[",
@@ -182,8 +191,8 @@ std::string RenderJson(const Comparison& c) {
   std::vector<std::string> verdicts;
   for (const SchemeSummary& s : c.schemes) verdicts.push_back(s.sentence);
   absl::StrAppend(&out, "],\n\"verdicts\":", Strings(verdicts), ",\"equal\":", Strings(c.equal),
-                  ",\"refused\":", Strings(c.refused), ",\"notes\":", Strings(c.notes), ",\"pending\":", c.pending,
-                  ",\"failures\":[");
+                  ",\"unequal\":", Strings(c.unequal), ",\"refused\":", Strings(c.refused),
+                  ",\"notes\":", Strings(c.notes), ",\"pending\":", c.pending, ",\"failures\":[");
   for (size_t i = 0; i < c.failures.size(); ++i) {
     const ReportFailure& f = c.failures[i];
     absl::StrAppend(&out, i == 0 ? "" : ",", "{\"trial\":", EscapeJson(f.key), ",\"scheme\":", EscapeJson(f.scheme),

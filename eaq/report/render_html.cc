@@ -6,10 +6,13 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
 #include "eaq/report/figures.h"
 #include "eaq/report/format.h"
 #include "eaq/report/page.h"
@@ -22,6 +25,8 @@ using report_internal::EscapeHtml;
 using report_internal::Exact;
 using report_internal::Fixed;
 using report_internal::Signed;
+
+constexpr char kScroll[] = "<div class=\"scroll\" tabindex=\"0\">";
 
 // A cell with the number it sorts by.
 std::string Td(double v, absl::string_view text) {
@@ -43,15 +48,31 @@ std::string List(const std::vector<std::string>& lines) {
   return out + "</ul>";
 }
 
+// "a few words" -> "A few words": the start of a sentence.
+std::string Capital(absl::string_view text) {
+  std::string out(text);
+  if (!out.empty()) out[0] = absl::ascii_toupper(static_cast<unsigned char>(out[0]));
+  return out;
+}
+
+// One card per scheme: "Best is GPTQ", then the evidence clause by clause.
 std::string Verdicts(const Comparison& c) {
   std::string out = "<ul class=\"verdicts\">\n";
   for (const SchemeSummary& s : c.schemes) {
-    // The sentence starts with the scheme's name, which becomes the heading.
     absl::string_view text = s.sentence;
     if (text.substr(0, s.scheme.size() + 2) == s.scheme + ": ") text.remove_prefix(s.scheme.size() + 2);
-    absl::StrAppend(&out, "<li><b>", EscapeHtml(s.scheme), "</b>");
+    absl::StrAppend(&out, "<li><i>", EscapeHtml(s.scheme), "</i>");
+    const size_t colon = text.find(": ");
+    if (s.best >= 0 && colon != absl::string_view::npos) {
+      absl::StrAppend(&out, "<b>", EscapeHtml(Capital(text.substr(0, colon))), "</b>");
+      text.remove_prefix(colon + 2);
+    }
+    if (!text.empty() && text.back() == '.') text.remove_suffix(1);
     for (const absl::string_view clause : absl::StrSplit(text, "; ")) {
-      absl::StrAppend(&out, "<span>", EscapeHtml(clause), "</span>");
+      absl::StrAppend(&out, "<span>",
+                      absl::StrReplaceAll(EscapeHtml(Capital(clause)),
+                                          {{"Holm p ", "Holm p&nbsp;"}, {"\xE2\x89\xA4 ", "\xE2\x89\xA4&nbsp;"}}),
+                      "</span>");
     }
     out += "</li>\n";
   }
@@ -59,72 +80,107 @@ std::string Verdicts(const Comparison& c) {
 }
 
 std::string Fairness(const Comparison& c) {
-  std::string out = absl::StrCat("<div class=\"box\"><b>Equal for all rows</b>", List(c.equal));
-  if (c.refused.empty()) {
-    out += "<p>No trial had to be set aside.</p>";
-  } else {
-    absl::StrAppend(&out, "<b class=\"worse\">Set aside, because not measured alike</b>", List(c.refused));
+  std::string out = absl::StrCat("<div class=\"boxes\"><div class=\"box\"><b>Equal for all rows</b>", List(c.equal),
+                                 "</div>\n<div class=\"box\"><b>Not equal</b>");
+  std::vector<std::string> unequal = c.unequal;
+  unequal.push_back("Wall time: it depends on the machine's load and on what the stage cache already held");
+  absl::StrAppend(&out, List(unequal), c.refused.empty() ? "<p>No trial had to be set aside.</p>" : "", "</div>\n");
+  if (!c.refused.empty()) {
+    absl::StrAppend(&out, "<div class=\"box warn\"><b>Set aside, because not measured alike</b>", List(c.refused),
+                    "</div>\n");
   }
-  out += "</div>\n";
-  if (!c.notes.empty())
+  if (!c.notes.empty()) {
     absl::StrAppend(&out, "<div class=\"box warn\"><b>Read with care</b>", List(c.notes), "</div>\n");
-  return out;
+  }
+  return out + "</div>\n";
 }
 
+// The head of the comparison: what columns belong together, then their names and units.
+std::string ComparisonHead(const Comparison& c) {
+  std::string out = absl::StrCat(
+      "<thead><tr class=\"over\"><td></td><td class=\"sch\"></td><td></td><th colspan=\"4\">difference to full "
+      "precision</th><th colspan=\"",
+      c.domains.size() + 1, "\">perplexity</th><th colspan=\"3\">agreement</th><td></td><td></td></tr>\n<tr>");
+  const auto th = [&out](absl::string_view name, absl::string_view unit, absl::string_view css = "") {
+    absl::StrAppend(&out, "<th", css.empty() ? "" : absl::StrCat(" class=\"", css, "\""), ">", EscapeHtml(name),
+                    unit.empty() ? "" : absl::StrCat(" <small>", unit, "</small>"), "</th>");
+  };
+  th("method", "", "l");
+  th("scheme", "", "l sch");
+  th("bits", "stored");
+  th("\xCE\x94 [95 %]", "nats/token");
+  th("verdict", "", "");
+  th("Holm p", "");
+  th("seed sd", "nats");
+  th("all", "");
+  for (const std::string& d : c.domains) th(d, "");
+  th("KL", "nats");
+  th("top token", "%");
+  th("router", "%");
+  th("model size", "");
+  th("time", "");
+  return out + "</tr></thead>";
+}
+
+std::string Percent(const std::optional<double>& v) { return v ? Td(*v, Fixed(100 * *v, 1)) : Td(std::nullopt, 0); }
+
 std::string ComparisonTable(const Comparison& c) {
-  std::string out = "<div class=\"scroll\"><table class=\"sortable\"><thead><tr>";
-  std::vector<std::string> head = {"method",  "scheme", "bits/weight", "\xCE\x94 nats/token [95 %]",
-                                   "verdict", "Holm p", "ppl all"};
-  for (const std::string& d : c.domains) head.push_back(absl::StrCat("ppl ", d));
-  for (const char* name : {"seed sd", "KL", "greedy agr.", "router top-k", "size", "time"}) head.push_back(name);
-  for (size_t i = 0; i < head.size(); ++i) {
-    absl::StrAppend(&out, i < 2 ? "<th class=\"l\">" : "<th>", EscapeHtml(head[i]), "</th>");
-  }
-  out += "</tr></thead><tbody>\n";
+  std::string out = absl::StrCat(kScroll, "<table class=\"sortable wide\">", ComparisonHead(c), "<tbody>\n");
   std::string scheme;
+  bool tied = false;
   for (const Group& g : c.groups) {
     std::string css = g.best ? "best" : "";
     if (g.scheme != scheme) absl::StrAppend(&css, css.empty() ? "" : " ", "first");
     scheme = g.scheme;
+    tied = tied || g.tied;
     absl::StrAppend(&out, "<tr", css.empty() ? "" : absl::StrCat(" class=\"", css, "\""), "><th scope=\"row\">",
-                    EscapeHtml(g.recipe),
+                    EscapeHtml(g.recipe), g.tied ? " <span class=\"dim\">\xE2\x89\x88</span>" : "",
                     g.mark.empty() ? "" : absl::StrCat(" <span title=\"", EscapeHtml(g.mark), "\">\xE2\x80\xA0</span>"),
-                    "</th><td class=\"l\">", g.full_precision ? "-" : EscapeHtml(g.scheme), "</td>");
-    out += g.bits_per_weight > 0 ? Td(g.bits_per_weight, Fixed(g.bits_per_weight, 3)) : Td(std::nullopt, 0);
+                    g.full_precision ? "" : absl::StrCat("<small class=\"ph\">", EscapeHtml(g.scheme), "</small>"),
+                    "</th><td class=\"l sch\">", g.full_precision ? "-" : EscapeHtml(g.scheme), "</td>");
+    out += g.bits_per_weight > 0 ? Td(g.bits_per_weight, Fixed(g.bits_per_weight, 2)) : Td(std::nullopt, 0);
     if (g.pooled.versus_full && !g.full_precision) {
       const PairedResult& r = *g.pooled.versus_full;
       const absl::string_view verdict = VerdictName(r.verdict);
       absl::StrAppend(&out, Td(r.mean, report_internal::Interval(r, 4)), "<td class=\"", verdict, "\">", verdict,
-                      "</td>", Td(r.p_holm, r.p_holm < 0.001 ? "< 0.001" : Fixed(r.p_holm, 3)));
+                      "</td>",
+                      Td(r.p_holm, absl::StripPrefix(report_internal::HolmP(r, c.options.paired.draws), "= ")));
     } else {
       out += "<td data-v=\"\">-</td><td>-</td><td data-v=\"\">-</td>";
     }
-    out += Td(g.pooled.perplexity, Fixed(g.pooled.perplexity, 3));
-    for (const DomainCell& cell : g.domain) {
+    out += g.seeds.size() > 1 ? Td(g.pooled.seed_spread, Fixed(g.pooled.seed_spread, 4)) : Td(std::nullopt, 0);
+    const auto perplexity = [&out](const DomainCell& cell) {
       std::string title;
       if (cell.versus_full) {
         title = absl::StrCat(" title=\"\xCE\x94 ", report_internal::Interval(*cell.versus_full, 4), ", ",
                              VerdictName(cell.versus_full->verdict), "\"");
       }
-      absl::StrAppend(&out, "<td data-v=\"", Exact(cell.perplexity), "\"", title, ">", Fixed(cell.perplexity, 3),
-                      "</td>");
-    }
-    out += g.seeds.size() > 1 ? Td(g.pooled.seed_spread, Fixed(g.pooled.seed_spread, 4)) : Td(std::nullopt, 0);
-    out += Td(g.pooled.kl, 4) + Td(g.pooled.greedy_agreement, 4) + Td(g.pooled.router_topk_agreement, 4);
+      absl::StrAppend(&out, "<td data-v=\"", Exact(cell.perplexity), "\"", title, cell.lowest ? " class=\"low\">" : ">",
+                      Fixed(cell.perplexity, 2), "</td>");
+    };
+    perplexity(g.pooled);
+    for (const DomainCell& cell : g.domain) perplexity(cell);
+    out += Td(g.pooled.kl, 4) + Percent(g.pooled.greedy_agreement) + Percent(g.pooled.router_topk_agreement);
     out += g.stored_bytes > 0 ? Td(g.stored_bytes, report_internal::Bytes(g.stored_bytes)) : Td(std::nullopt, 0);
     out += g.wall_seconds > 0 ? Td(g.wall_seconds, report_internal::Seconds(g.wall_seconds)) : Td(std::nullopt, 0);
     out += "</tr>\n";
   }
   out += "</tbody></table></div>\n";
   absl::StrAppend(
-      &out, "<p class=\"note\">", c.windows, " windows of ", c.window_tokens, " tokens from ", c.documents,
-      " documents. \xCE\x94 and its interval: paired differences to full precision on the same windows, ",
-      c.options.paired.draws, " bootstrap draws of documents. Holm p: sign flips of documents, corrected over the ",
-      c.family_full, " pooled tests against full precision. Equivalent: the whole interval lies inside \xC2\xB1",
-      Fixed(c.options.paired.margin, 3),
-      " nats per token. Bold: lowest loss of its scheme. Differences per domain show when pointing at a perplexity, "
-      "and in "
-      "the figures below. Wall time depends on the machine and on what the stage cache already held.</p>\n");
+      &out, "<p class=\"note\">Tinted: lowest loss of its scheme",
+      tied ? "; \xE2\x89\x88: equivalent to it or not separable" : "",
+      ". Bold perplexities: the lowest of the scheme in that column, as shown. Text: ", c.windows, " windows of ",
+      c.window_tokens, " tokens from ", c.documents,
+      " documents. \xCE\x94: mean paired difference to full precision on the same windows; in brackets its 95 % "
+      "interval, ",
+      c.options.paired.draws,
+      " bootstrap draws of documents. Verdict: equivalent when the whole interval lies inside \xC2\xB1",
+      Fixed(c.options.paired.margin, 3), "; worse or better when it excludes 0 and Holm p is below ",
+      Fixed(c.options.paired.alpha, 2), "; else undecided. Holm p: sign flips of documents, corrected over ",
+      c.family_full,
+      " tests; \xE2\x89\xA4 is the smallest value that so many flips can show. Seed sd: standard deviation over "
+      "calibration draws. Top token, router: how often the most likely token, and the top-k experts, are those of full "
+      "precision. Stored bits: of the quantized weights; model size: of all weights. Time: of one trial.</p>\n");
   std::vector<std::string> marks;
   for (const Group& g : c.groups) {
     if (!g.mark.empty()) marks.push_back(absl::StrCat("\xE2\x80\xA0 ", g.scheme, " ", g.recipe, ": ", g.mark));
@@ -156,7 +212,7 @@ std::string WinRates(const Comparison& c) {
     }
   }
   if (scores.empty()) return "";
-  std::string out = "<div class=\"scroll\"><table><thead><tr><th class=\"l\">row against column</th>";
+  std::string out = absl::StrCat(kScroll, "<table class=\"fit\"><thead><tr><th class=\"l\">row against column</th>");
   for (const std::string& name : names) absl::StrAppend(&out, "<th>", EscapeHtml(name), "</th>");
   out += "<th>win rate</th></tr></thead><tbody>\n";
   for (const std::string& row : names) {
@@ -182,31 +238,36 @@ std::string WinRates(const Comparison& c) {
 
 std::string Duels(const Comparison& c) {
   if (c.duels.empty()) return "";
-  std::string out =
-      "<details><summary>Every duel</summary><div class=\"scroll\"><table class=\"sortable\"><thead><tr><th "
-      "class=\"l\">scheme</th><th class=\"l\">first</th><th class=\"l\">second</th><th>first minus second [95 "
-      "%]</th><th>Holm p</th><th>verdict for the first</th><th>domains won</th><th>lost</th></tr></thead><tbody>\n";
+  std::string out = absl::StrCat(
+      "<details><summary>Every duel</summary>", kScroll,
+      "<table class=\"sortable\"><thead><tr><th class=\"l\">scheme</th><th class=\"l\">first</th><th "
+      "class=\"l\">second</th><th>first minus second [95 %] <small>nats/token</small></th><th>Holm p</th><th>the first "
+      "is</th><th>domains won</th><th>domains lost</th></tr></thead><tbody>\n");
   for (const Duel& d : c.duels) {
     const Group &a = c.groups[d.first], &b = c.groups[d.second];
     const absl::string_view verdict = VerdictName(d.pooled.verdict);
-    absl::StrAppend(&out, "<tr><th scope=\"row\">", EscapeHtml(a.scheme), "</th><td class=\"l\">",
-                    EscapeHtml(a.recipe + (a.mark.empty() ? "" : " \xE2\x80\xA0")), "</td><td class=\"l\">",
-                    EscapeHtml(b.recipe + (b.mark.empty() ? "" : " \xE2\x80\xA0")), "</td>",
-                    Td(d.pooled.mean, report_internal::Interval(d.pooled, 4)),
-                    Td(d.pooled.p_holm, d.pooled.p_holm < 0.001 ? "< 0.001" : Fixed(d.pooled.p_holm, 3)),
-                    "<td class=\"", verdict, "\">", verdict, "</td>", Td(d.domains_won, absl::StrCat(d.domains_won)),
-                    Td(d.domains_lost, absl::StrCat(d.domains_lost)), "</tr>\n");
+    absl::StrAppend(
+        &out, "<tr><th scope=\"row\">", EscapeHtml(a.scheme), "</th><td class=\"l\">",
+        EscapeHtml(a.recipe + (a.mark.empty() ? "" : " \xE2\x80\xA0")), "</td><td class=\"l\">",
+        EscapeHtml(b.recipe + (b.mark.empty() ? "" : " \xE2\x80\xA0")), "</td>",
+        Td(d.pooled.mean, report_internal::Interval(d.pooled, 4)),
+        Td(d.pooled.p_holm, absl::StripPrefix(report_internal::HolmP(d.pooled, c.options.paired.draws), "= ")),
+        "<td class=\"", verdict, "\">", verdict, "</td>", Td(d.domains_won, absl::StrCat(d.domains_won)),
+        Td(d.domains_lost, absl::StrCat(d.domains_lost)), "</tr>\n");
   }
-  return out + "</tbody></table></div></details>\n";
+  absl::StrAppend(&out, "</tbody></table></div><p class=\"note\">Holm over ", c.duels.size(),
+                  " duels. A domain is won when the first has the lower loss there and the 95 % interval excludes 0 "
+                  "(not corrected).</p></details>\n");
+  return out;
 }
 
 std::string SeedTable(const Comparison& c) {
   size_t most = 0;
   for (const Group& g : c.groups) most = std::max(most, g.seeds.size());
   if (most < 2) return "";
-  std::string out = "<div class=\"scroll\"><table class=\"sortable\"><thead><tr><th class=\"l\">row</th>";
+  std::string out = absl::StrCat(kScroll, "<table class=\"sortable\"><thead><tr><th class=\"l\">scheme, method</th>");
   for (size_t s = 0; s < most; ++s) absl::StrAppend(&out, "<th>draw ", s + 1, "</th>");
-  out += "<th>sd of draws</th><th>sampling error</th></tr></thead><tbody>\n";
+  out += "<th>sd of draws</th><th>standard error of the text</th></tr></thead><tbody>\n";
   for (const Group& g : c.groups) {
     if (g.seeds.size() < 2) continue;
     absl::StrAppend(&out, "<tr><th scope=\"row\">", EscapeHtml(absl::StrCat(g.scheme, " ", g.recipe)),
@@ -214,14 +275,14 @@ std::string SeedTable(const Comparison& c) {
     for (size_t s = 0; s < most; ++s) {
       if (s < g.pooled.seed_delta.size()) {
         absl::StrAppend(&out, "<td data-v=\"", Exact(g.pooled.seed_delta[s]), "\" title=\"seed ", g.seeds[s], "\">",
-                        Signed(g.pooled.seed_delta[s], 5), "</td>");
+                        Signed(g.pooled.seed_delta[s], 4), "</td>");
       } else {
         out += "<td data-v=\"\">-</td>";
       }
     }
-    absl::StrAppend(&out, Td(g.pooled.seed_spread, Fixed(g.pooled.seed_spread, 5)),
+    absl::StrAppend(&out, Td(g.pooled.seed_spread, Fixed(g.pooled.seed_spread, 4)),
                     g.pooled.versus_full
-                        ? Td(g.pooled.versus_full->standard_error, Fixed(g.pooled.versus_full->standard_error, 5))
+                        ? Td(g.pooled.versus_full->standard_error, Fixed(g.pooled.versus_full->standard_error, 4))
                         : Td(std::nullopt, 0),
                     "</tr>\n");
   }
@@ -249,7 +310,10 @@ std::string ProvenanceBox(const Comparison& c) {
   };
   row("commit",
       p.commit.empty() ? "" : absl::StrCat(p.commit, p.dirty.empty() ? "" : absl::StrCat(" (", p.dirty, ")")));
-  row("binary", p.binary_hash);
+  if (p.binaries.size() < 2) row("binary", p.binary_hash);
+  for (const auto& [hash, trials] : p.binaries) {
+    if (p.binaries.size() > 1) row("binary", absl::StrCat(hash, " (", trials, trials == 1 ? " trial)" : " trials)"));
+  }
   row("compiler", p.compiler);
   row("host", p.host);
   row("processor", p.cpu);
@@ -281,27 +345,40 @@ std::string RenderHtml(const Comparison& c) {
       "'unsafe-inline'; img-src data:\">\n<meta name=\"viewport\" content=\"width=device-width, "
       "initial-scale=1\">\n<title>",
       EscapeHtml(title), "</title>\n<style>", report_internal::PageStyle(), "</style></head>\n<body><main>\n<h1>",
-      EscapeHtml(title), "</h1>\n<p class=\"dim\">", c.schemes.size(),
-      c.schemes.size() == 1 ? " scheme, " : " schemes, ", c.groups.size(), " rows, ", c.domains.size(),
-      " text domains, ", c.windows, " windows</p>\n");
+      EscapeHtml(title), "</h1>\n<p class=\"dim\">", EscapeHtml(c.groups[0].model), ": ", c.groups.size(),
+      " rows under ", c.schemes.size(), c.schemes.size() == 1 ? " scheme, " : " schemes, ", c.domains.size(),
+      " text domains, ", c.windows, " windows of ", c.window_tokens, " tokens from ", c.documents, " documents</p>\n");
   out += Verdicts(c);
-  out += Section("What was equal", "", Fairness(c));
+  out += Section("What was equal, and what was not", "", Fairness(c));
   out += Section("Comparison", "", ComparisonTable(c));
   out += Section("Who beats whom",
                  "Wins \xE2\x80\x93 draws \xE2\x80\x93 losses over the schemes. A win is significant after Holm's "
-                 "correction over all duels; equivalent and undecided count as draws.",
+                 "correction over all duels; equivalent and undecided count as draws, half a win in the win rate.",
                  WinRates(c) + Duels(c));
   out += Section("Quality against stored bits", "", report_internal::QualityFigure(c));
-  out += Section("By text domain", "",
+  out += Section("By text domain",
+                 absl::StrCat("0 is full precision. Bars: 95 % paired bootstrap interval. Shaded: \xC2\xB1",
+                              Fixed(c.options.paired.margin, 3),
+                              " nats per token, differences that count as equivalent. The scales differ."),
                  absl::StrCat("<div class=\"pair\">", report_internal::DomainFigures(c), "</div>\n"));
-  out += Section("Where the error is", "", report_internal::ErrorFigures(c) + report_internal::TokenFigures(c));
-  out += Section("Router agreement", "",
+  out += Section("Where the error is",
+                 "Squared error relative to the square of the signal, per layer and matrix; q, k, v, o: the attention; "
+                 "e0, e1, ...: the experts, the mean of an expert's matrices. The colour scale, logarithmic, is shared "
+                 "by all methods of a scheme. Output error: of a matrix's output on the calibration tokens that reach "
+                 "it; solvers that fit these very tokens (GPTQ) look the better, the fewer tokens an expert sees, so "
+                 "read it beside the weight error and the tokens per expert below.",
+                 report_internal::ErrorFigures(c) + report_internal::TokenFigures(c));
+  out += Section("Router agreement",
+                 "Share of the top-k experts that the quantized model chooses like full precision on the same tokens, "
+                 "by layer; mean over domains and seeds. The scales differ.",
                  absl::StrCat("<div class=\"pair\">", report_internal::RouterFigures(c), "</div>\n"));
-  out += Section("Luck of the calibration draw",
-                 "Difference to full precision for every calibration seed; their standard deviation beside the "
-                 "sampling error of the evaluation text. Two methods closer than this spread may swap places with "
-                 "another draw.",
-                 SeedTable(c));
+  out +=
+      Section("Luck of the calibration draw",
+              "Difference to full precision (nats per token) for every calibration draw, and the draws' standard "
+              "deviation beside the standard error from the choice of evaluation text. The intervals and tests above "
+              "are about the text only, for the mean of these draws: methods closer than the draws' spread may swap "
+              "places with other draws.",
+              SeedTable(c));
   out += Section("Failures", "", Failures(c));
   out += Section("Provenance", "", ProvenanceBox(c));
   return absl::StrCat(out, "</main>\n<script>", report_internal::PageScript(), "</script>\n</body></html>\n");

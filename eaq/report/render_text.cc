@@ -14,7 +14,6 @@ namespace {
 using report_internal::Fixed;
 using report_internal::Paint;
 using report_internal::PlainText;
-using report_internal::Signed;
 using report_internal::Style;
 using report_internal::TextTable;
 using report_internal::Wrap;
@@ -43,11 +42,6 @@ std::string Short(const std::string& name, int n) {
     out += ch;
   }
   return out + ".";
-}
-
-// "+0.0799 [0.0740, 0.0856]": signs in the brackets only where they are minus.
-std::string Delta(const PairedResult& r) {
-  return absl::StrCat(Signed(r.mean, 4), " [", Fixed(r.low, 4), ", ", Fixed(r.high, 4), "]");
 }
 
 const char* VerdictSign(Verdict v) {
@@ -103,16 +97,20 @@ TextTable MakeTable(const Comparison& c, bool timings, int drop) {
     }
     const Style style = g.best ? Style::kBold : Style::kPlain;
     std::vector<TextTable::Cell> row;
-    row.push_back({absl::StrCat(g.full_precision ? "" : (g.best ? "* " : "  "), PlainText(g.recipe),
-                                g.mark.empty() ? "" : " \xE2\x80\xA0"),
+    row.push_back({absl::StrCat(g.full_precision ? ""
+                                                 : (g.best   ? "* "
+                                                    : g.tied ? "\xE2\x89\x88 "
+                                                             : "  "),
+                                PlainText(g.recipe), g.mark.empty() ? "" : " \xE2\x80\xA0"),
                    style});
     row.push_back({g.bits_per_weight > 0 ? Fixed(g.bits_per_weight, 2) : "-", style});
     if (drop < kDropDomains) {
-      for (const DomainCell& cell : g.domain) row.push_back({Fixed(cell.perplexity, 2), style});
+      for (const DomainCell& cell : g.domain)
+        row.push_back({Fixed(cell.perplexity, 2), cell.lowest ? Style::kBold : Style::kPlain});
     }
     if (drop < kDropPooled) row.push_back({Fixed(g.pooled.perplexity, 2), style});
     const std::optional<PairedResult>& full = g.pooled.versus_full;
-    row.push_back({full ? Delta(*full) : "-", style});
+    row.push_back({full ? report_internal::Interval(*full, 4) : "-", style});
     if (drop < kDropSeeds) row.push_back({SeedText(g), style});
     if (drop < kDropKl) row.push_back({Optional(g.pooled.kl, 4), style});
     if (drop < kDropRouter) row.push_back({Percent(g.pooled.router_topk_agreement), style});
@@ -163,15 +161,17 @@ std::string RenderText(const Comparison& c, const TextOptions& options) {
   const auto line = [&](absl::string_view text, Style style) {
     absl::StrAppend(&out, Paint(Wrap(PlainText(text), width, 2), style, options.color), "\n");
   };
-  line(absl::StrCat("Domains: perplexity. bits: stored per quantized weight. KL and router top-k agreement against "
-                    "full precision. \xCE\x94: mean difference to full precision over ",
+  line(absl::StrCat("Domains and all: perplexity. bits: stored per quantized weight. KL (nats per token) and router "
+                    "top-k agreement: against full precision. \xCE\x94: mean difference to full precision over ",
                     c.windows, " windows of ", c.window_tokens, " tokens from ", c.documents,
                     " documents, with its 95 % paired bootstrap interval (documents resampled, ",
                     c.options.paired.draws, " draws)."),
        Style::kDim);
   const std::string seeds = SeedCount(c);
+  bool tied = false;
+  for (const Group& g : c.groups) tied = tied || g.tied;
   line(absl::StrCat(
-           "* lowest loss of its scheme. ",
+           "* lowest loss of its scheme", tied ? ", \xE2\x89\x88 equivalent to it or not separable" : "", ". ",
            seeds.empty() ? ""
                          : absl::StrCat(seeds,
                                         " averaged per row (-: needs no data or one seed); seed sd: their "

@@ -55,6 +55,72 @@ TEST(Compare, FindsTheKnownOrder) {
   EXPECT_TRUE(absl::StrContains(c.schemes[3].sentence, "better than RTN (")) << c.schemes[3].sentence;
 }
 
+// The reference may be named by the recipe's name, though the table shows its title.
+TEST(Compare, TheReferenceByNameOrTitle) {
+  ReportInputs in = SyntheticInputs({.methods = 3, .schemes = 2});
+  for (ReportTrial& t : in.trials) {
+    if (t.spec.has_scheme()) t.spec.mutable_recipe()->set_title("The " + t.spec.recipe().name());
+  }
+  for (const char* name : {"RTN", "The RTN"}) {
+    CompareOptions options;
+    options.baseline = name;
+    EAQ_ASSERT_OK_AND_ASSIGN(const Comparison c, Compare(in, options));
+    EXPECT_EQ(c.options.baseline, "The RTN");
+    EXPECT_TRUE(absl::StrContains(c.schemes[1].sentence, "better than The RTN (")) << c.schemes[1].sentence;
+  }
+}
+
+// No winner is named unless it beats every other row; equivalence is argued by the margin, not by a large p.
+TEST(Compare, NoWinnerAmongEquals) {
+  EAQ_ASSERT_OK_AND_ASSIGN(const Comparison c, Compare(SyntheticInputs()));
+  const SchemeSummary& w8 = c.schemes[0];
+  EXPECT_TRUE(absl::StrContains(w8.sentence, "W8A8: no clear winner: lowest loss ")) << w8.sentence;
+  EXPECT_TRUE(absl::StrContains(w8.sentence,
+                                "inside \xC2\xB1"
+                                "0.005)"))
+      << w8.sentence;
+  EXPECT_TRUE(absl::StrContains(w8.sentence, "also equivalent: ")) << w8.sentence;
+  EXPECT_FALSE(absl::StrContains(w8.sentence, "Holm p")) << w8.sentence;
+  for (const int i : w8.groups) EXPECT_NE(c.groups[i].best, c.groups[i].tied);
+  for (const int i : c.schemes[3].groups) EXPECT_FALSE(c.groups[i].tied);
+  // Rows that are the same in every window are called that.
+  ReportInputs same = SyntheticInputs({.methods = 2, .schemes = 1, .seeds = 1});
+  *same.trials[2].result.mutable_series() = same.trials[1].result.series();
+  EAQ_ASSERT_OK_AND_ASSIGN(const Comparison d, Compare(same));
+  EXPECT_TRUE(absl::StrContains(d.schemes[0].sentence, "the same loss in every window as ")) << d.schemes[0].sentence;
+  EXPECT_TRUE(d.groups[1].pooled.lowest && d.groups[2].pooled.lowest);
+}
+
+TEST(Compare, SaysWhatIsNotEqual) {
+  ReportInputs in = SyntheticInputs({.methods = 3, .schemes = 1, .seeds = 2});
+  EAQ_ASSERT_OK_AND_ASSIGN(const Comparison c, Compare(in));
+  ASSERT_EQ(c.unequal.size(), 1u);
+  EXPECT_EQ(
+      c.unequal[0],
+      "Calibration data: RTN reads none and ran once; RTN+clip, SmoothQuant read 64 windows of 256 tokens, drawn 2 "
+      "times and averaged");
+  for (Metric& m : *in.trials[1].result.mutable_metric()) {
+    if (m.name() == "bits_per_weight") m.set_value(9);
+  }
+  in.provenance.binaries = {{"a", 3}, {"b", 2}};
+  EAQ_ASSERT_OK_AND_ASSIGN(const Comparison d, Compare(in));
+  ASSERT_EQ(d.unequal.size(), 2u);
+  EXPECT_EQ(d.unequal[1], "Stored bits per weight under W8A8: from 8.33 (RTN+clip) to 9.00 (RTN)");
+  EXPECT_TRUE(absl::StrContains(d.notes.back(), "2 different binaries")) << d.notes.back();
+}
+
+// Methods without calibration tokens have no output error: no map that looks like zero, and a line that says so.
+TEST(RenderHtml, UnmeasuredErrorIsNotZero) {
+  ReportInputs in = SyntheticInputs({.methods = 2, .schemes = 1, .seeds = 1});
+  for (LinearReport& l : *in.trials[1].result.mutable_linear()) l.clear_output_error();
+  EAQ_ASSERT_OK_AND_ASSIGN(const Comparison c, Compare(in));
+  const std::string html = RenderHtml(c);
+  EXPECT_TRUE(absl::StrContains(html, "Output error not measured, not zero: RTN reads no calibration tokens."));
+  EXPECT_EQ(Count(html, "W8A8 RTN: relative output error"), 0u);
+  EXPECT_EQ(Count(html, "W8A8 RTN: relative weight error"), 1u);
+  EXPECT_EQ(Count(html, "W8A8 RTN+clip: relative output error"), 1u);
+}
+
 TEST(Compare, CellsAreTheMeansOfTheWindows) {
   const ReportInputs in = SyntheticInputs({.methods = 2, .schemes = 2, .seeds = 2, .domains = 2});
   EAQ_ASSERT_OK_AND_ASSIGN(const Comparison c, Compare(in));
@@ -209,7 +275,7 @@ TEST(RenderCsv, OneRowPerCell) {
   const std::string csv = RenderCsv(c);
   EXPECT_EQ(Count(csv, "\r\n"), 1 + 17 * 5u);
   const std::vector<std::string> lines = absl::StrSplit(csv, "\r\n");
-  EXPECT_EQ(Count(lines[0], ","), 29u);
+  EXPECT_EQ(Count(lines[0], ","), 30u);
 }
 
 // A small report, byte by byte: any change shows here, by rendering. Look at the page (EAQ_REPORT_OUT above) before
@@ -219,11 +285,11 @@ TEST(Golden, SmallReport) {
   in.failures.push_back({"0f", "ref-s", "W4A4", "GPTQ", 1, "oom", "killed for memory", "sweep --trial=0f", "/tmp/log"});
   in.pending = 2;
   EAQ_ASSERT_OK_AND_ASSIGN(const Comparison c, Compare(in));
-  EXPECT_EQ(Sha256Hex(RenderHtml(c)), "040fe0f44b847b0cfa83a352a1a56a8d46d05ce39cd47ea84dfce02af768cf09");
-  EXPECT_EQ(Sha256Hex(RenderText(c)), "8f434f30077f9aa1293da63f4bd1ea6fb0ae64b5a917c10b42871c9435937bb6");
-  EXPECT_EQ(Sha256Hex(RenderCsv(c)), "fe6e83e68474959a462357f83d53b9f06eb628c0d5693f56f4647fcd401127eb");
-  EXPECT_EQ(Sha256Hex(RenderLatex(c)), "969524a3af3356d7966cb92bd188875cb664b58c73d324d84684896d4baa5f43");
-  EXPECT_EQ(Sha256Hex(RenderJson(c)), "edf057b46c7557a66e3bc1738b06121c30b64a997146b47d86d6497b423830ec");
+  EXPECT_EQ(Sha256Hex(RenderHtml(c)), "b60d514239c5d1b3686541672fb4b0be030eaf413adf82608496bbb8f844523e");
+  EXPECT_EQ(Sha256Hex(RenderText(c)), "97b4b0979f431f9fa1767ee1285a0bbb36582defc7aa619838854b5ddfcf3f26");
+  EXPECT_EQ(Sha256Hex(RenderCsv(c)), "714efd1c82cf0f2832ac88820cb00ab00bc04b5487417e31c9294be63c5099ea");
+  EXPECT_EQ(Sha256Hex(RenderLatex(c)), "427f70152619ae025475257a99d30c1aadf65f200766e7a4abb96b47a0209612");
+  EXPECT_EQ(Sha256Hex(RenderJson(c)), "a6607e7fc1ae06339fad888a5ad13a97ae5de2ea75fed04d34ee41c7fb5b4cd2");
 }
 
 }  // namespace

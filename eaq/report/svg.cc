@@ -17,12 +17,15 @@ using report_internal::Fixed;
 
 std::string C(double v) { return Fixed(v, 1); }
 std::string Label(double v) { return std::abs(v) < 1e-12 ? "0" : absl::StrFormat("%.4g", v); }
+// Three significant digits, whole numbers whole: no cell of a map is known better.
+std::string Short(double v) { return std::abs(v) >= 100 ? Fixed(v, 0) : absl::StrFormat("%.3g", v); }
 
 std::string Open(const std::string& id, const std::string& title, const std::string& description, int width,
                  int height) {
-  return absl::StrCat("<svg viewBox=\"0 0 ", width, " ", height, "\" width=\"", width, "\" height=\"", height,
-                      "\" role=\"img\" aria-labelledby=\"", id, "-t ", id, "-d\"><title id=\"", id, "-t\">",
-                      EscapeHtml(title), "</title><desc id=\"", id, "-d\">", EscapeHtml(description), "</desc>\n");
+  return absl::StrCat("<svg", width > 520 ? " class=\"big\"" : "", " viewBox=\"0 0 ", width, " ", height, "\" width=\"",
+                      width, "\" height=\"", height, "\" role=\"img\" aria-labelledby=\"", id, "-t ", id,
+                      "-d\"><title id=\"", id, "-t\">", EscapeHtml(title), "</title><desc id=\"", id, "-d\">",
+                      EscapeHtml(description), "</desc>\n");
 }
 
 std::string Text(double x, double y, absl::string_view text, absl::string_view anchor, absl::string_view extra = "") {
@@ -143,43 +146,60 @@ std::string Chart::Svg() const {
   } else {
     Widen(x0, x1, x.log);
   }
+  if (with_zero && !y.log) {
+    y0 = std::min(y0, std::min(-band, 0.0));
+    y1 = std::max(y1, band);
+  }
   Widen(y0, y1, y.log);
+  if (with_zero && band == 0 && !y.log) y0 = std::max(y0, -0.02 * (y1 - y0));  // nothing lies below zero
 
-  // The legend stands above the plot, wrapped.
-  constexpr double kLeft = 64, kRight = 16, kBottom = 48;
+  // The numbers of the y axis make their own room; the legend stands above the plot, wrapped.
+  constexpr double kRight = 16;
+  const double bottom = x.label.empty() ? 30 : 48;
+  const std::vector<double> y_ticks = Ticks(y0, y1, 5, y.log);
+  int longest = 3;
+  for (const double t : y_ticks) longest = std::max(longest, DisplayWidth(Label(t)));
+  const double left = 34 + 7.5 * longest;
   std::string legend;
-  double at = kLeft, top = 20;
+  double at = left, top = 20;
   for (const Series& s : series) {
     const double need = 26 + 7.2 * DisplayWidth(s.name);
-    if (at + need > width - kRight && at > kLeft) {
-      at = kLeft;
+    if (at + need > width - kRight && at > left) {
+      at = left;
       top += 20;
     }
     absl::StrAppend(&legend, Marker(s.color, at + 6, top - 4, 4.5), Text(at + 16, top, s.name, "start"));
     at += need;
   }
   top += 14;
-  const Scale sx{x0, x1, kLeft, width - kRight, x.log}, sy{y0, y1, height - kBottom, top, y.log};
+  const Scale sx{x0, x1, left, width - kRight, x.log}, sy{y0, y1, height - bottom, top, y.log};
 
   std::string out = Open(id, title, description, width, height);
-  for (const double t : Ticks(y0, y1, 5, y.log)) {
-    out += Line(kLeft, sy(t), width - kRight, sy(t), !y.log && std::abs(t) < 1e-12 ? "zero" : "grid");
-    out += Text(kLeft - 8, sy(t) + 4, Label(t), "end");
+  if (band > 0 && !y.log) {
+    const double upper = sy(std::min(band, y1)), lower = sy(std::max(-band, y0));
+    if (lower > upper) {
+      absl::StrAppend(&out, "<rect class=\"band\" x=\"", C(left), "\" y=\"", C(upper), "\" width=\"",
+                      C(width - kRight - left), "\" height=\"", C(lower - upper), "\"/>\n");
+    }
+  }
+  for (const double t : y_ticks) {
+    out += Line(left, sy(t), width - kRight, sy(t), !y.log && std::abs(t) < 1e-12 ? "zero" : "grid");
+    out += Text(left - 8, sy(t) + 4, Label(t), "end");
   }
   if (categories.empty()) {
     for (const double t : Ticks(x0, x1, 8, x.log)) {
-      out += Line(sx(t), height - kBottom, sx(t), height - kBottom + 5, "axis");
-      out += Text(sx(t), height - kBottom + 19, Label(t), "middle");
+      out += Line(sx(t), height - bottom, sx(t), height - bottom + 5, "axis");
+      out += Text(sx(t), height - bottom + 19, Label(t), "middle");
     }
   } else {
     for (size_t i = 0; i < categories.size(); ++i) {
-      out += Text(sx(static_cast<double>(i)), height - kBottom + 19, categories[i], "middle");
+      out += Text(sx(static_cast<double>(i)), height - bottom + 19, categories[i], "middle");
     }
   }
-  out += Line(kLeft, height - kBottom, width - kRight, height - kBottom, "axis");
-  out += Text((kLeft + width - kRight) / 2, height - 8, x.label, "middle");
+  out += Line(left, height - bottom, width - kRight, height - bottom, "axis");
+  out += Text((left + width - kRight) / 2, height - 8, x.label, "middle");
   out += Text(0, 0, y.label, "middle",
-              absl::StrCat(" transform=\"translate(14 ", C((top + height - kBottom) / 2), ") rotate(-90)\""));
+              absl::StrCat(" transform=\"translate(14 ", C((top + height - bottom) / 2), ") rotate(-90)\""));
   out += legend;
   for (const Series& s : series) {
     if (s.line && s.points.size() > 1) {
@@ -200,55 +220,72 @@ std::string Chart::Svg() const {
       absl::StrAppend(&out, Marker(s.color, sx(p.x), sy(p.y), 5), "</g>\n");
     }
   }
+  for (const Note& n : notes) out += Text(sx(n.x), sy(n.y) - 12, n.text, "middle", " class=\"name\"");
   return out + "</svg>\n";
 }
 
 std::string HeatMap::Svg() const {
-  double low = std::numeric_limits<double>::infinity(), high = -low;
+  double least = std::numeric_limits<double>::infinity(), most = -least;
+  bool hollow = false;
   const auto colour = [this](double v) { return log ? std::log10(v) : v; };
   for (const auto& row : value) {
     for (const double v : row) {
-      if (!std::isfinite(v) || (log && v <= 0)) continue;
-      low = std::min(low, colour(v));
-      high = std::max(high, colour(v));
+      if (!std::isfinite(v) || (log && v <= 0)) {
+        hollow = true;
+        continue;
+      }
+      least = std::min(least, colour(v));
+      most = std::max(most, colour(v));
     }
   }
-  if (!(high >= low)) return "";
+  if (!(most >= least)) return "";
+  if (high > low) {
+    least = colour(low);
+    most = colour(high);
+  }
   size_t longest = 9;  // room for the smallest value left of the colour scale
   for (const std::string& r : rows) longest = std::max(longest, static_cast<size_t>(DisplayWidth(r)));
   const double left = 16 + 7.2 * static_cast<double>(longest);
-  const double cell = std::clamp((720.0 - left - 8) / static_cast<double>(columns.size()), 6.0, 40.0), tall = 24;
+  const double cell = std::clamp((700.0 - left - 8) / static_cast<double>(columns.size()), 6.0, 40.0), tall = 24;
   const int width = static_cast<int>(std::ceil(std::max(left + cell * static_cast<double>(columns.size()) + 8, 360.0)));
-  const int height = static_cast<int>(28 + tall * static_cast<double>(rows.size()) + 44);
+  const auto top = [this, tall](size_t i) {
+    return 26 + tall * static_cast<double>(i) + (block > 0 ? 8.0 * static_cast<double>(i / block) : 0.0);
+  };
+  const int height = static_cast<int>(top(rows.empty() ? 0 : rows.size() - 1) + tall + (hollow ? 66 : 46));
   std::string out = Open(id, title, description, width, height);
   const size_t every = static_cast<size_t>(std::ceil(24.0 / cell));
   for (size_t j = 0; j < columns.size(); j += every) {
     out += Text(left + cell * (static_cast<double>(j) + 0.5), 18, columns[j], "middle");
   }
   for (size_t i = 0; i < rows.size(); ++i) {
-    const double y = 26 + tall * static_cast<double>(i);
+    const double y = top(i);
     out += Text(left - 8, y + 16, rows[i], "end");
     for (size_t j = 0; j < value[i].size(); ++j) {
       const double v = value[i][j];
       const double x = left + cell * static_cast<double>(j);
       const bool there = std::isfinite(v) && !(log && v <= 0);
       // One hue, opacity from 0.06 to 1: darker is more, in light and dark alike.
-      const double t = !there ? 0 : high > low ? (colour(v) - low) / (high - low) : 0.5;
+      const double t = !there ? 0 : most > least ? std::clamp((colour(v) - least) / (most - least), 0.0, 1.0) : 0.5;
       absl::StrAppend(&out, "<rect class=\"", there ? "heat" : "void", "\" x=\"", C(x), "\" y=\"", C(y), "\" width=\"",
                       C(cell - 1), "\" height=\"", C(tall - 1), "\"",
                       there ? absl::StrCat(" fill-opacity=\"", Fixed(0.06 + 0.94 * t, 2), "\"") : "", "><title>",
-                      EscapeHtml(rows[i]), ", ", EscapeHtml(columns[j]), ": ", there ? Label(v) : "none",
+                      EscapeHtml(rows[i]), ", ", EscapeHtml(columns[j]), ": ", there ? Short(v) : none,
                       "</title></rect>\n");
     }
   }
-  const double y = height - 22;
-  const auto back = [this](double v) { return Label(log ? std::pow(10.0, v) : v); };
-  out += Text(left - 8, y + 11, back(low), "end");
+  const double y = height - (hollow ? 44 : 24);
+  const auto back = [this](double v) { return absl::StrFormat("%.2g", log ? std::pow(10.0, v) : v); };
+  const auto ends = [&](double v) { return std::abs(v) < 100 || log ? back(v) : Fixed(v, 0); };
+  out += Text(left - 8, y + 11, ends(least), "end");
   for (int k = 0; k < 10; ++k) {
     absl::StrAppend(&out, "<rect class=\"heat\" x=\"", C(left + 16 * k), "\" y=\"", C(y),
                     "\" width=\"15\" height=\"12\" fill-opacity=\"", Fixed(0.06 + 0.94 * k / 9, 2), "\"/>");
   }
-  out += Text(left + 168, y + 11, absl::StrCat(back(high), " ", unit), "start");
+  out += Text(left + 168, y + 11, absl::StrCat(ends(most), " ", unit), "start");
+  if (hollow) {
+    absl::StrAppend(&out, "<rect class=\"void\" x=\"", C(left), "\" y=\"", C(y + 21), "\" width=\"15\" height=\"12\"/>",
+                    Text(left + 24, y + 32, none, "start"));
+  }
   return out + "</svg>\n";
 }
 

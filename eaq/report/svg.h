@@ -40,6 +40,10 @@ struct Chart {
     std::vector<Point> points;
     bool line = false;
   };
+  struct Note {  // a word above the point (x, y)
+    double x = 0, y = 0;
+    std::string text;
+  };
   Chart(std::string id, std::string title, std::string description)
       : id(std::move(id)), title(std::move(title)), description(std::move(description)) {}
   // "" without any point.
@@ -49,6 +53,9 @@ struct Chart {
   Axis x, y;
   std::vector<std::string> categories;  // not empty: x = 0, 1, ... are these
   std::vector<Series> series;
+  std::vector<Note> notes;
+  bool with_zero = false;  // the y axis reaches to 0 (and over the band around it); linear axes only
+  double band = 0;         // +-band around y = 0 is shaded; linear axes only
   int width = 720, height = 360;
 };
 
@@ -59,9 +66,12 @@ struct HeatMap {
 
   std::string id, title, description;
   std::vector<std::string> rows, columns;
-  std::vector<std::vector<double>> value;  // [row][column]; NaN: nothing there
+  std::vector<std::vector<double>> value;  // [row][column]; NaN: nothing there, shown as a dashed hollow cell
   bool log = false;                        // colour by log10
+  double low = 0, high = 0;                // ends of the colour scale; equal: the smallest and largest value
+  size_t block = 0;                        // rows that belong together: space after every so many
   std::string unit;
+  std::string none = "nothing measured";  // what a hollow cell means: in the legend, when there is one
 };
 
 // The marker of series N around (x, y), radius R.

@@ -27,9 +27,32 @@ TEST(Chart, PlacesPointsByTheirValues) {
   EXPECT_TRUE(absl::StrContains(svg, "<title id=\"id-t\">title</title><desc id=\"id-d\">what it shows</desc>"));
   EXPECT_TRUE(absl::StrContains(svg, "<polyline"));
   EXPECT_TRUE(absl::StrContains(svg, "<title>second</title>"));
-  // x runs from -0.06 to 1.06 over 64 .. 704: 0 lies at 64 + 640 * 0.06 / 1.12 = 98.3.
-  EXPECT_TRUE(absl::StrContains(svg, "cx=\"98.3\"")) << svg;
+  // The longest number of the y axis, "0.5" or "1.5", takes 34 + 7.5 * 3 = 56.5. x runs from -0.06 to 1.06 over
+  // 56.5 .. 704: 0 lies at 56.5 + 647.5 * 0.06 / 1.12 = 91.2.
+  EXPECT_TRUE(absl::StrContains(svg, "cx=\"91.2\"")) << svg;
   EXPECT_FALSE(absl::StrContains(svg, "nan"));
+}
+
+TEST(Chart, ZeroBandAndNotes) {
+  Chart chart("id", "t", "d");
+  chart.series.push_back({"a", 0, {{3, 0.2, 0.1, 0.3, "p"}}, false});
+  EXPECT_FALSE(absl::StrContains(chart.Svg(), "class=\"zero\""));
+  EXPECT_FALSE(absl::StrContains(chart.Svg(), "class=\"band\""));
+  chart.with_zero = true;
+  chart.band = 0.005;
+  chart.notes.push_back({3, 0.3, "W<4"});
+  const std::string svg = chart.Svg();
+  EXPECT_TRUE(absl::StrContains(svg, "class=\"zero\""));
+  EXPECT_TRUE(absl::StrContains(svg, "class=\"band\""));
+  EXPECT_TRUE(absl::StrContains(svg, "class=\"name\">W&lt;4</text>"));
+}
+
+// A long number on the y axis does not run into the axis' name.
+TEST(Chart, MakesRoomForItsNumbers) {
+  Chart chart("id", "t", "d");
+  chart.series.push_back({"a", 0, {{0, -0.0005, 0, 0, ""}, {1, 0.0005, 0, 0, ""}}, false});
+  // "-0.0005" has 7 characters: the axis stands at 34 + 7.5 * 7 = 86.5, its numbers end at 78.5.
+  EXPECT_TRUE(absl::StrContains(chart.Svg(), "<text x=\"78.5\"")) << chart.Svg();
 }
 
 TEST(Chart, NothingToShow) {
@@ -62,6 +85,13 @@ TEST(HeatMap, ColoursFromLowToHighAndShowsWhatIsMissing) {
   EXPECT_TRUE(absl::StrContains(svg, "fill-opacity=\"0.06\"><title>r, a: 1<"));
   EXPECT_TRUE(absl::StrContains(svg, "fill-opacity=\"1.00\"><title>r, b: 100<"));
   EXPECT_TRUE(absl::StrContains(svg, "class=\"void\""));
+  EXPECT_TRUE(absl::StrContains(svg, ">nothing measured</text>"));  // the legend says what hollow means
+  map.value[0][2] = 10;
+  EXPECT_FALSE(absl::StrContains(map.Svg(), "nothing measured"));
+  // A scale that several maps share: 100 of 1 .. 10000 is half way.
+  map.low = 1;
+  map.high = 10000;
+  EXPECT_TRUE(absl::StrContains(map.Svg(), "fill-opacity=\"0.53\"><title>r, b: 100<"));
   map.value = {{0, -1, 0}};
   EXPECT_EQ(map.Svg(), "");
 }
