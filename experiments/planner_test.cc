@@ -70,6 +70,26 @@ TEST(Resolvers, HashOfAFileFollowsItsContentThroughTheCache) {
   EXPECT_EQ(hash(), first);
 }
 
+// Two people with the same text in different folders run the same trial.
+TEST(Resolvers, TheKeyFollowsTheTextNotItsPlace) {
+  const auto key = [](const std::string& place, const std::string& text) {
+    const std::string folder = absl::StrCat(::testing::TempDir(), "/", place);
+    EAQ_EXPECT_OK(MakeDirectories(folder));
+    EAQ_EXPECT_OK(WriteFileAtomic(JoinPath(folder, "text.txt"), text));
+    int calls = 0;
+    Resolvers resolvers = Fakes(calls);
+    resolvers.corpus = MakeResolvers(folder, JoinPath(folder, "cache")).corpus;
+    TrialSpec trial = Trial("m", "mine");
+    trial.mutable_evaluation()->mutable_domain(0)->set_path("text.txt");
+    const auto plan = Resolve({trial}, 1, resolvers);
+    EXPECT_THAT(plan, IsOk());
+    EXPECT_EQ(plan->trials[0].spec.evaluation().domain(0).path(), JoinPath(folder, "text.txt"));  // kept, as a label
+    return plan->trials[0].key;
+  };
+  EXPECT_EQ(key("here", "One text.\n"), key("there", "One text.\n"));
+  EXPECT_NE(key("here", "One text.\n"), key("there", "Two texts.\n"));
+}
+
 TEST(Resolvers, WhatIsNotThereIsNotFound) {
   const Resolvers resolvers = MakeResolvers("/nowhere", "/nowhere/cache");
   EXPECT_THAT(resolvers.model("no/such/model"), StatusIs(absl::StatusCode::kNotFound, HasSubstr("no/such/model")));

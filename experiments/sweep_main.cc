@@ -12,7 +12,6 @@ int main(int argc, char** argv) {
     options.cache_folder = job.cache_folder();
     options.threads = job.threads();
     options.progress = &progress;
-    options.use_cache = true;
     return eaq::RunTrial(job.spec(), options);
   };
   return eaq::SweepMain({argv + 1, argv + argc}, parts);

@@ -9,6 +9,8 @@
 namespace eaq {
 
 int BenchMain(int argc, char** argv);
+int CardMain(int argc, char** argv);
+int CorpusMain(int argc, char** argv);
 int GenerateMain(int argc, char** argv);
 int InspectMain(int argc, char** argv);
 int PerplexityMain(int argc, char** argv);

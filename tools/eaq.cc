@@ -16,6 +16,8 @@ struct Command {
 
 constexpr Command kCommands[] = {
     {"bench", "speed, as shares of what this machine can do", eaq::BenchMain},
+    {"card", "the model card of a reference model", eaq::CardMain},
+    {"corpus", "the texts, as models see them", eaq::CorpusMain},
     {"generate", "a model continues a text", eaq::GenerateMain},
     {"inspect", "what a checkpoint is made of", eaq::InspectMain},
     {"perplexity", "a model scores a text", eaq::PerplexityMain},

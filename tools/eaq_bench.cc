@@ -19,6 +19,7 @@
 #include "eaq/model/model.h"
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/peak.h"
+#include "tools/bench_train.h"
 #include "tools/commands.h"
 #include "tools/flags.h"
 
@@ -220,7 +221,7 @@ absl::Status BenchModel(const std::string& folder, int64_t window, int64_t repea
   return absl::OkStatus();
 }
 
-absl::Status Bench(const std::string& folder, int64_t window, int64_t repeats, bool large, Json* out) {
+absl::Status Bench(const std::string& folder, int64_t window, int64_t repeats, bool large, bool train, Json* out) {
   std::vector<double> fma, gemm;
   MeasurePeak();
   for (int64_t r = 0; r < std::max<int64_t>(5, repeats); ++r) {
@@ -244,7 +245,7 @@ absl::Status Bench(const std::string& folder, int64_t window, int64_t repeats, b
                                    {"linears_share_of_layer_time", r.linears_time},
                                    {"tokens_per_second", r.tokens_per_second}};
   }
-  return absl::OkStatus();
+  return train ? BenchTraining(std::min<int64_t>(repeats, 5), out) : absl::OkStatus();
 }
 
 void PrintTable(const Json& out) {
@@ -274,6 +275,12 @@ void PrintTable(const Json& out) {
         number(m, "linears_gflops"), 100 * number(m, "linears_share_of_gemm_peak"),
         100 * number(m, "linears_share_of_layer_time"), number(m, "tokens_per_second"));
   }
+  if (out.contains("training")) {
+    for (const auto& [name, m] : out["training"].items()) {
+      std::cout << absl::StrFormat("training    %s parameters, OLMoE layout: %.0f tokens/s on %d threads\n", name,
+                                   number(m, "tokens_per_second"), m["threads"].get<int>());
+    }
+  }
 }
 
 }  // namespace
@@ -281,19 +288,20 @@ void PrintTable(const Json& out) {
 int BenchMain(int argc, char** argv) {
   std::string model;
   int64_t window = 256, repeats = 5;
-  bool large = true, json = false;
+  bool large = true, train = true, json = false;
   Flags flags("bench", "Measures this machine and how much of it the model runtime uses.",
               "eaq bench --model=models/ref-s");
   flags.Add("model", &model, "folder of a model to time; without it only the machine and the large layer");
   flags.Add("window", &window, "tokens per window");
   flags.Add("repeats", &repeats, "measurements; medians are shown");
   flags.Add("large", &large, "time one layer of OLMoE-1B-7B's shape as well (needs 2 GB of memory, about a minute)");
+  flags.Add("train", &train, "time training steps of the 2.1 M and 8.4 M parameter configurations");
   flags.Add("json", &json, "print one JSON object instead of a table");
   if (const std::optional<int> exit_code = flags.Parse(argc, argv)) return *exit_code;
   if (window < 2 || repeats < 1)
     return ReportError("bench", absl::InvalidArgumentError("--window must be 2 or more and --repeats 1 or more"), true);
   Json out;
-  const absl::Status status = Bench(model.empty() ? "" : ResolveUserPath(model), window, repeats, large, &out);
+  const absl::Status status = Bench(model.empty() ? "" : ResolveUserPath(model), window, repeats, large, train, &out);
   if (!status.ok()) return ReportError("bench", status);
   if (json) {
     std::cout << out.dump(2) << "\n";

@@ -57,6 +57,11 @@ absl::StatusOr<std::vector<TrainLogRow>> ParseTrainLog(absl::string_view text, c
   return rows;
 }
 
+absl::StatusOr<std::vector<TrainLogRow>> ReadTrainLog(const std::string& path) {
+  EAQ_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  return ParseTrainLog(text, path);
+}
+
 absl::StatusOr<TrainLog> TrainLog::Open(const std::string& path, int64_t tokens_per_step) {
   TrainLog log(path, tokens_per_step);
   if (!FileExists(path)) return log;

@@ -32,6 +32,9 @@ struct TrainLogRow {
 // row, for steps that do not rise and for a nll that is not finite.
 absl::StatusOr<std::vector<TrainLogRow>> ParseTrainLog(absl::string_view text, const std::string& name);
 
+// The same, read from PATH.
+absl::StatusOr<std::vector<TrainLogRow>> ReadTrainLog(const std::string& path);
+
 class TrainLog {
  public:
   // Reads PATH when it exists. InvalidArgument: it is not a log that this class wrote.

@@ -50,6 +50,7 @@ TEST(TrainLog, MeansOverTheStepsSinceTheRowBefore) {
   const std::string first = "100\t3200\t3.500000\t1.000000\t2.000000\t0.500000\t1\t999\t0.004\n";
   EXPECT_THAT(ReadFile(path),
               IsOkAndHolds(head + first + "200\t6400\t3.500000\t1.000000\t2.000000\t0.500000\t101\t899\t0.004\n"));
+  EXPECT_EQ(ReadTrainLog(path)->size(), 2);
   run(101, 250, 2);  // from a checkpoint at step 100: the row of step 200 is made anew
   EXPECT_THAT(ReadFile(path),
               IsOkAndHolds(head + first + "200\t6400\t2.500000\t1.000000\t2.000000\t0.500000\t101\t899\t0.004\n" +

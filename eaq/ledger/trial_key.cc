@@ -6,6 +6,7 @@
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <google/protobuf/message.h>
+#include <google/protobuf/text_format.h>
 
 #include <memory>
 #include <set>
@@ -23,6 +24,11 @@ using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 using google::protobuf::MessageFactory;
 using google::protobuf::Reflection;
+
+// Where a text of the user's lies is a label, since corpus_hash stands for what it says. That it is the user's stays:
+// default corpora are split in other proportions (text/corpus.cc). Written out when empty, as trial/v1 always did.
+constexpr char kCorpusPath[] = "eaq.CorpusRef.path";
+constexpr char kOwnText[] = "*";
 
 void Canonicalise(Message& message);
 
@@ -76,6 +82,16 @@ void Materialise(Message& message, const FieldDescriptor* field) {
   }
 }
 
+// Whether a scalar that is there holds its default.
+bool IsDefault(const Message& message, const FieldDescriptor* field) {
+  const std::unique_ptr<Message> other(message.New());
+  Materialise(*other, field);
+  std::string value, fallback;
+  google::protobuf::TextFormat::PrintFieldValueToString(message, field, -1, &value);
+  google::protobuf::TextFormat::PrintFieldValueToString(*other, field, -1, &fallback);
+  return value == fallback;
+}
+
 void Canonicalise(Message& message) {
   if (auto* any = dynamic_cast<Any*>(&message)) {
     CanonicaliseAny(*any);
@@ -85,8 +101,13 @@ void Canonicalise(Message& message) {
   const Reflection* reflection = message.GetReflection();
   for (int f = 0; f < type->field_count(); ++f) {
     const FieldDescriptor* field = type->field(f);
-    if (IsLabelField(field->full_name())) {
+    if (field->full_name() == kCorpusPath) {
+      const bool own_text = !reflection->GetString(message, field).empty();
+      reflection->SetString(&message, field, own_text ? kOwnText : "");
+    } else if (IsLabelField(field->full_name())) {
       reflection->ClearField(&message, field);
+    } else if (IsLateField(field->full_name())) {
+      if (reflection->HasField(message, field) && IsDefault(message, field)) reflection->ClearField(&message, field);
     } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
       if (field->is_map()) continue;  // SerializeDeterministic sorts the entries
       if (field->is_repeated()) {
@@ -107,9 +128,17 @@ void Canonicalise(Message& message) {
 
 bool IsLabelField(const std::string& field) {
   static const auto* const labels = new std::set<std::string>{
-      "eaq.Scheme.name", "eaq.Recipe.name", "eaq.Recipe.title", "eaq.ModelRef.name", "eaq.ModelRef.path",
+      "eaq.Scheme.name", "eaq.Recipe.name", "eaq.Recipe.title", "eaq.ModelRef.name", "eaq.ModelRef.path", kCorpusPath,
   };
   return labels->count(field) > 0;
+}
+
+bool IsLateField(const std::string& field) {
+  static const auto* const late = new std::set<std::string>{
+      "eaq.Gptq.stale_group_grids",
+      "eaq.Gptq.zero_dead_columns",
+  };
+  return late->count(field) > 0;
 }
 
 std::string SerializeDeterministic(const Message& message) {

@@ -49,7 +49,38 @@ TEST(TrialKey, IsAHash) {
 // The key of this spec is written into other people's ledgers: if this test fails, either undo the change or raise
 // the version in Fingerprint("trial/v1") and docs/formats/trial_key.md.
 TEST(TrialKey, IsFrozen) {
-  EXPECT_EQ(TrialKey(Parse(kSpec)), "4d06ba3efb60040f64b07fba4eb3d80ceae8f639854470fdfc298bdf5f1b05e2");
+  EXPECT_EQ(TrialKey(Parse(kSpec)), "b5db56fd13d29ab9824a02043fa1feaaa7bae3dabe9b566aedb17253aab91a50");
+}
+
+// The same without a path. This key is older than IsLateField and than CorpusRef.path as a label.
+TEST(TrialKey, WithoutAPathIsFrozen) {
+  TrialSpec spec = Parse(kSpec);
+  spec.mutable_calibration()->mutable_domain(1)->clear_path();
+  EXPECT_EQ(TrialKey(spec), "69b27b2cfde2ea017c91238de5000fd1e7d4c1a336ecc2a4d09b547cb22b0997");
+}
+
+TEST(TrialKey, WhereAUsersTextLiesDoesNotMatter) {
+  const auto key = [](const char* path, const char* hash) {
+    return TrialKey(Parse(std::string("evaluation { domain { name: \"a\" path: \"") + path + "\" } } corpus_hash: \"" +
+                          hash + "\""));
+  };
+  EXPECT_EQ(key("/home/me/a.txt", "c1"), key("/mnt/elsewhere/a.txt", "c1"));
+  EXPECT_NE(key("/home/me/a.txt", "c1"), key("/home/me/a.txt", "c2"));  // its content does
+  EXPECT_NE(key("/home/me/a.txt", "c1"), key("", "c1"));                // and that it is not the default corpus
+}
+
+TEST(TrialKey, LateFieldsEnterOnlyWhenTheyDiffer) {
+  const std::string key = TrialKey(Parse("recipe { solve { gptq {} } }"));
+  std::set<std::string> keys = {key};
+  for (const char* field : {"zero_dead_columns", "stale_group_grids"}) {
+    EXPECT_TRUE(IsLateField(std::string("eaq.Gptq.") + field));
+    const auto with = [field](const char* value) {
+      return TrialKey(Parse(std::string("recipe { solve { gptq { ") + field + ": " + value + " } } }"));
+    };
+    EXPECT_EQ(with("false"), key) << field;
+    EXPECT_TRUE(keys.insert(with("true")).second) << field;
+  }
+  EXPECT_FALSE(IsLateField("eaq.Gptq.damping"));
 }
 
 TEST(TrialKey, OrderAndCommentsOfTheTextDoNotMatter) {
@@ -65,8 +96,8 @@ TEST(TrialKey, DefaultsSpelledOutDoNotMatter) {
        "scheme { quantize_attention: true weights { bits: 4 kind: ASYMMETRIC granularity: PER_CHANNEL group_size: 0 } "
        "}"},
       {"recipe { solve { gptq {} } }",
-       "recipe { propagate: QUANTIZED solve { gptq { damping: 0.01 act_order: true static_groups: true block: 128 } } "
-       "}"},
+       "recipe { propagate: QUANTIZED solve { gptq { damping: 0.01 act_order: true static_groups: true block: 128 "
+       "zero_dead_columns: false stale_group_grids: false } } }"},
       {"recipe { solve { nearest { clip {} } } }",
        "recipe { solve { nearest { clip { norm: L24 steps: 100 max_shrink: 0.8 } } } }"},
       {"evaluation { domain { name: \"a\" } }", "evaluation { domain { name: \"a\" path: \"\" } }"},
@@ -140,8 +171,9 @@ void ChangeEach(const TrialSpec& root, Message& node, const std::string& key, st
     } else {
       std::unique_ptr<Message> before(node.New());
       before->CopyFrom(node);
+      const bool was_default_corpus = field->full_name() == "eaq.CorpusRef.path" && r->GetString(node, field).empty();
       Change(node, field);
-      if (IsLabelField(field->full_name())) {
+      if (!was_default_corpus && IsLabelField(field->full_name())) {
         EXPECT_EQ(TrialKey(root), key) << field->full_name();
       } else {
         EXPECT_NE(TrialKey(root), key) << field->full_name();
@@ -189,6 +221,7 @@ TEST(CanonicalSpec, IsAFixedPoint) {
   const TrialSpec once = CanonicalSpec(Parse(kSpec));
   EXPECT_EQ(SerializeDeterministic(CanonicalSpec(once)), SerializeDeterministic(once));
   EXPECT_FALSE(once.model().has_path());
+  EXPECT_EQ(once.DebugString().find("/t"), std::string::npos);
 }
 
 }  // namespace

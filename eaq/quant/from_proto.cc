@@ -48,6 +48,8 @@ absl::StatusOr<GptqOptions> GptqFromProto(const Gptq& gptq) {
   options.act_order = gptq.act_order();
   options.static_groups = gptq.static_groups();
   options.block = gptq.block();
+  options.zero_dead_columns = gptq.zero_dead_columns();
+  options.stale_group_grids = gptq.stale_group_grids();
   if (gptq.has_clip()) {
     EAQ_ASSIGN_OR_RETURN(options.clip, ClipSearchFromProto(gptq.clip()));
   }

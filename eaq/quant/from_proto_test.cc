@@ -19,6 +19,8 @@ TEST(FromProtoTest, DefaultsAgree) {
   EXPECT_EQ(gptq.act_order, expected.act_order);
   EXPECT_EQ(gptq.static_groups, expected.static_groups);
   EXPECT_EQ(gptq.block, expected.block);
+  EXPECT_EQ(gptq.zero_dead_columns, expected.zero_dead_columns);
+  EXPECT_EQ(gptq.stale_group_grids, expected.stale_group_grids);
   EXPECT_FALSE(gptq.clip.has_value());
 }
 
@@ -44,6 +46,22 @@ TEST(FromProtoTest, EveryFieldArrives) {
   EXPECT_EQ(options.block, 64);
   EXPECT_EQ(options.clip->norm, ClipNorm::kMse);
   EXPECT_EQ(options.clip->steps, 50);
+  EXPECT_FALSE(options.zero_dead_columns);
+  EXPECT_FALSE(options.stale_group_grids);
+}
+
+// One at a time, so that neither can arrive as the other.
+TEST(FromProtoTest, TheReferenceCodesHabitsArrive) {
+  Gptq gptq;
+  gptq.set_zero_dead_columns(true);
+  EAQ_ASSERT_OK_AND_ASSIGN(GptqOptions options, GptqFromProto(gptq));
+  EXPECT_TRUE(options.zero_dead_columns);
+  EXPECT_FALSE(options.stale_group_grids);
+  gptq.Clear();
+  gptq.set_stale_group_grids(true);
+  EAQ_ASSERT_OK_AND_ASSIGN(options, GptqFromProto(gptq));
+  EXPECT_FALSE(options.zero_dead_columns);
+  EXPECT_TRUE(options.stale_group_grids);
 }
 
 TEST(FromProtoTest, RejectsImpossibleGrids) {

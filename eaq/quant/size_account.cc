@@ -2,13 +2,28 @@
 
 namespace eaq {
 
+namespace {
+
+void Accumulate(const SizeAccount& part, SizeAccount& whole) {
+  whole.weights += part.weights;
+  whole.code_bytes += part.code_bytes;
+  whole.scale_bytes += part.scale_bytes;
+  whole.zero_bytes += part.zero_bytes;
+  whole.group_index_bytes += part.group_index_bytes;
+}
+
+}  // namespace
+
 void ModelSize::AddQuantized(const SizeAccount& linear) {
-  quantized.weights += linear.weights;
-  quantized.code_bytes += linear.code_bytes;
-  quantized.scale_bytes += linear.scale_bytes;
-  quantized.zero_bytes += linear.zero_bytes;
-  quantized.group_index_bytes += linear.group_index_bytes;
+  Accumulate(linear, quantized);
   ++quantized_linears;
+}
+
+void ModelSize::Add(const ModelSize& part) {
+  Accumulate(part.quantized, quantized);
+  quantized_linears += part.quantized_linears;
+  unquantized_parameters += part.unquantized_parameters;
+  unquantized_bytes += part.unquantized_bytes;
 }
 
 void ModelSize::AddUnquantized(int64_t parameters) {

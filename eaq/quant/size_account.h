@@ -21,6 +21,7 @@ struct ModelSize {
 
   void AddQuantized(const SizeAccount& linear);
   void AddUnquantized(int64_t parameters);
+  void Add(const ModelSize& part);
 
   int64_t parameters() const { return quantized.weights + unquantized_parameters; }
   int64_t total_bytes() const { return quantized.total_bytes() + unquantized_bytes; }

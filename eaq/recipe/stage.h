@@ -70,6 +70,8 @@ class CalibrationSlot {
 class TransformSlot {
  public:
   virtual ~TransformSlot() = default;
+  // False: the edit looks at the weights alone, and PROFILE may be empty.
+  virtual bool needs_profile() const { return true; }
   // Edits PARAMS so that the layer computes the same function. PROFILE belongs to the layer as it is now.
   virtual absl::Status Apply(const ModelConfig& config, const LayerProfile& profile, LayerParams& params) const = 0;
 };

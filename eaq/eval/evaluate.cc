@@ -1,0 +1,124 @@
+#include "eaq/eval/evaluate.h"
+
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "eaq/base/hash.h"
+#include "eaq/base/status_macros.h"
+#include "eaq/eval/score.h"
+
+namespace eaq {
+namespace {
+
+void AddMetric(const std::string& name, const std::string& domain, double value, TrialResult& result, int layer = -1) {
+  Metric& metric = *result.add_metric();
+  metric.set_name(name);
+  metric.set_domain(domain);
+  if (layer >= 0) metric.set_layer(layer);
+  metric.set_value(value);
+}
+
+// The series and its mean as a metric; returns the mean.
+double AddSeries(const std::string& name, const EvaluationDomain& domain, const std::vector<double>& values,
+                 TrialResult& result) {
+  Series& series = *result.add_series();
+  series.set_metric(name);
+  series.set_domain(domain.name);
+  double sum = 0;
+  for (size_t w = 0; w < values.size(); ++w) {
+    series.add_value(values[w]);
+    series.add_document(domain.windows[w].document);
+    sum += values[w];
+  }
+  const double mean = sum / static_cast<double>(values.size());
+  AddMetric(name, domain.name, mean, result);
+  return mean;
+}
+
+// One router layer of one domain: the means over its windows, all of which have as many tokens.
+void AddRouting(const EvaluationDomain& domain, int layer, absl::Span<const std::vector<uint16_t>> full,
+                absl::Span<const std::vector<uint16_t>> quantized, int64_t k, TrialResult& result) {
+  RouterAgreement sum;
+  for (size_t w = 0; w < full.size(); ++w) {
+    const RouterAgreement one = CompareRouting(full[w], quantized[w], k);
+    sum.topk_agreement += one.topk_agreement;
+    sum.top1_change += one.top1_change;
+  }
+  const double n = static_cast<double>(full.size());
+  AddMetric("router_topk_agreement", domain.name, sum.topk_agreement / n, result, layer);
+  AddMetric("router_top1_change", domain.name, sum.top1_change / n, result, layer);
+}
+
+}  // namespace
+
+std::vector<absl::Span<const int32_t>> WindowIds(const std::vector<EvaluationDomain>& domains) {
+  std::vector<absl::Span<const int32_t>> ids;
+  for (const EvaluationDomain& domain : domains) {
+    for (const Window& window : domain.windows) ids.push_back(window.ids);
+  }
+  return ids;
+}
+
+absl::Status Evaluate(const ModelEnds& ends, const std::vector<EvaluationDomain>& domains, const ModelTrace& full,
+                      const ModelTrace* quantized, ThreadPool& pool, ProgressSink& progress, TrialResult& result) {
+  const ModelConfig& config = ends.config();
+  const size_t total = WindowIds(domains).size();
+  for (const ModelTrace* trace : {&full, quantized}) {
+    if (trace == nullptr || trace->hidden.size() == total) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("a trace of ", trace->hidden.size(), " windows; expected the ", total, " evaluation windows"));
+  }
+  size_t first = 0;
+  for (const EvaluationDomain& domain : domains) {
+    progress.Update("evaluate", first, total);
+    const size_t n = domain.windows.size();
+    if (n == 0) return absl::InvalidArgumentError(absl::StrCat("domain ", domain.name, " has no windows"));
+    std::vector<double> nll(n), kl(n), greedy(n);
+    std::vector<absl::Status> status(n);
+    pool.ParallelFor(n, [&](int64_t w) {
+      const absl::Span<const int32_t> ids = domain.windows[w].ids;
+      if (quantized == nullptr) {
+        const auto score = ScoreWindow(ends, ids, full.hidden[first + w].view());
+        status[w] = score.status();
+        if (score.ok()) nll[w] = score->nll();
+        return;
+      }
+      const auto both = CompareWindow(ends, ids, full.hidden[first + w].view(), quantized->hidden[first + w].view());
+      status[w] = both.status();
+      if (!both.ok()) return;
+      nll[w] = both->quantized.nll();
+      kl[w] = both->kl;
+      greedy[w] = both->greedy_agreement;
+    });
+    for (size_t w = 0; w < n; ++w) {
+      EAQ_RETURN_IF_ERROR(Annotate(status[w], absl::StrCat("evaluation domain ", domain.name, ", window ", w)));
+    }
+    AddMetric("perplexity", domain.name, std::exp(AddSeries("nll", domain, nll, result)), result);
+    if (quantized != nullptr) {
+      AddSeries("kl", domain, kl, result);
+      AddSeries("greedy_agreement", domain, greedy, result);
+    }
+    const ModelTrace& measured = quantized == nullptr ? full : *quantized;
+    for (const auto& [layer, windows] : measured.experts) {
+      const auto own = absl::MakeConstSpan(windows).subspan(first, n);
+      if (quantized != nullptr) {
+        AddRouting(domain, layer, absl::MakeConstSpan(full.experts.at(layer)).subspan(first, n), own,
+                   config.experts_per_token, result);
+      }
+      TrialResult::ExpertUse& use = *result.add_expert_use();
+      use.set_domain(domain.name);
+      use.set_layer(layer);
+      for (const double share : ExpertUse(own, config.num_experts)) use.add_share(share);
+    }
+    Fingerprint hash("evaluate/v1");
+    hash.Add(absl::MakeConstSpan(nll)).Add(absl::MakeConstSpan(kl)).Add(absl::MakeConstSpan(greedy));
+    StageRun& run = *result.add_stage();
+    run.set_stage(absl::StrCat("evaluate/", domain.name));
+    run.set_hash(hash.Hex());
+    first += n;
+  }
+  progress.Update("evaluate", total, total);
+  return absl::OkStatus();
+}
+
+}  // namespace eaq

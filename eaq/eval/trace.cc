@@ -1,0 +1,107 @@
+#include "eaq/eval/trace.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "eaq/base/bytes.h"
+
+namespace eaq {
+namespace {
+
+class ChoiceRecorder : public LayerObserver {
+ public:
+  explicit ChoiceRecorder(std::vector<uint16_t>* chosen) : chosen_(chosen) {}
+  void OnRouter(int, ConstMatrixView, absl::Span<const int32_t> experts, absl::Span<const float>) override {
+    chosen_->assign(experts.begin(), experts.end());
+  }
+
+ private:
+  std::vector<uint16_t>* const chosen_;
+};
+
+}  // namespace
+
+std::string ModelTrace::Serialize() const {
+  ByteWriter out;
+  out.Number<uint64_t>(hidden.size());
+  for (const Matrix& m : hidden) out.Number(m.rows()).Number(m.cols()).Array(m.values());
+  out.Number<uint64_t>(experts.size());
+  for (const auto& [layer, windows] : experts) {
+    out.Number(layer).Number<uint64_t>(windows.size());
+    for (const std::vector<uint16_t>& chosen : windows) out.Array(absl::MakeConstSpan(chosen));
+  }
+  return out.Take();
+}
+
+absl::StatusOr<ModelTrace> ModelTrace::Parse(absl::string_view bytes) {
+  ByteReader in(bytes);
+  ModelTrace trace;
+  const uint64_t windows = in.Number<uint64_t>();
+  for (uint64_t w = 0; w < windows && in.ok(); ++w) {
+    const int64_t rows = in.Number<int64_t>(), cols = in.Number<int64_t>();
+    AlignedFloats values;
+    in.Array(&values);
+    if (!in.ok() || rows < 0 || cols < 1 || static_cast<int64_t>(values.size()) / cols != rows) break;
+    Matrix m(rows, cols);
+    std::copy(values.begin(), values.end(), m.data());
+    trace.hidden.push_back(std::move(m));
+  }
+  const uint64_t layers = in.Number<uint64_t>();
+  for (uint64_t l = 0; l < layers && in.ok(); ++l) {
+    std::vector<std::vector<uint16_t>>& layer = trace.experts[in.Number<int>()];
+    const uint64_t count = in.Number<uint64_t>();
+    for (uint64_t w = 0; w < count && in.ok(); ++w) {
+      layer.emplace_back();
+      in.Array(&layer.back());
+    }
+  }
+  if (!in.Finished() || trace.hidden.size() != windows) {
+    return absl::InvalidArgumentError(absl::StrCat("not a model trace: ", bytes.size(), " bytes that do not fit"));
+  }
+  return trace;
+}
+
+Tracer::Tracer(const ModelEnds& ends, absl::Span<const absl::Span<const int32_t>> windows, ThreadPool& pool) {
+  trace_.hidden.resize(windows.size());
+  pool.ParallelFor(windows.size(), [&](int64_t w) {
+    trace_.hidden[w] = Matrix(windows[w].size(), ends.config().hidden_size);
+    ends.Embed(windows[w], trace_.hidden[w].view());
+  });
+}
+
+void Tracer::Advance(int layer, const DecoderLayer& decoder, ThreadPool& pool) {
+  std::vector<std::vector<uint16_t>> chosen(trace_.hidden.size());
+  pool.ParallelFor(trace_.hidden.size(), [&](int64_t w) {
+    ChoiceRecorder recorder(&chosen[w]);
+    decoder.Forward(trace_.hidden[w].view(), &recorder);
+  });
+  if (!chosen.empty() && !chosen[0].empty()) trace_.experts[layer] = std::move(chosen);
+}
+
+RouterAgreement CompareRouting(absl::Span<const uint16_t> full, absl::Span<const uint16_t> quantized, int64_t k) {
+  const int64_t tokens = static_cast<int64_t>(full.size()) / k;
+  int64_t common = 0, changed = 0;
+  for (int64_t t = 0; t < tokens; ++t) {
+    const auto f = full.subspan(t * k, k), q = quantized.subspan(t * k, k);
+    changed += f[0] != q[0];
+    for (const uint16_t e : f) common += std::count(q.begin(), q.end(), e);
+  }
+  return {static_cast<double>(common) / static_cast<double>(tokens * k),
+          static_cast<double>(changed) / static_cast<double>(tokens)};
+}
+
+std::vector<double> ExpertUse(absl::Span<const std::vector<uint16_t>> windows, int64_t experts) {
+  std::vector<int64_t> count(experts, 0);
+  int64_t total = 0;
+  for (const std::vector<uint16_t>& window : windows) {
+    for (const uint16_t e : window) ++count[e];
+    total += window.size();
+  }
+  std::vector<double> share(experts, 0);
+  for (int64_t e = 0; e < experts && total > 0; ++e) {
+    share[e] = static_cast<double>(count[e]) / static_cast<double>(total);
+  }
+  return share;
+}
+
+}  // namespace eaq

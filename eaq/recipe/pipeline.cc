@@ -1,0 +1,179 @@
+#include "eaq/recipe/pipeline.h"
+
+#include <chrono>
+#include <optional>
+#include <utility>
+
+#include "absl/functional/function_ref.h"
+#include "absl/strings/str_cat.h"
+#include "eaq/base/hash.h"
+#include "eaq/base/status_macros.h"
+#include "eaq/recipe/version.h"
+
+namespace eaq {
+namespace {
+
+class Walk {
+ public:
+  Walk(const PipelineInputs& in, RecipeSlots slots, LayerScheme scheme)
+      : in_(in), slots_(std::move(slots)), scheme_(scheme), uses_data_(slots_.calibration->uses_data()) {}
+
+  absl::StatusOr<PipelineReport> Run(const LayerSink& sink) {
+    const ModelConfig& config = in_.source->config();
+    Enter();
+    for (int l = 0; l < config.num_layers; ++l) {
+      in_.progress->Update("quantize layers", l, config.num_layers);
+      EAQ_RETURN_IF_ERROR(Annotate(Layer(l, sink), absl::StrCat("layer ", l)));
+    }
+    in_.progress->Update("quantize layers", config.num_layers, config.num_layers);
+    const OuterParams& ends = in_.ends->params();
+    report_.size.AddUnquantized(ends.embedding.size() + ends.head.size() +
+                                static_cast<int64_t>(ends.final_norm.size()));
+    return std::move(report_);
+  }
+
+ private:
+  // A result that may be in the cache: looked up under KEY, else made; recorded as STAGE with the hash of its bytes.
+  template <typename T>
+  absl::StatusOr<T> Cached(const std::string& stage, const std::string& key,
+                           absl::FunctionRef<absl::StatusOr<T>()> make, std::string (*to_bytes)(const T&),
+                           absl::StatusOr<T> (*parse)(absl::string_view), std::string* output_hash) {
+    const auto start = std::chrono::steady_clock::now();
+    std::optional<T> result;
+    std::optional<std::string> bytes = in_.cache->Get(key);
+    if (bytes) {
+      absl::StatusOr<T> parsed = parse(*bytes);
+      if (parsed.ok()) result = *std::move(parsed);
+    }
+    const bool hit = result.has_value();
+    if (!hit) {
+      EAQ_ASSIGN_OR_RETURN(result, make());
+      bytes = to_bytes(*result);
+      in_.cache->Put(key, *bytes);
+    }
+    *output_hash = Sha256Hex(*bytes);
+    StageRun& run = report_.stages.emplace_back();
+    run.set_stage(stage);
+    run.set_hash(*output_hash);
+    run.set_seconds(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    run.set_from_cache(hit);
+    return *std::move(result);
+  }
+
+  // The hidden states at the entrance of layer 0.
+  void Enter() {
+    const std::vector<CalibrationWindow>& windows = *in_.calibration;
+    hidden_.resize(uses_data_ ? windows.size() : 0);
+    in_.pool->ParallelFor(hidden_.size(), [&](int64_t w) {
+      hidden_[w] = Matrix(windows[w].window.ids.size(), in_.source->config().hidden_size);
+      in_.ends->Embed(windows[w].window.ids, hidden_[w].view());
+    });
+    Fingerprint state("state/v1");
+    state.Add(in_.source->hash());
+    for (const CalibrationWindow& w : windows) state.Add(absl::MakeConstSpan(w.window.ids));
+    state_ = state.Hex();
+  }
+
+  absl::StatusOr<LayerProfile> Profile(const std::string& stage, const LayerParams& params,
+                                       const std::string& params_hash, std::string* hash) {
+    if (!uses_data_) return LayerProfile();
+    Fingerprint key("profile/v1");
+    key.Add(in_.cache_salt).Add(kNumericsVersion).Add(state_).Add(params.layer).Add(params_hash);
+    return Cached<LayerProfile>(
+        stage, key.Hex(),
+        [&]() -> absl::StatusOr<LayerProfile> {
+          EAQ_ASSIGN_OR_RETURN(const auto layer, BuildLayer(in_.source->config(), params));
+          return ProfileLayer(*layer, hidden_, ProfileOptions{}, *in_.pool);
+        },
+        ProfileBytes, ParseProfile, hash);
+  }
+
+  absl::Status Layer(int l, const LayerSink& sink) {
+    const ModelConfig& config = in_.source->config();
+    EAQ_ASSIGN_OR_RETURN(const LayerParams original, in_.source->LoadLayer(l));
+    LayerParams params = original;
+    std::string params_hash, profile_hash;
+    EAQ_ASSIGN_OR_RETURN(LayerProfile profile,
+                         Profile(absl::StrCat("profile/L", l), params, params_hash, &profile_hash));
+    for (size_t t = 0; t < slots_.transform.size(); ++t) {
+      const std::string name = absl::StrCat("transform", t + 1, "/L", l);
+      Fingerprint key("transform/v1");
+      key.Add(in_.cache_salt).Add(kNumericsVersion).Add(in_.source->hash()).Add(l).Add(params_hash).Add(profile_hash);
+      key.Add(in_.recipe->transform(t).SerializeAsString());
+      EAQ_ASSIGN_OR_RETURN(params, Cached<LayerParams>(
+                                       name, key.Hex(),
+                                       [&]() -> absl::StatusOr<LayerParams> {
+                                         LayerParams edited = params;
+                                         EAQ_RETURN_IF_ERROR(slots_.transform[t]->Apply(config, profile, edited));
+                                         return edited;
+                                       },
+                                       ParamsBytes, ParseParams, &params_hash));
+      EAQ_ASSIGN_OR_RETURN(profile, Profile(absl::StrCat("profile/", name), params, params_hash, &profile_hash));
+    }
+    EAQ_ASSIGN_OR_RETURN(const auto plan, PlanLayer(config, params, slots_, scheme_));
+    Fingerprint key("solve/v1");
+    key.Add(in_.cache_salt).Add(kNumericsVersion).Add(in_.source->hash()).Add(l).Add(params_hash).Add(profile_hash);
+    key.Add(in_.recipe->solve().SerializeAsString());
+    for (const auto& [id, grid] : plan) {
+      key.Add(id.ToString()).Add(grid.bits).Add(static_cast<int>(grid.kind)).Add(static_cast<int>(grid.granularity));
+      key.Add(grid.group_size);
+    }
+    std::string solved_hash;
+    EAQ_ASSIGN_OR_RETURN(
+        const SolvedLinears solved,
+        Cached<SolvedLinears>(
+            absl::StrCat("solve/L", l), key.Hex(), [&] { return SolveLayer(params, profile, slots_, plan, *in_.pool); },
+            SolvedBytes, ParseSolved, &solved_hash));
+    EAQ_ASSIGN_OR_RETURN(QuantizedLayer quantized,
+                         AssembleLayer(config, params, profile, solved, slots_, scheme_, *in_.pool));
+    for (LinearReport& linear : quantized.linears) report_.linears.push_back(std::move(linear));
+    report_.size.Add(quantized.size);
+    EAQ_RETURN_IF_ERROR(sink({l, quantized.layer.get(), &params, &solved}));
+    if (l + 1 < config.num_layers) return Advance(original, params_hash, profile_hash, solved_hash, *quantized.layer);
+    return absl::OkStatus();
+  }
+
+  // The hidden states go through the layer; state_ names what they are now.
+  absl::Status Advance(const LayerParams& original, const std::string& params_hash, const std::string& profile_hash,
+                       const std::string& solved_hash, const DecoderLayer& quantized) {
+    if (!uses_data_) return absl::OkStatus();
+    const bool full = in_.recipe->propagate() == Recipe::FULL_PRECISION;
+    std::unique_ptr<DecoderLayer> untouched;
+    if (full) {
+      EAQ_ASSIGN_OR_RETURN(untouched, BuildLayer(in_.source->config(), original));
+    }
+    const DecoderLayer& layer = full ? *untouched : quantized;
+    in_.pool->ParallelFor(hidden_.size(), [&](int64_t w) { layer.Forward(hidden_[w].view()); });
+    Fingerprint state("state/v1");
+    state.Add(state_).Add(original.layer).Add(full);
+    if (!full) {
+      state.Add(params_hash).Add(profile_hash).Add(solved_hash).Add(in_.recipe->activation().SerializeAsString());
+      state.Add(in_.recipe->router().SerializeAsString()).Add(in_.scheme->activations().SerializeAsString());
+      state.Add(in_.scheme->quantize_attention());
+    }
+    state_ = state.Hex();
+    return absl::OkStatus();
+  }
+
+  const PipelineInputs& in_;
+  const RecipeSlots slots_;
+  const LayerScheme scheme_;
+  const bool uses_data_;
+  std::vector<Matrix> hidden_;  // one a calibration window
+  std::string state_;           // fingerprint of hidden_: of all that made them
+  PipelineReport report_;
+};
+
+}  // namespace
+
+absl::StatusOr<PipelineReport> QuantizeModel(const PipelineInputs& inputs, const LayerSink& sink) {
+  EAQ_ASSIGN_OR_RETURN(RecipeSlots slots, RecipeSlots::Make(*inputs.recipe));
+  EAQ_ASSIGN_OR_RETURN(const LayerScheme scheme, LayerScheme::FromProto(*inputs.scheme));
+  if (slots.calibration->uses_data() && inputs.calibration->empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("recipe ", inputs.recipe->name(), " uses calibration data, but there is no calibration window"));
+  }
+  return Walk(inputs, std::move(slots), scheme).Run(sink);
+}
+
+}  // namespace eaq

@@ -1,0 +1,69 @@
+// The pipeline: a recipe walks through a model, layer by layer, one layer resident at a time.
+//
+//   EAQ_ASSIGN_OR_RETURN(PipelineReport report, QuantizeModel(inputs, [&](const FinishedLayer& layer) {
+//     tracer.Advance(layer.index, *layer.quantized, pool);     // evaluation goes along
+//     return absl::OkStatus();
+//   }));
+//
+// Per layer, with the hidden states of all calibration windows at its entrance:
+//   profile    the full-precision layer runs over them; the input of every linear is recorded
+//   transform  each edits the layer without changing its function; the edited layer is profiled anew
+//   allocate   a grid for every linear;  solve  rounds the weights;  router, activation  their quantizers
+//   advance    the hidden states go on through the quantized layer (Recipe::QUANTIZED) or the untouched one
+// A recipe without calibration data skips profiles.
+//
+// Stage results (profile, transformed layer, solved layer) are cached under the hash of all that enters them, so trials
+// that share a prefix share the work. The report's hashes are of the outputs: they are the same with any cache.
+#ifndef EAQ_RECIPE_PIPELINE_H_
+#define EAQ_RECIPE_PIPELINE_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "eaq/base/progress.h"
+#include "eaq/base/thread_pool.h"
+#include "eaq/model/head.h"
+#include "eaq/model/params.h"
+#include "eaq/proto/trial.pb.h"
+#include "eaq/quant/size_account.h"
+#include "eaq/recipe/quantize_layer.h"
+#include "eaq/recipe/stage_cache.h"
+
+namespace eaq {
+
+struct PipelineInputs {
+  const ModelSource* source = nullptr;
+  const ModelEnds* ends = nullptr;  // of the same model
+  const Recipe* recipe = nullptr;
+  const Scheme* scheme = nullptr;
+  const std::vector<CalibrationWindow>* calibration = nullptr;  // empty when the recipe uses no data
+  const StageCache* cache = nullptr;
+  std::string cache_salt;  // enters every cache key: the program's own hash
+  ThreadPool* pool = nullptr;
+  ProgressSink* progress = nullptr;
+};
+
+struct FinishedLayer {
+  int index = 0;
+  const DecoderLayer* quantized = nullptr;  // valid during the call
+  const LayerParams* params = nullptr;      // after the transforms, in full precision
+  const SolvedLinears* solved = nullptr;
+};
+using LayerSink = std::function<absl::Status(const FinishedLayer&)>;
+
+struct PipelineReport {
+  std::vector<LinearReport> linears;  // in the order of LinearId
+  std::vector<StageRun> stages;
+  ModelSize size;  // of the whole model, embedding and head included
+};
+
+// Errors of stages name layer and linear. InvalidArgument for a recipe that cannot run (RecipeSlots::Make).
+absl::StatusOr<PipelineReport> QuantizeModel(const PipelineInputs& inputs, const LayerSink& sink);
+
+}  // namespace eaq
+
+#endif  // EAQ_RECIPE_PIPELINE_H_

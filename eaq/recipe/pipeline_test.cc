@@ -1,0 +1,279 @@
+// The pipeline against its own definition: every stage called by hand, in order, without cache or threads.
+#include "eaq/recipe/pipeline.h"
+
+#include <google/protobuf/text_format.h>
+#include <google/protobuf/wrappers.pb.h>
+
+#include <cmath>
+
+#include "eaq/base/file.h"
+#include "eaq/base/rng.h"
+#include "eaq/base/status_matchers.h"
+#include "eaq/model/model.h"
+#include "eaq/model/synthetic.h"
+#include "eaq/quant/fake_quant.h"
+#include "eaq/quant/packed_file.h"
+#include "eaq/quant/quantized_linear.h"
+
+namespace eaq {
+namespace {
+
+using ::testing::HasSubstr;
+
+// A stage from outside the tree: rounds to nearest and leaves a note. Its options are a message that recipe.proto does
+// not know; the pipeline runs it through `external`.
+class Noted : public SolveSlot {
+ public:
+  absl::StatusOr<SolvedLinear> Solve(const LinearId&, ConstMatrixView weight, const InputStatistics&,
+                                     const GridSpec& grid) const override {
+    auto q = QuantizeNearest(weight, grid);
+    if (!q.ok()) return q.status();
+    return SolvedLinear{*std::move(q), "from outside"};
+  }
+};
+EAQ_REGISTER_STAGE(SolveSlot, google::protobuf::BoolValue,
+                   [](const google::protobuf::BoolValue&) -> absl::StatusOr<std::unique_ptr<SolveSlot>> {
+                     return std::make_unique<Noted>();
+                   });
+
+Recipe ParseRecipe(const std::string& text) {
+  Recipe recipe;
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(
+      "name: \"test\" allocate { uniform {} } router { keep {} } activation { dynamic {} }" + text, &recipe));
+  return recipe;
+}
+Recipe Gptq() { return ParseRecipe("calibration { random {} } solve { gptq {} }"); }
+Recipe Smooth() {
+  return ParseRecipe(
+      "calibration { random {} } transform { smoothquant {} } solve { gptq {} } propagate: FULL_PRECISION");
+}
+
+Scheme W3A4() {
+  Scheme scheme;
+  scheme.mutable_weights()->set_bits(3);
+  scheme.mutable_activations()->set_bits(4);
+  return scheme;
+}
+
+// A model, its calibration windows and a finished run of the pipeline.
+struct Walked {
+  Walked() : source(RandomModel(TinyConfig(), 1)), ends(source->config(), *source->LoadOuter()) {
+    Rng rng(6, "pipeline_test");
+    for (int w = 0; w < 6; ++w) {
+      CalibrationWindow window;
+      for (int t = 0; t < 40; ++t) window.window.ids.push_back(static_cast<int32_t>(rng.Below(96)));
+      calibration.push_back(window);
+    }
+  }
+
+  absl::Status Go(const Recipe& recipe, const Scheme& scheme, int threads, const std::string& cache_folder) {
+    ThreadPool pool(threads);
+    NullProgress progress;
+    const StageCache cache(cache_folder);
+    PipelineInputs in;
+    in.source = source.get();
+    in.ends = &ends;
+    in.recipe = &recipe;
+    in.scheme = &scheme;
+    in.calibration = &calibration;
+    in.cache = &cache;
+    in.pool = &pool;
+    in.progress = &progress;
+    solved.clear();
+    probe.clear();
+    Matrix x(10, source->config().hidden_size);
+    for (int64_t i = 0; i < x.size(); ++i) x.data()[i] = static_cast<float>(std::sin(double(i)));
+    auto result = QuantizeModel(in, [&](const FinishedLayer& layer) {
+      solved.push_back(*layer.solved);
+      layer.quantized->Forward(x.view());
+      probe.push_back(x);
+      return absl::OkStatus();
+    });
+    if (!result.ok()) return result.status();
+    report = *std::move(result);
+    hits = cache.hits();
+    return absl::OkStatus();
+  }
+
+  std::shared_ptr<const ModelSource> source;
+  ModelEnds ends;
+  std::vector<CalibrationWindow> calibration;
+  std::vector<SolvedLinears> solved;
+  std::vector<Matrix> probe;  // made-up hidden states after each quantized layer
+  PipelineReport report;
+  int64_t hits = 0;
+};
+
+std::vector<std::string> Hashes(const PipelineReport& report) {
+  std::vector<std::string> hashes;
+  for (const StageRun& stage : report.stages) hashes.push_back(stage.stage() + " " + stage.hash());
+  return hashes;
+}
+
+std::string FreshFolder(const std::string& name) {
+  const std::string folder = JoinPath(::testing::TempDir(), name);
+  EXPECT_THAT(MakeDirectories(folder), IsOk());
+  return folder;
+}
+
+// GPTQ by hand: profile with the full layer on what the quantized layers before it gave, solve, go on through the
+// quantized layer (or the full one).
+TEST(Pipeline, IsItsStagesInOrder) {
+  for (const bool full : {false, true}) {
+    Recipe recipe = Gptq();
+    if (full) recipe.set_propagate(Recipe::FULL_PRECISION);
+    Walked run;
+    ASSERT_THAT(run.Go(recipe, W3A4(), 2, ""), IsOk());
+
+    ThreadPool one(1);
+    const ModelConfig& config = run.source->config();
+    const RecipeSlots slots = *RecipeSlots::Make(recipe);
+    std::vector<Matrix> hidden;
+    for (const CalibrationWindow& w : run.calibration) {
+      hidden.emplace_back(w.window.ids.size(), config.hidden_size);
+      run.ends.Embed(w.window.ids, hidden.back().view());
+    }
+    for (int l = 0; l < config.num_layers; ++l) {
+      const LayerParams params = *run.source->LoadLayer(l);
+      const auto original = *BuildLayer(config, params);
+      const LayerProfile profile = *ProfileLayer(*original, hidden, ProfileOptions{}, one);
+      DecoderLayer::Linears linears;
+      for (const auto& [id, linear] : params.linears) {
+        if (id.role == Role::kRouter) {
+          linears[id] = std::make_shared<DenseLinear>(linear.weight, linear.bias);
+          EXPECT_EQ(run.solved[l].count(id), 0);
+          continue;
+        }
+        const SolvedLinear s = *slots.solve->Solve(id, linear.weight.view(), profile.Of(id), GridSpec{.bits = 3});
+        EXPECT_EQ(run.solved[l].at(id).weight, s.weight) << id.ToString();
+        linears[id] = std::make_shared<FakeQuantLinear>(Dequantize(s.weight), linear.bias,
+                                                        *ActivationQuantizer::Dynamic(GridSpec{.bits = 4}));
+      }
+      const auto quantized = *DecoderLayer::Create(config, params, linears);
+      for (Matrix& h : hidden) (full ? *original : *quantized).Forward(h.view());
+    }
+  }
+}
+
+TEST(Pipeline, SameBitsForAnyThreadsAndAnyCache) {
+  for (const Recipe& recipe : {Gptq(), Smooth()}) {
+    const std::string folder = FreshFolder(recipe.transform().empty() ? "cache_gptq" : "cache_smooth");
+    Walked one, three, cold, warm;
+    ASSERT_THAT(one.Go(recipe, W3A4(), 1, ""), IsOk());
+    ASSERT_THAT(three.Go(recipe, W3A4(), 3, ""), IsOk());
+    ASSERT_THAT(cold.Go(recipe, W3A4(), 2, folder), IsOk());
+    ASSERT_THAT(warm.Go(recipe, W3A4(), 2, folder), IsOk());
+    EXPECT_EQ(cold.hits, 0);
+    EXPECT_EQ(warm.hits, static_cast<int64_t>(warm.report.stages.size()));
+    for (const Walked* other : {&three, &cold, &warm}) {
+      EXPECT_EQ(other->probe, one.probe);
+      EXPECT_EQ(Hashes(other->report), Hashes(one.report));
+    }
+  }
+}
+
+// Two recipes that differ after the profile share it; whatever could change a result does not.
+TEST(Pipeline, RecipesShareOnlyWhatIsTheSame) {
+  const std::string folder = FreshFolder("cache_shared");
+  Walked first, second, alone;
+  ASSERT_THAT(first.Go(Gptq(), W3A4(), 1, folder), IsOk());
+  const Recipe other = ParseRecipe("calibration { random {} } solve { gptq { damping: 0.1 } }");
+  ASSERT_THAT(second.Go(other, W3A4(), 1, folder), IsOk());
+  ASSERT_THAT(alone.Go(other, W3A4(), 1, ""), IsOk());
+  EXPECT_EQ(second.hits, 1);  // the profile of layer 0; layer 1 sees what another layer 0 gave
+  EXPECT_EQ(Hashes(second.report), Hashes(alone.report));
+  Walked static_activations;
+  Recipe fixed = Gptq();
+  fixed.mutable_activation()->mutable_static_();
+  ASSERT_THAT(static_activations.Go(fixed, W3A4(), 1, folder), IsOk());
+  EXPECT_EQ(static_activations.hits, 2);  // profile and solution of layer 0; the activations change layer 1's input
+}
+
+TEST(Pipeline, SizeIsThatOfTheFileWritten) {
+  for (const int group : {0, 16}) {
+    Scheme scheme = W3A4();
+    if (group > 0) {
+      scheme.mutable_weights()->set_granularity(Grid::GROUP);
+      scheme.mutable_weights()->set_group_size(group);
+    }
+    Walked run;
+    ASSERT_THAT(run.Go(Gptq(), scheme, 1, ""), IsOk());
+    PackedModel packed;
+    int64_t weights = 0;
+    for (const SolvedLinears& layer : run.solved) {
+      for (const auto& [id, linear] : layer) {
+        EAQ_ASSERT_OK_AND_ASSIGN(packed.linears[id.ToString()], Pack(linear.weight));
+        weights += linear.weight.rows * linear.weight.cols;
+      }
+    }
+    const std::string path = JoinPath(::testing::TempDir(), "packed.safetensors");
+    ASSERT_THAT(WritePackedModel(path, packed), IsOk());
+    EXPECT_THAT(TensorBytesInFile(path), IsOkAndHolds(run.report.size.quantized.total_bytes()));
+    EXPECT_EQ(run.report.size.parameters(), CountParameters(run.source->config()).total);
+    EXPECT_EQ(run.report.size.quantized.weights, weights);
+    EAQ_ASSERT_OK_AND_ASSIGN(const PackedModel back, ReadPackedModel(path));
+    for (const SolvedLinears& layer : run.solved) {
+      for (const auto& [id, linear] : layer) {
+        EXPECT_THAT(Unpack(back.linears.at(id.ToString())), IsOkAndHolds(linear.weight));
+      }
+    }
+  }
+}
+
+TEST(Pipeline, ReportsErrorsOfEveryLinear) {
+  Walked run;
+  ASSERT_THAT(run.Go(Gptq(), W3A4(), 1, ""), IsOk());
+  EXPECT_EQ(run.report.linears.size(), 2 * (4 + 3 * 8));
+  for (const LinearReport& linear : run.report.linears) {
+    EXPECT_EQ(linear.bits(), 3);
+    EXPECT_GT(linear.weight_error(), 1e-4) << linear.id();
+    EXPECT_LT(linear.weight_error(), 0.3) << linear.id();
+    if (linear.calibration_tokens() > 0) {
+      EXPECT_GT(linear.output_error(), 0) << linear.id();
+      EXPECT_LT(linear.output_error(), 0.3) << linear.id();
+    }
+  }
+  EXPECT_EQ(run.report.linears[0].calibration_tokens(), 6 * 40);  // L0.q
+}
+
+TEST(Pipeline, SchemesLeaveOutWhatTheySay) {
+  Walked run;
+  Scheme experts = W3A4();
+  experts.set_quantize_attention(false);
+  ASSERT_THAT(run.Go(Gptq(), experts, 1, ""), IsOk());
+  EXPECT_EQ(run.report.linears.size(), 2 * 3 * 8);
+  Scheme activations_only;
+  activations_only.mutable_activations()->set_bits(4);
+  ASSERT_THAT(run.Go(Gptq(), activations_only, 1, ""), IsOk());
+  EXPECT_TRUE(run.report.linears.empty());
+  EXPECT_DOUBLE_EQ(run.report.size.bits_per_parameter(), 16);
+  Recipe router = Gptq();
+  router.mutable_router()->mutable_quantize();
+  ASSERT_THAT(run.Go(router, W3A4(), 1, ""), IsOk());
+  EXPECT_EQ(run.report.linears.size(), 2 * (4 + 1 + 3 * 8));
+  EXPECT_EQ(run.solved[0].at({.layer = 0, .role = Role::kRouter}).weight.grid.bits, 8);
+}
+
+TEST(Pipeline, AStageFromOutsideRuns) {
+  Walked run;
+  const Recipe recipe = ParseRecipe(
+      "calibration { none {} } solve { external { [type.googleapis.com/google.protobuf.BoolValue] { value: true } } }");
+  run.calibration.clear();
+  ASSERT_THAT(run.Go(recipe, W3A4(), 1, ""), IsOk());
+  EXPECT_EQ(run.report.linears[5].note(), "from outside");
+  EXPECT_FALSE(run.report.linears[5].has_output_error());  // no data, no output
+}
+
+TEST(Pipeline, RecipesThatCannotRunAreRefused) {
+  Walked run;
+  EXPECT_THAT(run.Go(ParseRecipe("calibration { none {} } solve { gptq {} }"), W3A4(), 1, ""),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("slot solve needs calibration data")));
+  EXPECT_THAT(run.Go(ParseRecipe("calibration { random {} }"), W3A4(), 1, ""),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("slot solve: no stage is named")));
+  run.calibration.clear();
+  EXPECT_THAT(run.Go(Gptq(), W3A4(), 1, ""),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no calibration window")));
+}
+
+}  // namespace
+}  // namespace eaq

@@ -1,0 +1,174 @@
+#include "eaq/recipe/quantize_layer.h"
+
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "eaq/base/status_macros.h"
+#include "eaq/quant/fake_quant.h"
+#include "eaq/quant/from_proto.h"
+#include "eaq/quant/gptq.h"
+#include "eaq/quant/packing.h"
+#include "eaq/quant/quantized_linear.h"
+
+namespace eaq {
+namespace {
+
+bool IsAttention(Role role) { return role == Role::kQ || role == Role::kK || role == Role::kV || role == Role::kO; }
+
+// The statistics of a linear's input; none when the recipe uses no data.
+const InputStatistics& StatisticsOf(const LayerProfile& profile, const LinearId& id) {
+  static const InputStatistics* const none = new InputStatistics;
+  const auto it = profile.inputs.find(LayerProfile::InputOwner(id));
+  return it == profile.inputs.end() ? *none : it->second;
+}
+
+// ||W - Q||_F^2 / ||W||_F^2 in float64; 0 for a matrix of zeros.
+double RelativeError(const Matrix& w, const Matrix& q) {
+  double error = 0, norm = 0;
+  for (int64_t i = 0; i < w.size(); ++i) {
+    const double d = static_cast<double>(w.data()[i]) - q.data()[i];
+    error += d * d;
+    norm += static_cast<double>(w.data()[i]) * w.data()[i];
+  }
+  return norm == 0 ? 0 : error / norm;
+}
+
+// tr((W-Q) H (W-Q)^T) / tr(W H W^T) = ||X (W-Q)^T||_F^2 / ||X W^T||_F^2 for the calibration inputs X.
+std::optional<double> OutputError(const Matrix& w, const Matrix& q, const Hessian& h) {
+  if (h.size != w.cols() || h.tokens == 0) return std::nullopt;
+  const double norm = HessianLoss(w.view(), Matrix(w.rows(), w.cols()).const_view(), h);
+  if (!(norm > 0)) return std::nullopt;
+  return HessianLoss(w.view(), q.view(), h) / norm;
+}
+
+}  // namespace
+
+absl::StatusOr<LayerScheme> LayerScheme::FromProto(const Scheme& scheme) {
+  LayerScheme result;
+  EAQ_ASSIGN_OR_RETURN(result.weights, GridFromProto(scheme.weights()));
+  EAQ_ASSIGN_OR_RETURN(result.activations, GridFromProto(scheme.activations()));
+  result.attention = scheme.quantize_attention();
+  return result;
+}
+
+bool LayerScheme::Covers(const LinearId& id) const {
+  if (id.role == Role::kRouter || id.role == Role::kSharedExpertGate) return false;
+  return attention || !IsAttention(id.role);
+}
+
+absl::StatusOr<std::map<LinearId, GridSpec>> PlanLayer(const ModelConfig& config, const LayerParams& params,
+                                                       const RecipeSlots& slots, const LayerScheme& scheme) {
+  std::vector<LinearId> asked;
+  std::map<LinearId, GridSpec> plan;
+  for (const auto& [id, linear] : params.linears) {
+    if (scheme.Covers(id)) asked.push_back(id);
+    if (id.role == Role::kRouter && slots.router->weights().quantized()) plan[id] = slots.router->weights();
+  }
+  EAQ_ASSIGN_OR_RETURN(const auto allocated, slots.allocate->Allocate(config, scheme.weights, asked));
+  for (const LinearId& id : asked) {
+    const auto it = allocated.find(id);
+    if (it == allocated.end()) {
+      return absl::InternalError(absl::StrCat("slot allocate gave no grid to ", id.ToString(), "; expected one for ",
+                                              "every linear it was asked for"));
+    }
+    if (it->second.quantized()) plan[id] = it->second;
+  }
+  return plan;
+}
+
+absl::StatusOr<SolvedLinears> SolveLayer(const LayerParams& params, const LayerProfile& profile,
+                                         const RecipeSlots& slots, const std::map<LinearId, GridSpec>& plan,
+                                         ThreadPool& pool) {
+  std::vector<LinearId> ids;
+  for (const auto& [id, grid] : plan) ids.push_back(id);
+  std::vector<absl::StatusOr<SolvedLinear>> results(ids.size(), absl::UnknownError("not solved"));
+  pool.ParallelFor(ids.size(), [&](int64_t i) {
+    const LinearId& id = ids[i];
+    const ConstMatrixView weight = params.linears.at(id).weight.view();
+    if (id.role == Role::kRouter) {
+      absl::StatusOr<QuantizedMatrix> q = QuantizeNearest(weight, plan.at(id));
+      results[i] = q.ok() ? absl::StatusOr<SolvedLinear>(SolvedLinear{*std::move(q), ""}) : q.status();
+    } else {
+      results[i] = slots.solve->Solve(id, weight, StatisticsOf(profile, id), plan.at(id));
+    }
+  });
+  SolvedLinears solved;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    EAQ_RETURN_IF_ERROR(Annotate(results[i].status(), ids[i].ToString()));
+    solved.emplace(ids[i], *std::move(results[i]));
+  }
+  return solved;
+}
+
+absl::StatusOr<QuantizedLayer> AssembleLayer(const ModelConfig& config, const LayerParams& params,
+                                             const LayerProfile& profile, const SolvedLinears& solved,
+                                             const RecipeSlots& slots, const LayerScheme& scheme, ThreadPool& pool) {
+  struct Item {
+    LinearId id;
+    std::shared_ptr<const Linear> linear;
+    std::optional<LinearReport> report;
+    SizeAccount size;
+    absl::Status status;
+  };
+  std::vector<Item> items;
+  for (const auto& [id, linear] : params.linears) items.emplace_back().id = id;
+  const auto assemble = [&](Item& item) -> absl::Status {
+    const LinearParams& from = params.linears.at(item.id);
+    const InputStatistics& input = StatisticsOf(profile, item.id);
+    ActivationQuantizer activation;
+    if (item.id.role == Role::kRouter) {
+      if (slots.router->activations().quantized()) {
+        EAQ_ASSIGN_OR_RETURN(activation, ActivationQuantizer::Dynamic(slots.router->activations()));
+      }
+    } else if (scheme.Covers(item.id) && scheme.activations.quantized()) {
+      EAQ_ASSIGN_OR_RETURN(activation, slots.activation->Make(item.id, input, scheme.activations));
+    }
+    const auto it = solved.find(item.id);
+    if (it == solved.end()) {
+      item.linear = std::make_shared<FakeQuantLinear>(from.weight, from.bias, std::move(activation));
+      return absl::OkStatus();
+    }
+    const QuantizedMatrix& q = it->second.weight;
+    if (q.rows != from.weight.rows() || q.cols != from.weight.cols()) {
+      return absl::InternalError(absl::StrCat("slot solve returned [", q.rows, ", ", q.cols, "]; expected [",
+                                              from.weight.rows(), ", ", from.weight.cols(), "]"));
+    }
+    EAQ_ASSIGN_OR_RETURN(const PackedMatrix packed, Pack(q));
+    item.size = packed.size();
+    Matrix weight = Dequantize(q);
+    LinearReport& report = item.report.emplace();
+    report.set_id(item.id.ToString());
+    report.set_bits(q.grid.bits);
+    report.set_calibration_tokens(input.tokens);
+    report.set_weight_error(RelativeError(from.weight, weight));
+    if (const auto error = OutputError(from.weight, weight, input.second_moments)) report.set_output_error(*error);
+    report.set_stored_bits(8 * item.size.total_bytes());
+    if (!it->second.note.empty()) report.set_note(it->second.note);
+    item.linear = std::make_shared<FakeQuantLinear>(std::move(weight), from.bias, std::move(activation));
+    return absl::OkStatus();
+  };
+  pool.ParallelFor(items.size(), [&](int64_t i) { items[i].status = assemble(items[i]); });
+
+  QuantizedLayer result;
+  DecoderLayer::Linears linears;
+  for (Item& item : items) {
+    EAQ_RETURN_IF_ERROR(Annotate(item.status, item.id.ToString()));
+    const LinearParams& from = params.linears.at(item.id);
+    if (item.report) {
+      result.linears.push_back(*std::move(item.report));
+      result.size.AddQuantized(item.size);
+      result.size.AddUnquantized(from.bias.size());
+    } else {
+      result.size.AddUnquantized(from.weight.size() + from.bias.size());
+    }
+    linears[item.id] = std::move(item.linear);
+  }
+  for (const auto* norm : {&params.input_norm, &params.post_norm, &params.q_norm, &params.k_norm}) {
+    result.size.AddUnquantized(norm->size());
+  }
+  EAQ_ASSIGN_OR_RETURN(result.layer, DecoderLayer::Create(config, params, std::move(linears)));
+  return result;
+}
+
+}  // namespace eaq

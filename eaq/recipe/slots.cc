@@ -1,0 +1,40 @@
+#include "eaq/recipe/slots.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "eaq/base/status_macros.h"
+
+namespace eaq {
+namespace {
+
+absl::Status NeedsData(const Recipe& recipe, absl::string_view slot) {
+  return absl::InvalidArgumentError(
+      absl::StrCat("recipe ", recipe.name(), ": slot ", slot,
+                   " needs calibration data, but slot calibration gives none; use calibration { random {} }"));
+}
+
+}  // namespace
+
+absl::StatusOr<RecipeSlots> RecipeSlots::Make(const Recipe& recipe) {
+  RecipeSlots slots;
+  EAQ_ASSIGN_OR_RETURN(slots.calibration, MakeStage<CalibrationSlot>(recipe.calibration(), "calibration"));
+  for (const TransformStage& transform : recipe.transform()) {
+    EAQ_ASSIGN_OR_RETURN(auto stage, MakeStage<TransformSlot>(transform, "transform"));
+    slots.transform.push_back(std::move(stage));
+  }
+  EAQ_ASSIGN_OR_RETURN(slots.allocate, MakeStage<AllocateSlot>(recipe.allocate(), "allocate"));
+  EAQ_ASSIGN_OR_RETURN(slots.solve, MakeStage<SolveSlot>(recipe.solve(), "solve"));
+  EAQ_ASSIGN_OR_RETURN(slots.router, MakeStage<RouterSlot>(recipe.router(), "router"));
+  EAQ_ASSIGN_OR_RETURN(slots.activation, MakeStage<ActivationSlot>(recipe.activation(), "activation"));
+  if (!slots.calibration->uses_data()) {
+    for (const auto& transform : slots.transform) {
+      if (transform->needs_profile()) return NeedsData(recipe, "transform");
+    }
+    if (slots.solve->needs_second_moments()) return NeedsData(recipe, "solve");
+    if (slots.activation->needs_profile()) return NeedsData(recipe, "activation");
+  }
+  return slots;
+}
+
+}  // namespace eaq

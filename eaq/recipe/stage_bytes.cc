@@ -1,0 +1,174 @@
+#include "eaq/recipe/stage_bytes.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "eaq/base/bytes.h"
+#include "eaq/base/status_macros.h"
+
+namespace eaq {
+namespace {
+
+absl::Status Damaged(absl::string_view what, absl::string_view bytes) {
+  return absl::InvalidArgumentError(absl::StrCat("not a ", what, ": ", bytes.size(), " bytes that do not fit"));
+}
+
+void PutId(const LinearId& id, ByteWriter& out) {
+  out.Number(id.layer).Number(static_cast<int>(id.role)).Number(id.expert);
+}
+LinearId TakeId(ByteReader& in) {
+  LinearId id;
+  id.layer = in.Number<int>();
+  id.role = static_cast<Role>(in.Number<int>());
+  id.expert = in.Number<int>();
+  return id;
+}
+
+void PutMatrix(const Matrix& m, ByteWriter& out) { out.Number(m.rows()).Number(m.cols()).Array(m.values()); }
+bool TakeMatrix(ByteReader& in, Matrix* m) {
+  const int64_t rows = in.Number<int64_t>(), cols = in.Number<int64_t>();
+  AlignedFloats values;
+  in.Array(&values);
+  if (!in.ok() || rows < 0 || cols < 0 || (cols == 0 ? !values.empty() : values.size() % cols != 0) ||
+      (cols > 0 && static_cast<int64_t>(values.size()) / cols != rows)) {
+    return false;
+  }
+  *m = Matrix(rows, cols);
+  std::copy(values.begin(), values.end(), m->data());
+  return true;
+}
+
+}  // namespace
+
+std::string ProfileBytes(const LayerProfile& profile) {
+  ByteWriter out;
+  out.Number<uint64_t>(profile.inputs.size());
+  for (const auto& [id, s] : profile.inputs) {
+    PutId(id, out);
+    out.Number(s.tokens).Number(s.range.min).Number(s.range.max).Array(absl::MakeConstSpan(s.abs_max));
+    const Hessian& h = s.second_moments;
+    out.Number(h.size).Number(h.tokens).Array(absl::MakeConstSpan(h.values));
+  }
+  return out.Take();
+}
+
+absl::StatusOr<LayerProfile> ParseProfile(absl::string_view bytes) {
+  ByteReader in(bytes);
+  LayerProfile profile;
+  const uint64_t count = in.Number<uint64_t>();
+  for (uint64_t i = 0; i < count && in.ok(); ++i) {
+    InputStatistics& s = profile.inputs[TakeId(in)];
+    s.tokens = in.Number<int64_t>();
+    s.range.min = in.Number<float>();
+    s.range.max = in.Number<float>();
+    in.Array(&s.abs_max);
+    Hessian& h = s.second_moments;
+    h.size = in.Number<int64_t>();
+    h.tokens = in.Number<int64_t>();
+    in.Array(&h.values);
+    if (static_cast<double>(h.size) * h.size != static_cast<double>(h.values.size())) {
+      return Damaged("profile", bytes);
+    }
+  }
+  if (!in.Finished() || profile.inputs.size() != count) return Damaged("profile", bytes);
+  return profile;
+}
+
+std::string ParamsBytes(const LayerParams& params) {
+  ByteWriter out;
+  out.Number(params.layer);
+  for (const auto* norm : {&params.input_norm, &params.post_norm, &params.q_norm, &params.k_norm}) {
+    out.Array(absl::MakeConstSpan(*norm));
+  }
+  out.Number<uint64_t>(params.linears.size());
+  for (const auto& [id, linear] : params.linears) {
+    PutId(id, out);
+    PutMatrix(linear.weight, out);
+    out.Array(absl::MakeConstSpan(linear.bias));
+  }
+  return out.Take();
+}
+
+absl::StatusOr<LayerParams> ParseParams(absl::string_view bytes) {
+  ByteReader in(bytes);
+  LayerParams params;
+  params.layer = in.Number<int>();
+  for (auto* norm : {&params.input_norm, &params.post_norm, &params.q_norm, &params.k_norm}) in.Array(norm);
+  const uint64_t count = in.Number<uint64_t>();
+  for (uint64_t i = 0; i < count && in.ok(); ++i) {
+    LinearParams& linear = params.linears[TakeId(in)];
+    if (!TakeMatrix(in, &linear.weight)) return Damaged("layer", bytes);
+    in.Array(&linear.bias);
+  }
+  if (!in.Finished() || params.linears.size() != count) return Damaged("layer", bytes);
+  return params;
+}
+
+std::string SolvedBytes(const SolvedLinears& solved) {
+  ByteWriter out;
+  out.Number<uint64_t>(solved.size());
+  for (const auto& [id, linear] : solved) {
+    const QuantizedMatrix& q = linear.weight;
+    PutId(id, out);
+    out.Number(q.grid.bits).Number(static_cast<int>(q.grid.kind)).Number(static_cast<int>(q.grid.granularity));
+    out.Number(q.grid.group_size).Number(q.rows).Number(q.cols).Array(absl::MakeConstSpan(q.codes));
+    out.Number<uint64_t>(q.params.size());
+    for (const GridParams& p : q.params) out.Number(p.scale).Number(p.zero);
+    out.Array(absl::MakeConstSpan(q.group_of_column)).Text(linear.note);
+  }
+  return out.Take();
+}
+
+absl::StatusOr<SolvedLinears> ParseSolved(absl::string_view bytes) {
+  ByteReader in(bytes);
+  SolvedLinears solved;
+  const uint64_t count = in.Number<uint64_t>();
+  for (uint64_t i = 0; i < count && in.ok(); ++i) {
+    SolvedLinear& linear = solved[TakeId(in)];
+    QuantizedMatrix& q = linear.weight;
+    q.grid.bits = in.Number<int>();
+    q.grid.kind = static_cast<GridKind>(in.Number<int>());
+    q.grid.granularity = static_cast<Granularity>(in.Number<int>());
+    q.grid.group_size = in.Number<int64_t>();
+    q.rows = in.Number<int64_t>();
+    q.cols = in.Number<int64_t>();
+    in.Array(&q.codes);
+    const uint64_t grids = in.Number<uint64_t>();
+    for (uint64_t g = 0; g < grids && in.ok(); ++g) {
+      const float scale = in.Number<float>();
+      q.params.push_back({scale, in.Number<int32_t>()});
+    }
+    in.Array(&q.group_of_column);
+    linear.note = in.Text();
+    if (!in.ok()) break;
+    EAQ_RETURN_IF_ERROR(ValidateQuantized(q));
+  }
+  if (!in.Finished() || solved.size() != count) return Damaged("solved layer", bytes);
+  return solved;
+}
+
+std::string WindowsBytes(const std::vector<CalibrationWindow>& windows) {
+  ByteWriter out;
+  out.Number<uint64_t>(windows.size());
+  for (const CalibrationWindow& w : windows) {
+    out.Text(w.domain).Text(w.window.document).Array(absl::MakeConstSpan(w.window.ids));
+  }
+  return out.Take();
+}
+
+absl::StatusOr<std::vector<CalibrationWindow>> ParseWindows(absl::string_view bytes) {
+  ByteReader in(bytes);
+  std::vector<CalibrationWindow> windows;
+  const uint64_t count = in.Number<uint64_t>();
+  for (uint64_t i = 0; i < count && in.ok(); ++i) {
+    CalibrationWindow w;
+    w.domain = in.Text();
+    w.window.document = in.Text();
+    in.Array(&w.window.ids);
+    windows.push_back(std::move(w));
+  }
+  if (!in.Finished() || windows.size() != count) return Damaged("list of windows", bytes);
+  return windows;
+}
+
+}  // namespace eaq

@@ -1,0 +1,62 @@
+#include "eaq/recipe/stage_bytes.h"
+
+#include "eaq/base/rng.h"
+#include "eaq/base/status_matchers.h"
+#include "eaq/model/synthetic.h"
+#include "eaq/quant/fake_quant.h"
+
+namespace eaq {
+namespace {
+
+using ::testing::HasSubstr;
+
+// Bytes cut anywhere, or with something behind them, are refused; the whole comes back with the same bytes.
+template <typename T>
+void ExpectComesBack(const T& value, std::string (*to_bytes)(const T&), absl::StatusOr<T> (*parse)(absl::string_view)) {
+  const std::string bytes = to_bytes(value);
+  EAQ_ASSERT_OK_AND_ASSIGN(const T back, parse(bytes));
+  EXPECT_EQ(to_bytes(back), bytes);
+  EXPECT_THAT(parse(bytes + "x"), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("")));
+  for (size_t n = 0; n < bytes.size(); n += 1 + bytes.size() / 97) {
+    EXPECT_THAT(parse(absl::string_view(bytes).substr(0, n)),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("")))
+        << n << " of " << bytes.size();
+  }
+}
+
+TEST(StageBytes, EverythingComesBack) {
+  const ModelConfig config = TinyConfig();
+  const LayerParams params = RandomLayer(config, 1, 3);
+  ExpectComesBack<LayerParams>(params, ParamsBytes, ParseParams);
+  EXPECT_EQ(ParseParams(ParamsBytes(params))->linears.at({1, Role::kDown, 3}).weight,
+            params.linears.at({1, Role::kDown, 3}).weight);
+
+  ThreadPool pool(1);
+  std::vector<Matrix> hidden(1, Matrix(9, config.hidden_size));
+  for (int64_t i = 0; i < hidden[0].size(); ++i) hidden[0].data()[i] = static_cast<float>(i % 7) - 3.0f;
+  const LayerProfile profile = *ProfileLayer(**BuildLayer(config, params), hidden, ProfileOptions{}, pool);
+  ExpectComesBack<LayerProfile>(profile, ProfileBytes, ParseProfile);
+
+  SolvedLinears solved;
+  const GridSpec grid{.bits = 2, .granularity = Granularity::kGroup, .group_size = 16};
+  for (const auto& [id, linear] : params.linears) {
+    solved[id] = {*QuantizeNearest(linear.weight.view(), grid), id.expert == 2 ? "a note" : ""};
+  }
+  ExpectComesBack<SolvedLinears>(solved, SolvedBytes, ParseSolved);
+  EXPECT_EQ(ParseSolved(SolvedBytes(solved))->at({1, Role::kUp, 2}).weight, (solved[{1, Role::kUp, 2}].weight));
+
+  std::vector<CalibrationWindow> windows(2);
+  windows[0] = {{{1, 2, 3}, "corpus/doc"}, "corpus"};
+  ExpectComesBack<std::vector<CalibrationWindow>>(windows, WindowsBytes, ParseWindows);
+}
+
+TEST(StageBytes, CodesOutsideTheirGridAreRefused) {
+  SolvedLinears solved;
+  solved[{}] = {*QuantizeNearest(RandomLayer(TinyConfig(), 0, 3).linears.begin()->second.weight.view(), {.bits = 3}),
+                ""};
+  solved[{}].weight.codes[5] = 8;
+  EXPECT_THAT(ParseSolved(SolvedBytes(solved)), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("")));
+}
+
+}  // namespace
+}  // namespace eaq

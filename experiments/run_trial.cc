@@ -1,0 +1,147 @@
+#include "experiments/run_trial.h"
+
+#include <sys/resource.h>
+
+#include <chrono>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "eaq/base/file.h"
+#include "eaq/base/hash.h"
+#include "eaq/base/status_macros.h"
+#include "eaq/base/thread_pool.h"
+#include "eaq/checkpoint/model_source.h"
+#include "eaq/eval/evaluate.h"
+#include "eaq/ledger/provenance.h"
+#include "eaq/recipe/pipeline.h"
+#include "eaq/recipe/version.h"
+#include "experiments/trial_texts.h"
+
+namespace eaq {
+namespace {
+
+absl::Status CheckPlanned(const std::string& what, const std::string& expected, const std::string& found) {
+  if (expected.empty() || expected == found) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(what, " has changed since the trial was planned: expected sha256 ",
+                                                    expected.substr(0, 16), ", found ", found.substr(0, 16),
+                                                    "; run the sweep again"));
+}
+
+// The full-precision model over the evaluation windows: the same for all trials of a model, so cached.
+absl::StatusOr<ModelTrace> FullTrace(const ModelSource& source, const ModelEnds& ends,
+                                     const std::vector<EvaluationDomain>& domains, const StageCache& cache,
+                                     const std::string& salt, ThreadPool& pool, ProgressSink& progress, StageRun& run) {
+  const auto start = std::chrono::steady_clock::now();
+  const auto windows = WindowIds(domains);
+  Fingerprint key("trace/v1");
+  key.Add(salt).Add(kNumericsVersion).Add(source.hash());
+  for (const auto& ids : windows) key.Add(ids);
+  std::optional<std::string> bytes = cache.Get(key.Hex());
+  std::optional<ModelTrace> trace;
+  if (bytes) {
+    auto parsed = ModelTrace::Parse(*bytes);
+    if (parsed.ok()) trace = *std::move(parsed);
+  }
+  const bool hit = trace.has_value();
+  if (!hit) {
+    Tracer tracer(ends, windows, pool);
+    const int64_t layers = source.config().num_layers;
+    for (int l = 0; l < layers; ++l) {
+      progress.Update("full precision", l, layers);
+      EAQ_ASSIGN_OR_RETURN(LayerParams params, source.LoadLayer(l));
+      EAQ_ASSIGN_OR_RETURN(const auto layer, BuildLayer(source.config(), std::move(params)));
+      tracer.Advance(l, *layer, pool);
+    }
+    trace = tracer.Finish();
+    bytes = trace->Serialize();
+    cache.Put(key.Hex(), *bytes);
+  }
+  run.set_stage("full precision");
+  run.set_hash(Sha256Hex(*bytes));
+  run.set_seconds(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  run.set_from_cache(hit);
+  return *std::move(trace);
+}
+
+void AddSize(const ModelSize& size, TrialResult& result) {
+  const auto add = [&](const char* name, double value) {
+    Metric& metric = *result.add_metric();
+    metric.set_name(name);
+    metric.set_value(value);
+  };
+  add("bits_per_weight", size.bits_per_quantized_weight());
+  add("model_bits_per_weight", size.bits_per_parameter());
+  add("stored_bytes", static_cast<double>(size.total_bytes()));
+}
+
+// A model of which nothing is quantized.
+ModelSize FullSize(const ModelConfig& config) {
+  ModelSize size;
+  size.AddUnquantized(CountParameters(config).total);
+  return size;
+}
+
+}  // namespace
+
+absl::StatusOr<TrialResult> RunTrial(const TrialSpec& spec, const RunOptions& options) {
+  const auto start = std::chrono::steady_clock::now();
+  NullProgress nobody;
+  ProgressSink& progress = options.progress == nullptr ? nobody : *options.progress;
+  ThreadPool pool(options.threads);
+  const StageCache cache(options.cache_folder.empty() ? "" : JoinPath(options.cache_folder, "stages"));
+  const std::string salt = OwnBinaryHash();
+
+  progress.Update("texts", 0, 1);
+  EAQ_ASSIGN_OR_RETURN(const std::shared_ptr<const ModelSource> source, OpenModel(options.model_path));
+  EAQ_RETURN_IF_ERROR(CheckPlanned(absl::StrCat("model ", options.model_path), spec.model().hash(), source->hash()));
+  EAQ_ASSIGN_OR_RETURN(const auto tokenizer, Tokenizer::Load(JoinPath(options.model_path, "tokenizer.json")));
+  EAQ_RETURN_IF_ERROR(CheckPlanned(absl::StrCat(options.model_path, "/tokenizer.json"), spec.model().tokenizer_hash(),
+                                   tokenizer->hash()));
+  EAQ_ASSIGN_OR_RETURN(OuterParams outer, source->LoadOuter());
+  const ModelEnds ends(source->config(), std::move(outer));
+
+  std::vector<StageRun> stages;
+  TrialTexts texts(spec, *source, *tokenizer, cache, salt, pool);
+  EAQ_ASSIGN_OR_RETURN(const std::vector<EvaluationDomain> domains, texts.Evaluation(stages));
+  EAQ_ASSIGN_OR_RETURN(const ModelTrace full,
+                       FullTrace(*source, ends, domains, cache, salt, pool, progress, stages.emplace_back()));
+  TrialResult result;
+  if (!spec.has_recipe()) {
+    for (StageRun& stage : stages) *result.add_stage() = std::move(stage);
+    EAQ_RETURN_IF_ERROR(Evaluate(ends, domains, full, nullptr, pool, progress, result));
+    AddSize(FullSize(source->config()), result);
+  } else {
+    EAQ_ASSIGN_OR_RETURN(const auto chooser, MakeStage<CalibrationSlot>(spec.recipe().calibration(), "calibration"));
+    EAQ_ASSIGN_OR_RETURN(const std::vector<CalibrationWindow> calibration, texts.Calibration(*chooser, stages));
+    PipelineInputs inputs;
+    inputs.source = source.get();
+    inputs.ends = &ends;
+    inputs.recipe = &spec.recipe();
+    inputs.scheme = &spec.scheme();
+    inputs.calibration = &calibration;
+    inputs.cache = &cache;
+    inputs.cache_salt = salt;
+    inputs.pool = &pool;
+    inputs.progress = &progress;
+    Tracer tracer(ends, WindowIds(domains), pool);
+    EAQ_ASSIGN_OR_RETURN(PipelineReport report, QuantizeModel(inputs, [&](const FinishedLayer& layer) {
+                           tracer.Advance(layer.index, *layer.quantized, pool);
+                           return absl::OkStatus();
+                         }));
+    for (StageRun& stage : stages) *result.add_stage() = std::move(stage);
+    for (StageRun& stage : report.stages) *result.add_stage() = std::move(stage);
+    for (LinearReport& linear : report.linears) *result.add_linear() = std::move(linear);
+    const ModelTrace quantized = tracer.Finish();
+    EAQ_RETURN_IF_ERROR(Evaluate(ends, domains, full, &quantized, pool, progress, result));
+    AddSize(report.size, result);
+  }
+  rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  result.set_peak_memory_bytes(int64_t{usage.ru_maxrss} * 1024);
+  result.set_wall_seconds(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  result.set_threads(options.threads);
+  return result;
+}
+
+}  // namespace eaq

@@ -1,0 +1,164 @@
+// Whole trials on a tiny checkpoint and made-up text, from folder to result.
+#include "experiments/run_trial.h"
+
+#include <google/protobuf/text_format.h>
+
+#include "absl/strings/str_cat.h"
+#include "eaq/base/file.h"
+#include "eaq/base/rng.h"
+#include "eaq/base/status_matchers.h"
+#include "eaq/checkpoint/save_model.h"
+#include "eaq/ledger/digest.h"
+#include "eaq/model/synthetic.h"
+#include "eaq/text/bpe_train.h"
+#include "experiments/planner.h"
+
+namespace eaq {
+namespace {
+
+using ::testing::HasSubstr;
+
+// Text of made-up words: many documents, so that every split gets some.
+std::string Story(int seed) {
+  Rng rng(seed, "run_trial_test/text");
+  const char* words[] = {"the ", "router ", "sends ", "tokens ", "to ", "experts, ", "and ", "they ", "add ", "up.\n"};
+  std::string text;
+  for (int i = 0; i < 400; ++i) text += words[rng.Below(10)];
+  return text;
+}
+
+class RunTrialTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    folder_ = new std::string(JoinPath(::testing::TempDir(), "run_trial"));
+    ASSERT_THAT(MakeDirectories(*folder_ + "/model"), IsOk());
+    ASSERT_THAT(MakeDirectories(*folder_ + "/text"), IsOk());
+    std::string all;
+    for (int d = 0; d < 120; ++d) {
+      const std::string text = Story(d);
+      all += text;
+      ASSERT_THAT(WriteFileAtomic(absl::StrCat(*folder_, "/text/", d, ".txt"), text), IsOk());
+    }
+    ThreadPool pool(1);
+    EAQ_ASSERT_OK_AND_ASSIGN(const std::string tokenizer, TrainByteLevelBpe({all}, {.vocab_size = 280}, &pool));
+    ASSERT_THAT(WriteFileAtomic(*folder_ + "/model/tokenizer.json", tokenizer), IsOk());
+    ModelConfig config = TinyConfig();
+    config.vocab_size = 280;
+    const std::vector<LayerParams> layers = {RandomLayer(config, 0, 3), RandomLayer(config, 1, 3)};
+    ASSERT_THAT(SaveModel(*folder_ + "/model", config, layers, RandomOuter(config, 3), DType::kF32), IsOk());
+  }
+
+  static TrialSpec Spec(const std::string& recipe) {
+    TrialSpec spec;
+    const std::string corpus = absl::StrCat("{ name: \"story\" path: \"", *folder_, "/text\" }");
+    std::string text = absl::StrCat("model { name: \"tiny\" path: \"", *folder_,
+                                    "/model\" } evaluation { windows: 4 window: 24 domain ", corpus, " }");
+    if (!recipe.empty()) {
+      absl::StrAppend(&text,
+                      "scheme { name: \"W3A4\" weights { bits: 3 } activations { bits: 4 } } recipe { name: \"r\" ",
+                      recipe, " allocate { uniform {} } router { keep {} } activation { dynamic {} } }");
+      if (recipe.find("calibration { none") == std::string::npos)
+        absl::StrAppend(&text, " calibration { windows: 6 window: 24 domain ", corpus, " }");
+    }
+    EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &spec)) << text;
+    auto plan = Resolve({spec}, 1, MakeResolvers("", *folder_ + "/hashes"));
+    EXPECT_THAT(plan, IsOk());
+    return plan->trials[0].spec;
+  }
+
+  static absl::StatusOr<TrialResult> Run(const TrialSpec& spec, int threads, const std::string& cache) {
+    RunOptions options;
+    options.model_path = spec.model().path();
+    options.cache_folder = cache;
+    options.threads = threads;
+    return RunTrial(spec, options);
+  }
+
+  static std::string* folder_;
+};
+std::string* RunTrialTest::folder_ = nullptr;
+
+double ValueOf(const TrialResult& result, const std::string& name) {
+  for (const Metric& m : result.metric())
+    if (m.name() == name) return m.value();
+  ADD_FAILURE() << "no metric " << name;
+  return 0;
+}
+
+const char kGptq[] = "calibration { random {} } solve { gptq {} }";
+const char kSmooth[] = "calibration { balanced {} } transform { smoothquant {} } solve { nearest {} }";
+const char kRtn[] = "calibration { none {} } solve { nearest {} }";
+
+TEST_F(RunTrialTest, SameBitsForAnyThreadsAndAnyCache) {
+  const std::string cache = *folder_ + "/cache";
+  for (const char* recipe : {"", kGptq, kSmooth, kRtn}) {
+    const TrialSpec spec = Spec(recipe);
+    EAQ_ASSERT_OK_AND_ASSIGN(const TrialResult one, Run(spec, 1, ""));
+    EAQ_ASSERT_OK_AND_ASSIGN(const TrialResult two, Run(spec, 2, ""));
+    EAQ_ASSERT_OK_AND_ASSIGN(const TrialResult cold, Run(spec, 2, cache));
+    EAQ_ASSERT_OK_AND_ASSIGN(const TrialResult warm, Run(spec, 1, cache));
+    EXPECT_EQ(ResultDigest(two), ResultDigest(one)) << recipe;
+    EXPECT_EQ(ResultDigest(cold), ResultDigest(one)) << recipe;
+    EXPECT_EQ(ResultDigest(warm), ResultDigest(one)) << recipe;
+    for (const StageRun& stage : warm.stage()) {
+      EXPECT_TRUE(stage.from_cache() || stage.stage() == "evaluate/story") << stage.stage();
+    }
+  }
+}
+
+TEST_F(RunTrialTest, MeasuresWhatTheReportShows) {
+  EAQ_ASSERT_OK_AND_ASSIGN(const TrialResult full, Run(Spec(""), 1, ""));
+  EAQ_ASSERT_OK_AND_ASSIGN(const TrialResult rtn, Run(Spec(kRtn), 1, ""));
+  EXPECT_EQ(ValueOf(full, "bits_per_weight"), 16);
+  EXPECT_GT(ValueOf(rtn, "bits_per_weight"), 3.0);
+  EXPECT_LT(ValueOf(rtn, "bits_per_weight"), 4.0);
+  EXPECT_LT(ValueOf(rtn, "stored_bytes"), ValueOf(full, "stored_bytes"));
+  EXPECT_GT(ValueOf(rtn, "kl"), 0);
+  EXPECT_LT(ValueOf(rtn, "router_topk_agreement"), 1);
+  EXPECT_EQ(rtn.linear_size(), 2 * (4 + 3 * 8));
+  EXPECT_EQ(full.linear_size(), 0);
+}
+
+TEST_F(RunTrialTest, ThePlansHashesAreChecked) {
+  TrialSpec spec = Spec(kRtn);
+  spec.set_corpus_hash(0, std::string(64, '0'));
+  EXPECT_THAT(Run(spec, 1, ""), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("corpus story has changed")));
+  spec = Spec(kRtn);
+  spec.mutable_model()->set_hash(std::string(64, '0'));
+  EXPECT_THAT(Run(spec, 1, ""), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("/model has changed")));
+  spec = Spec(kRtn);
+  spec.mutable_model()->set_tokenizer_hash(std::string(64, '0'));
+  EXPECT_THAT(Run(spec, 1, ""), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("tokenizer.json has")));
+}
+
+TEST_F(RunTrialTest, TooLittleTextIsSaidWithNumbers) {
+  TrialSpec spec = Spec(kGptq);
+  spec.mutable_calibration()->set_windows(100000);
+  EXPECT_THAT(Run(spec, 1, ""), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("expected at least 100000")));
+  spec = Spec(kGptq);
+  spec.mutable_evaluation()->set_windows(100000);
+  EXPECT_THAT(Run(spec, 1, ""),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("evaluation: domain story has")));
+}
+
+TEST_F(RunTrialTest, ADamagedCacheCostsTimeOnly) {
+  const std::string cache = *folder_ + "/damaged";
+  const TrialSpec spec = Spec(kGptq);
+  EAQ_ASSERT_OK_AND_ASSIGN(const TrialResult first, Run(spec, 1, cache));
+  EAQ_ASSERT_OK_AND_ASSIGN(const auto folders, ListDirectory(cache + "/stages"));
+  for (const std::string& folder : folders) {
+    EAQ_ASSERT_OK_AND_ASSIGN(const auto files, ListDirectory(absl::StrCat(cache, "/stages/", folder)));
+    for (const std::string& file : files) {
+      const std::string path = absl::StrCat(cache, "/stages/", folder, "/", file);
+      EAQ_ASSERT_OK_AND_ASSIGN(std::string bytes, ReadFile(path));
+      bytes[bytes.size() / 2] ^= 1;
+      ASSERT_THAT(WriteFileAtomic(path, bytes), IsOk());
+    }
+  }
+  EAQ_ASSERT_OK_AND_ASSIGN(const TrialResult again, Run(spec, 1, cache));
+  EXPECT_EQ(ResultDigest(again), ResultDigest(first));
+  EXPECT_FALSE(again.stage(0).from_cache());
+}
+
+}  // namespace
+}  // namespace eaq

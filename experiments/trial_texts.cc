@@ -1,0 +1,146 @@
+#include "experiments/trial_texts.h"
+
+#include <chrono>
+#include <optional>
+#include <utility>
+
+#include "absl/functional/function_ref.h"
+#include "absl/strings/str_cat.h"
+#include "eaq/base/hash.h"
+#include "eaq/base/rng.h"
+#include "eaq/base/status_macros.h"
+#include "eaq/ledger/trial_key.h"
+#include "eaq/recipe/calibrate.h"
+#include "eaq/recipe/stage_bytes.h"
+#include "eaq/recipe/version.h"
+
+namespace eaq {
+namespace {
+
+using Windows = std::vector<CalibrationWindow>;
+
+// Windows from the cache or MAKE, recorded as a stage.
+absl::StatusOr<Windows> CachedWindows(const StageCache& cache, const std::string& stage, const std::string& key,
+                                      absl::FunctionRef<absl::StatusOr<Windows>()> make,
+                                      std::vector<StageRun>& stages) {
+  const auto start = std::chrono::steady_clock::now();
+  std::optional<Windows> windows;
+  std::optional<std::string> bytes = cache.Get(key);
+  if (bytes) {
+    auto parsed = ParseWindows(*bytes);
+    if (parsed.ok()) windows = *std::move(parsed);
+  }
+  const bool hit = windows.has_value();
+  if (!hit) {
+    EAQ_ASSIGN_OR_RETURN(windows, make());
+    bytes = WindowsBytes(*windows);
+    cache.Put(key, *bytes);
+  }
+  StageRun& run = stages.emplace_back();
+  run.set_stage(stage);
+  run.set_hash(Sha256Hex(*bytes));
+  run.set_seconds(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  run.set_from_cache(hit);
+  return *std::move(windows);
+}
+
+}  // namespace
+
+TrialTexts::TrialTexts(const TrialSpec& spec, const ModelSource& source, const Tokenizer& tokenizer,
+                       const StageCache& cache, const std::string& salt, ThreadPool& pool)
+    : spec_(spec), source_(source), tokenizer_(tokenizer), cache_(cache), salt_(salt), pool_(pool) {
+  // The planner's order: calibration domains, evaluation domains.
+  int i = 0;
+  const auto expect = [&](const CorpusRef& ref) {
+    if (i < spec.corpus_hash_size()) expected_[ref.name()] = spec.corpus_hash(i++);
+  };
+  if (spec.has_calibration()) {
+    for (const CorpusRef& ref : spec.calibration().domain()) expect(ref);
+  }
+  for (const CorpusRef& ref : spec.evaluation().domain()) expect(ref);
+}
+
+absl::StatusOr<std::shared_ptr<const Corpus>> TrialTexts::Load(const CorpusRef& ref) {
+  std::shared_ptr<const Corpus>& corpus = loaded_[ref.name()];
+  if (corpus != nullptr) return corpus;
+  EAQ_ASSIGN_OR_RETURN(Corpus fresh, LoadCorpus(ref.name(), ref.path()));
+  const auto it = expected_.find(ref.name());
+  if (it != expected_.end() && it->second != fresh.sha256) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("corpus ", ref.name(), " has changed since the trial was planned: expected sha256 ",
+                     it->second.substr(0, 16), ", found ", fresh.sha256.substr(0, 16), "; run the sweep again"));
+  }
+  corpus = std::make_shared<const Corpus>(std::move(fresh));
+  return corpus;
+}
+
+absl::Status TrialTexts::CheckIds(const Windows& windows) const {
+  const int64_t vocabulary = source_.config().vocab_size;
+  for (const CalibrationWindow& w : windows) {
+    for (const int32_t id : w.window.ids) {
+      if (id >= 0 && id < vocabulary) continue;
+      return absl::FailedPreconditionError(absl::StrCat("document ", w.window.document, ": token id ", id,
+                                                        " is outside of the model's vocabulary of ", vocabulary,
+                                                        "; does tokenizer.json belong to this model?"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Windows> TrialTexts::Calibration(const CalibrationSlot& stage, std::vector<StageRun>& stages) {
+  if (!stage.uses_data()) return Windows();
+  Fingerprint key("calibration/v1");
+  key.Add(salt_).Add(kNumericsVersion).Add(source_.hash()).Add(tokenizer_.hash());
+  key.Add(spec_.recipe().calibration().SerializeAsString()).Add(CanonicalSpec(spec_).calibration().SerializeAsString());
+  for (const CorpusRef& ref : spec_.calibration().domain()) key.Add(ref.name()).Add(expected_[ref.name()]);
+  EAQ_ASSIGN_OR_RETURN(Windows windows, CachedWindows(
+                                            cache_, "calibration", key.Hex(),
+                                            [&] {
+                                              return ChooseCalibration(
+                                                  stage, spec_.calibration(),
+                                                  [this](const CorpusRef& ref) { return Load(ref); }, tokenizer_,
+                                                  source_, pool_);
+                                            },
+                                            stages));
+  EAQ_RETURN_IF_ERROR(CheckIds(windows));
+  return windows;
+}
+
+absl::StatusOr<Windows> TrialTexts::CutEvaluation() {
+  const EvaluationData& data = spec_.evaluation();
+  Windows windows;
+  for (const CorpusRef& ref : data.domain()) {
+    EAQ_ASSIGN_OR_RETURN(const auto corpus, Load(ref));
+    EAQ_ASSIGN_OR_RETURN(std::vector<Window> all,
+                         CutWindows(*corpus, tokenizer_, Split::kEvaluation, data.window(), &pool_));
+    if (static_cast<int64_t>(all.size()) < data.windows()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "evaluation: domain ", ref.name(), " has ", all.size(), " windows of ", data.window(),
+          " tokens in its evaluation split; expected at least ", data.windows(), "; ask for fewer or shorter windows"));
+    }
+    Rng rng(0, absl::StrCat("evaluation/", ref.name()));
+    for (Window& window : SelectWindows(std::move(all), data.windows(), rng)) {
+      windows.push_back({std::move(window), ref.name()});
+    }
+  }
+  return windows;
+}
+
+absl::StatusOr<std::vector<EvaluationDomain>> TrialTexts::Evaluation(std::vector<StageRun>& stages) {
+  Fingerprint key("evaluation/v1");
+  key.Add(salt_).Add(kNumericsVersion).Add(tokenizer_.hash());
+  key.Add(spec_.evaluation().windows()).Add(spec_.evaluation().window());
+  for (const CorpusRef& ref : spec_.evaluation().domain()) key.Add(ref.name()).Add(expected_[ref.name()]);
+  EAQ_ASSIGN_OR_RETURN(const Windows windows,
+                       CachedWindows(
+                           cache_, "evaluation texts", key.Hex(), [&] { return CutEvaluation(); }, stages));
+  EAQ_RETURN_IF_ERROR(CheckIds(windows));
+  std::vector<EvaluationDomain> domains;
+  for (const CalibrationWindow& w : windows) {
+    if (domains.empty() || domains.back().name != w.domain) domains.push_back({w.domain, {}});
+    domains.back().windows.push_back(w.window);
+  }
+  return domains;
+}
+
+}  // namespace eaq
