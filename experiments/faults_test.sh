@@ -70,7 +70,8 @@ for signal in INT TERM; do
   sleep 0.5
   kill -$signal $pid
   wait $pid
-  check "SIG$signal: exit 128+n" $((128 + $(kill -l $signal))) $?
+  code=$?
+  check "SIG$signal: exit 128+n" $((128 + $(kill -l $signal))) $code
   grep -q "to go on:" err
   check "SIG$signal: says how to go on" 0 $?
 done

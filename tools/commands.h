@@ -1,5 +1,5 @@
 // The subcommands of //tools:eaq. Each takes the arguments from its own name on (argv[0] is the name) and returns the
-// exit code: 0 done, 1 the work failed (one message on stderr), 2 wrong usage.
+// exit code: 0 done, 1 the work failed (one message on stderr), 2 wrong usage (flags, a spec that is not valid).
 #ifndef TOOLS_COMMANDS_H_
 #define TOOLS_COMMANDS_H_
 

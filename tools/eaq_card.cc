@@ -33,12 +33,12 @@ int CardMain(int argc, char** argv) {
   Flags flags("card", "Measures a model on the default corpora and writes README.md (and loss.svg) into its folder.",
               "eaq card --model=models/ref-s");
   flags.Add("model", &model, "folder of the model; train_log.tsv in it gives the loss curve");
-  flags.Add("windows", &windows, "evaluation windows per corpus");
+  flags.Add("per_corpus", &windows, "evaluation windows per corpus");
   flags.Add("window", &window, "tokens per window");
   if (const std::optional<int> exit_code = flags.Parse(argc, argv)) return *exit_code;
   if (model.empty() || windows < 1 || window < 2) {
-    return ReportError("card", absl::InvalidArgumentError("--model=DIR, --windows >= 1 and --window >= 2 are needed"),
-                       true);
+    return ReportError("card",
+                       absl::InvalidArgumentError("--model=DIR, --per_corpus >= 1 and --window >= 2 are needed"), true);
   }
   const absl::Status status = Run(ResolveUserPath(model), windows, window);
   return status.ok() ? 0 : ReportError("card", status);

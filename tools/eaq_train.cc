@@ -1,6 +1,4 @@
 // `eaq train`: a train.textproto and the default corpora -> a checkpoint in Hugging Face's layout.
-#include <google/protobuf/text_format.h>
-
 #include <iostream>
 #include <optional>
 #include <string>
@@ -21,23 +19,10 @@
 #include "tools/commands.h"
 #include "tools/flags.h"
 #include "tools/train_log.h"
+#include "tools/train_recipe.h"
 
 namespace eaq {
 namespace {
-
-constexpr char kEndOfText[] = "<|endoftext|>";
-
-absl::StatusOr<TrainRecipe> LoadRecipe(const std::string& path) {
-  EAQ_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
-  TrainRecipe recipe;
-  if (!google::protobuf::TextFormat::ParseFromString(text, &recipe)) {
-    return absl::InvalidArgumentError(absl::StrCat(path, " is not a TrainRecipe (eaq/train/train.proto); see above"));
-  }
-  if (recipe.domain_size() == 0 || recipe.steps() < 1) {
-    return absl::InvalidArgumentError(absl::StrCat(path, ": at least one domain and steps >= 1 are needed"));
-  }
-  return recipe;
-}
 
 TrainSpec SpecOf(const TrainRecipe& recipe, int64_t vocab) {
   TrainSpec spec;
@@ -77,11 +62,18 @@ absl::StatusOr<std::vector<TrainStream>> Streams(const TrainRecipe& recipe, cons
   }
   std::vector<TrainStream> streams;
   for (const TrainRecipe::Domain& domain : recipe.domain()) {
-    EAQ_ASSIGN_OR_RETURN(const Corpus corpus, LoadCorpus(domain.corpus(), ""));
+    EAQ_ASSIGN_OR_RETURN(const Corpus corpus, LoadDomain(domain));
     EAQ_ASSIGN_OR_RETURN(const std::vector<int32_t> ids,
                          TokenStream(corpus, tokenizer, Split::kTrain, end_of_text, &pool));
-    std::cerr << absl::StrFormat("%-12s %9d tokens  %s %s  sha256 %s\n", corpus.name, ids.size(), corpus.package,
-                                 corpus.version, corpus.sha256.substr(0, 12));
+    if (static_cast<int64_t>(ids.size()) <= recipe.model().context()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("domain ", corpus.name, ": expected more than ", recipe.model().context(),
+                       " tokens in its training split, found ", ids.size(),
+                       "; a document lies in one split as a whole, so give more documents (docs/formats/corpora.md)"));
+    }
+    std::cerr << absl::StrFormat("%-12s %9d tokens  %s %s  sha256 %s\n", corpus.name, ids.size(),
+                                 corpus.package.empty() ? corpus.title : corpus.package, corpus.version,
+                                 corpus.sha256.substr(0, 12));
     streams.push_back({.ids = std::vector<uint16_t>(ids.begin(), ids.end()), .weight = domain.weight()});
   }
   return streams;
@@ -95,49 +87,72 @@ void Report(const TrainProgress& p) {
       p.seconds_left);
 }
 
-absl::Status Run(const std::string& spec_path, const std::string& tokenizer_path, const std::string& out, int threads) {
-  EAQ_ASSIGN_OR_RETURN(const TrainRecipe recipe, LoadRecipe(spec_path));
+struct Options {
+  std::string spec, out, tokenizer;
+  int64_t threads = AvailableProcessors(), stop_after = -1;
+};
+
+absl::Status Run(const Options& o, const std::string& spec_path, const std::string& spec_text,
+                 const TrainRecipe& recipe) {
+  const std::string out = ResolveUserPath(o.out);
+  const std::string tokenizer_path =
+      o.tokenizer.empty() ? JoinPath(Dirname(spec_path), "tokenizer.json") : ResolveUserPath(o.tokenizer);
   EAQ_ASSIGN_OR_RETURN(const std::string tokenizer_json, ReadFile(tokenizer_path));
-  EAQ_ASSIGN_OR_RETURN(const auto tokenizer, Tokenizer::Parse(tokenizer_json));
+  const absl::StatusOr<std::shared_ptr<const Tokenizer>> tokenizer = Tokenizer::Parse(tokenizer_json);
+  EAQ_RETURN_IF_ERROR(Annotate(tokenizer.status(), tokenizer_path));
   EAQ_RETURN_IF_ERROR(MakeDirectories(out));
-  ThreadPool pool(threads);
-  EAQ_ASSIGN_OR_RETURN(const std::vector<TrainStream> streams, Streams(recipe, *tokenizer, pool));
-  const TrainSpec spec = SpecOf(recipe, tokenizer->vocab_size());
+  EAQ_ASSIGN_OR_RETURN(TrainLog log, TrainLog::Open(JoinPath(out, "train_log.tsv"), TokensPerStep(recipe)));
+  ThreadPool pool(static_cast<int>(o.threads));
+  EAQ_ASSIGN_OR_RETURN(const std::vector<TrainStream> streams, Streams(recipe, **tokenizer, pool));
+  TrainSpec spec = SpecOf(recipe, (*tokenizer)->vocab_size());
+  spec.stop_after = o.stop_after;
+  // The files that explain the checkpoint stand beside it from the first step on.
+  EAQ_RETURN_IF_ERROR(WriteFileAtomic(JoinPath(out, "train.textproto"), spec_text));
+  EAQ_RETURN_IF_ERROR(WriteFileAtomic(JoinPath(out, "tokenizer.json"), tokenizer_json));
+  absl::Status log_status;  // a log that cannot be written does not end hours of training
+  const auto report = [&](const TrainProgress& progress) {
+    Report(progress);
+    const absl::Status status = log.Add(progress);
+    if (!status.ok() && log_status.ok()) std::cerr << "the loss curve is not kept: " << status.message() << "\n";
+    log_status.Update(status);
+  };
   std::vector<float> params;
-  TrainLog log(JoinPath(out, "train_log.tsv"));
-  EAQ_RETURN_IF_ERROR(RunTraining(
-      spec, streams, JoinPath(out, "train.state"), &pool,
-      [&](const TrainProgress& p) {
-        log.Add(p.step, p.step * spec.windows_per_step * spec.context, p.loss.nll, p.step == p.steps);
-        Report(p);
-      },
-      &params));
-  EAQ_RETURN_IF_ERROR(log.status());
-  const ParameterLayout layout(spec.model);
-  EAQ_RETURN_IF_ERROR(ExportModel(layout, params, out));
-  return WriteFileAtomic(JoinPath(out, "tokenizer.json"), tokenizer_json);
+  EAQ_RETURN_IF_ERROR(RunTraining(spec, streams, JoinPath(out, "train.state"), &pool, report, &params));
+  if (spec.stop_after >= 0 && spec.stop_after < spec.steps) {
+    std::cerr << "stopped after step " << spec.stop_after << "; the same command without --stop_after goes on\n";
+    return log_status;
+  }
+  EAQ_RETURN_IF_ERROR(ExportModel(ParameterLayout(spec.model), params, out));
+  return log_status;
 }
 
 }  // namespace
 
 int TrainMain(int argc, char** argv) {
-  std::string spec, out, tokenizer;
-  int64_t threads = AvailableProcessors();
-  Flags flags("train", "Trains a reference model. An interrupted run goes on where its last checkpoint stands.",
+  Options o;
+  Flags flags("train",
+              "Trains a reference model. An interrupted run goes on where its last checkpoint stands (every 500\n"
+              "steps). OUT also gets train.textproto, tokenizer.json and the loss curve, train_log.tsv.",
               "eaq train --spec=models/ref-s/train.textproto --out=/tmp/ref-s");
-  flags.Add("spec", &spec, "a TrainRecipe in text format (eaq/train/train.proto)");
-  flags.Add("out", &out, "folder of the checkpoint, and of train.state while it runs");
-  flags.Add("tokenizer", &tokenizer, "tokenizer.json; default: the one beside the spec");
-  flags.Add("threads", &threads, "threads; the result has the same bits for any number");
+  flags.Add("spec", &o.spec, "a TrainRecipe in text format (eaq/train/train.proto)");
+  flags.Add("out", &o.out, "folder of the checkpoint, and of train.state while it runs");
+  flags.Add("tokenizer", &o.tokenizer, "tokenizer.json; default: the one beside the spec");
+  flags.Add("threads", &o.threads, "threads; the result has the same bits for any number");
+  flags.Add("stop_after", &o.stop_after, "stop, resumable, after this step, a multiple of 100; -1: train to the end");
   if (const std::optional<int> exit_code = flags.Parse(argc, argv)) return *exit_code;
-  if (spec.empty() || out.empty() || threads < 1) {
-    return ReportError("train", absl::InvalidArgumentError("--spec=FILE, --out=DIR and --threads >= 1 are needed"),
+  if (o.spec.empty() || o.out.empty() || o.threads < 1 || o.threads > 1024) {
+    return ReportError("train", absl::InvalidArgumentError("--spec=FILE, --out=DIR and --threads 1 to 1024 are needed"),
                        true);
   }
-  const std::string spec_path = ResolveUserPath(spec);
-  const std::string tokenizer_path =
-      tokenizer.empty() ? JoinPath(Dirname(spec_path), "tokenizer.json") : ResolveUserPath(tokenizer);
-  const absl::Status status = Run(spec_path, tokenizer_path, ResolveUserPath(out), static_cast<int>(threads));
+  if (o.stop_after != -1 && (o.stop_after < kTrainLogEvery || o.stop_after % kTrainLogEvery != 0)) {
+    return ReportError("train", absl::InvalidArgumentError("--stop_after must be a multiple of 100, or -1"), true);
+  }
+  const std::string spec_path = ResolveUserPath(o.spec);
+  const absl::StatusOr<std::string> text = ReadFile(spec_path);
+  if (!text.ok()) return ReportError("train", text.status());
+  const absl::StatusOr<TrainRecipe> recipe = ParseTrainRecipe(*text, spec_path);
+  if (!recipe.ok()) return ReportError("train", recipe.status(), true);
+  const absl::Status status = Run(o, spec_path, *text, *recipe);
   return status.ok() ? 0 : ReportError("train", status);
 }
 

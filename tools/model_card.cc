@@ -120,7 +120,7 @@ double TotalVariation(const std::vector<double>& p, const std::vector<double>& q
 std::string RenderCard(const ModelCard& card) {
   const ModelConfig& c = card.config;
   std::string out = absl::StrFormat(
-      "# %s\n\nMade by `eaq card`; do not edit. A %s-layout mixture-of-experts language model trained by this "
+      "# %s\n\nMade by `eaq card`; do not edit. A mixture-of-experts language model of the %s family, trained by this "
       "project:\n"
       "%.2f M parameters (%.2f M active per token), %d layers, hidden %d, %d heads, %d experts of width %d per layer,\n"
       "top-%d%s, vocabulary %d, context %d tokens, stored as bfloat16.\n\n"
@@ -191,7 +191,8 @@ std::string RenderCard(const ModelCard& card) {
     }
   }
   out +=
-      "\n## What it is good for\n\nTo compare quantization methods in minutes, on experts that specialise by domain (see "
+      "\n## What it is good for\n\nTo compare quantization methods in minutes, on experts that specialise by domain "
+      "(see "
       "above).\n\n## What it is not good for\n\nAnything a language model is for: it is far too small to know facts. A "
       "difference between methods here is a difference on\nthis checkpoint; large models have activation outliers and "
       "redundancy that this one need not have, so neither sizes nor\nrankings carry over unchecked.\n";

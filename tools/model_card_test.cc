@@ -51,34 +51,5 @@ TEST(ModelCard, TheCurveHasItsEnds) {
   EXPECT_THAT(svg, HasSubstr("text-anchor=\"middle\">10 M</text>"));
 }
 
-TEST(TrainLog, GoesOnWhereARunWasCut) {
-  const std::string path = JoinPath(::testing::TempDir(), "train_log.tsv");
-  ASSERT_THAT(RemoveFile(path), IsOk());
-  const auto run = [&](int64_t first, int64_t last) {
-    TrainLog log(path);
-    for (int64_t step = first; step <= last; ++step) log.Add(step, 10 * step, 1.0 / step, step == 350);
-    return log.status();
-  };
-  ASSERT_THAT(run(1, 350), IsOk());
-  EAQ_ASSERT_OK_AND_ASSIGN(const std::string whole, ReadFile(path));
-  ASSERT_THAT(RemoveFile(path), IsOk());
-  ASSERT_THAT(run(1, 230), IsOk());  // killed at 230; its last state was at 100
-  ASSERT_THAT(run(101, 350), IsOk());
-  EXPECT_THAT(ReadFile(path), IsOkAndHolds(whole));
-  EAQ_ASSERT_OK_AND_ASSIGN(const auto rows, ReadTrainLog(path));
-  ASSERT_EQ(rows.size(), 4);
-  EXPECT_EQ(rows[3].tokens, 3500);
-}
-
-TEST(TrainLog, BadLinesAreNamed) {
-  const std::string path = JoinPath(::testing::TempDir(), "bad.tsv");
-  ASSERT_THAT(WriteFileAtomic(path, "# a remark\nstep\ttokens\tnll\n100\t5\t1.5\n90\t6\t1.4\n"), IsOk());
-  EXPECT_THAT(ReadTrainLog(path),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("bad.tsv:4: expected a later")));
-  ASSERT_THAT(WriteFileAtomic(path, "hello\n"), IsOk());
-  EXPECT_THAT(ReadTrainLog(path),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("bad.tsv:1: expected the header")));
-}
-
 }  // namespace
 }  // namespace eaq

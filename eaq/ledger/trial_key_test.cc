@@ -48,7 +48,9 @@ TEST(TrialKey, IsAHash) {
 
 // The key of this spec is written into other people's ledgers: if this test fails, either undo the change or raise
 // the version in Fingerprint("trial/v1") and docs/formats/trial_key.md.
-TEST(TrialKey, IsFrozen) { EXPECT_EQ(TrialKey(Parse(kSpec)), "b5db56fd13d29ab9824a02043fa1feaaa7bae3dabe9b566aedb17253aab91a50"); }
+TEST(TrialKey, IsFrozen) {
+  EXPECT_EQ(TrialKey(Parse(kSpec)), "b5db56fd13d29ab9824a02043fa1feaaa7bae3dabe9b566aedb17253aab91a50");
+}
 
 // The same without a path. This key is older than IsLateField and than CorpusRef.path as a label.
 TEST(TrialKey, WithoutAPathIsFrozen) {

@@ -120,15 +120,16 @@ absl::Status RunTraining(const TrainSpec& spec, const std::vector<TrainStream>& 
     progress.gradient_norm = adamw.Step(gradient[0], rate, *params);
     if (!(progress.gradient_norm < 1e30))
       return absl::InternalError(absl::StrCat("training diverged at step ", adamw.step, "; lower the learning rate"));
-    if (!state.empty() && (adamw.step % spec.checkpoint_every == 0 || adamw.step == last))
-      EAQ_RETURN_IF_ERROR(SaveState(state, spec.seed, adamw, *params));
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     progress.step = adamw.step, progress.steps = spec.steps;
     progress.tokens_per_second = (adamw.step - first) * spec.windows_per_step * spec.context / seconds;
     progress.seconds_left = (last - adamw.step) * seconds / (adamw.step - first);
     progress.least_used = *std::min_element(use.begin(), use.end());
     progress.most_used = *std::max_element(use.begin(), use.end());
+    progress.learning_rate = rate;
     if (report) report(progress);
+    if (!state.empty() && (adamw.step % spec.checkpoint_every == 0 || adamw.step == last))
+      EAQ_RETURN_IF_ERROR(SaveState(state, spec.seed, adamw, *params));
   }
   return absl::OkStatus();
 }

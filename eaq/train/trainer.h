@@ -44,13 +44,14 @@ struct TrainStream {
 struct TrainProgress {
   int64_t step = 0, steps = 0;
   LossParts loss;  // of this step
-  double gradient_norm = 0, tokens_per_second = 0, seconds_left = 0;
+  double gradient_norm = 0, learning_rate = 0, tokens_per_second = 0, seconds_left = 0;
   int64_t least_used = 0, most_used = 0;  // choices of the least and most chosen expert of any layer in this step
 };
 
 // Starts from STATE when that file exists (InvalidArgument if it belongs to another model or seed), else from the
 // initial parameters; writes STATE atomically every checkpoint_every steps and at the end. An empty STATE: no
-// checkpoints. PARAMS receives the result.
+// checkpoints. PARAMS receives the result. REPORT is called after every step, before STATE is written for it: what it
+// keeps is never older than STATE.
 absl::Status RunTraining(const TrainSpec& spec, const std::vector<TrainStream>& streams, const std::string& state,
                          ThreadPool* pool, const std::function<void(const TrainProgress&)>& report,
                          std::vector<float>* params);
