@@ -3,7 +3,6 @@
 #include <sys/resource.h>
 
 #include <chrono>
-#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -14,6 +13,7 @@
 #include "eaq/checkpoint/model_source.h"
 #include "eaq/eval/evaluate.h"
 #include "eaq/ledger/provenance.h"
+#include "eaq/recipe/cached_stage.h"
 #include "eaq/recipe/pipeline.h"
 #include "eaq/recipe/version.h"
 #include "experiments/trial_texts.h"
@@ -32,36 +32,24 @@ absl::Status CheckPlanned(const std::string& what, const std::string& expected, 
 absl::StatusOr<ModelTrace> FullTrace(const ModelSource& source, const ModelEnds& ends,
                                      const std::vector<EvaluationDomain>& domains, const StageCache& cache,
                                      const std::string& salt, ThreadPool& pool, ProgressSink& progress, StageRun& run) {
-  const auto start = std::chrono::steady_clock::now();
   const auto windows = WindowIds(domains);
   Fingerprint key("trace/v1");
   key.Add(salt).Add(kNumericsVersion).Add(source.hash());
   for (const auto& ids : windows) key.Add(ids);
-  std::optional<std::string> bytes = cache.Get(key.Hex());
-  std::optional<ModelTrace> trace;
-  if (bytes) {
-    auto parsed = ModelTrace::Parse(*bytes);
-    if (parsed.ok()) trace = *std::move(parsed);
-  }
-  const bool hit = trace.has_value();
-  if (!hit) {
-    Tracer tracer(ends, windows, pool);
-    const int64_t layers = source.config().num_layers;
-    for (int l = 0; l < layers; ++l) {
-      progress.Update("full precision", l, layers);
-      EAQ_ASSIGN_OR_RETURN(LayerParams params, source.LoadLayer(l));
-      EAQ_ASSIGN_OR_RETURN(const auto layer, BuildLayer(source.config(), std::move(params)));
-      tracer.Advance(l, *layer, pool);
-    }
-    trace = tracer.Finish();
-    bytes = trace->Serialize();
-    cache.Put(key.Hex(), *bytes);
-  }
-  run.set_stage("full precision");
-  run.set_hash(Sha256Hex(*bytes));
-  run.set_seconds(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-  run.set_from_cache(hit);
-  return *std::move(trace);
+  return CachedStage<ModelTrace>(
+      cache, "full precision", key.Hex(),
+      [&]() -> absl::StatusOr<ModelTrace> {
+        Tracer tracer(ends, windows, pool);
+        const int64_t layers = source.config().num_layers;
+        for (int l = 0; l < layers; ++l) {
+          progress.Update("full precision", l, layers);
+          EAQ_ASSIGN_OR_RETURN(LayerParams params, source.LoadLayer(l));
+          EAQ_ASSIGN_OR_RETURN(const auto layer, BuildLayer(source.config(), std::move(params)));
+          tracer.Advance(l, *layer, pool);
+        }
+        return tracer.Finish();
+      },
+      [](const ModelTrace& trace) { return trace.Serialize(); }, ModelTrace::Parse, run);
 }
 
 void AddSize(const ModelSize& size, TrialResult& result) {

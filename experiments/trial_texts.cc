@@ -1,7 +1,5 @@
 #include "experiments/trial_texts.h"
 
-#include <chrono>
-#include <optional>
 #include <utility>
 
 #include "absl/functional/function_ref.h"
@@ -10,6 +8,7 @@
 #include "eaq/base/rng.h"
 #include "eaq/base/status_macros.h"
 #include "eaq/ledger/trial_key.h"
+#include "eaq/recipe/cached_stage.h"
 #include "eaq/recipe/calibrate.h"
 #include "eaq/recipe/stage_bytes.h"
 #include "eaq/recipe/version.h"
@@ -23,25 +22,10 @@ using Windows = std::vector<CalibrationWindow>;
 absl::StatusOr<Windows> CachedWindows(const StageCache& cache, const std::string& stage, const std::string& key,
                                       absl::FunctionRef<absl::StatusOr<Windows>()> make,
                                       std::vector<StageRun>& stages) {
-  const auto start = std::chrono::steady_clock::now();
-  std::optional<Windows> windows;
-  std::optional<std::string> bytes = cache.Get(key);
-  if (bytes) {
-    auto parsed = ParseWindows(*bytes);
-    if (parsed.ok()) windows = *std::move(parsed);
-  }
-  const bool hit = windows.has_value();
-  if (!hit) {
-    EAQ_ASSIGN_OR_RETURN(windows, make());
-    bytes = WindowsBytes(*windows);
-    cache.Put(key, *bytes);
-  }
-  StageRun& run = stages.emplace_back();
-  run.set_stage(stage);
-  run.set_hash(Sha256Hex(*bytes));
-  run.set_seconds(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-  run.set_from_cache(hit);
-  return *std::move(windows);
+  StageRun run;
+  EAQ_ASSIGN_OR_RETURN(Windows windows, CachedStage<Windows>(cache, stage, key, make, WindowsBytes, ParseWindows, run));
+  stages.push_back(std::move(run));
+  return windows;
 }
 
 }  // namespace

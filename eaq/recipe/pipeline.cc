@@ -1,13 +1,12 @@
 #include "eaq/recipe/pipeline.h"
 
-#include <chrono>
-#include <optional>
 #include <utility>
 
 #include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "eaq/base/hash.h"
 #include "eaq/base/status_macros.h"
+#include "eaq/recipe/cached_stage.h"
 #include "eaq/recipe/version.h"
 
 namespace eaq {
@@ -33,31 +32,16 @@ class Walk {
   }
 
  private:
-  // A result that may be in the cache: looked up under KEY, else made; recorded as STAGE with the hash of its bytes.
+  // CachedStage, recorded in the report.
   template <typename T>
   absl::StatusOr<T> Cached(const std::string& stage, const std::string& key,
                            absl::FunctionRef<absl::StatusOr<T>()> make, std::string (*to_bytes)(const T&),
                            absl::StatusOr<T> (*parse)(absl::string_view), std::string* output_hash) {
-    const auto start = std::chrono::steady_clock::now();
-    std::optional<T> result;
-    std::optional<std::string> bytes = in_.cache->Get(key);
-    if (bytes) {
-      absl::StatusOr<T> parsed = parse(*bytes);
-      if (parsed.ok()) result = *std::move(parsed);
-    }
-    const bool hit = result.has_value();
-    if (!hit) {
-      EAQ_ASSIGN_OR_RETURN(result, make());
-      bytes = to_bytes(*result);
-      in_.cache->Put(key, *bytes);
-    }
-    *output_hash = Sha256Hex(*bytes);
-    StageRun& run = report_.stages.emplace_back();
-    run.set_stage(stage);
-    run.set_hash(*output_hash);
-    run.set_seconds(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-    run.set_from_cache(hit);
-    return *std::move(result);
+    StageRun run;
+    EAQ_ASSIGN_OR_RETURN(T result, CachedStage<T>(*in_.cache, stage, key, make, to_bytes, parse, run));
+    *output_hash = run.hash();
+    report_.stages.push_back(std::move(run));
+    return result;
   }
 
   // The hidden states at the entrance of layer 0.
