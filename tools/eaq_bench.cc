@@ -19,6 +19,7 @@
 #include "eaq/model/model.h"
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/peak.h"
+#include "tools/bench_gemm.h"
 #include "tools/bench_train.h"
 #include "tools/commands.h"
 #include "tools/flags.h"
@@ -245,7 +246,9 @@ absl::Status Bench(const std::string& folder, int64_t window, int64_t repeats, b
                                    {"linears_share_of_layer_time", r.linears_time},
                                    {"tokens_per_second", r.tokens_per_second}};
   }
-  return train ? BenchTraining(std::min<int64_t>(repeats, 5), out) : absl::OkStatus();
+  if (!train) return absl::OkStatus();
+  BenchWeightGradients(repeats, out);
+  return BenchTraining(std::min<int64_t>(repeats, 5), out);
 }
 
 void PrintTable(const Json& out) {
@@ -274,6 +277,12 @@ void PrintTable(const Json& out) {
         "            linears %.1f GFLOP/s = %.0f %% of the GEMM peak, %.0f %% of the layer's time; %.0f tokens/s\n",
         number(m, "linears_gflops"), 100 * number(m, "linears_share_of_gemm_peak"),
         100 * number(m, "linears_share_of_layer_time"), number(m, "tokens_per_second"));
+  }
+  if (out.contains("weight_gradients")) {
+    for (const auto& [shape, m] : out["weight_gradients"].items()) {
+      std::cout << absl::StrFormat("gradients   %-26s %.1f GFLOP/s, oneDNN %.1f, ratio %.2f\n", shape,
+                                   number(m, "gflops"), number(m, "library_gflops"), number(m, "ratio"));
+    }
   }
   if (out.contains("training")) {
     for (const auto& [name, m] : out["training"].items()) {

@@ -119,29 +119,38 @@ double TotalVariation(const std::vector<double>& p, const std::vector<double>& q
 
 std::string RenderCard(const ModelCard& card) {
   const ModelConfig& c = card.config;
+  const bool own = !card.log.empty();  // trained by this project
+  std::string parts = absl::StrFormat("%d heads", c.num_heads);
+  if (c.num_kv_heads != c.num_heads) absl::StrAppend(&parts, " on ", c.num_kv_heads, " of keys and values");
+  absl::StrAppendFormat(&parts, ",\n%d experts of width %d per layer, top-%d%s", c.num_experts, c.expert_width,
+                        c.experts_per_token, c.norm_topk_prob ? " renormalised" : "");
+  if (c.shared_width > 0) absl::StrAppend(&parts, ", a shared expert of width ", c.shared_width);
+  if (!c.dense_layers.empty()) {
+    absl::StrAppend(&parts, ", dense layers (", absl::StrJoin(c.dense_layers, ", "), ") of width ", c.dense_width);
+  }
   std::string out = absl::StrFormat(
-      "# %s\n\nMade by `eaq card`; do not edit. A mixture-of-experts language model of the %s family, trained by this "
-      "project:\n"
-      "%.2f M parameters (%.2f M active per token), %d layers, hidden %d, %d heads, %d experts of width %d per layer,\n"
-      "top-%d%s, vocabulary %d, context %d tokens, stored as bfloat16.\n\n"
+      "# %s\n\nMade by `eaq card`; do not edit. A mixture-of-experts language model of the %s family%s:\n"
+      "%.2f M parameters (%.2f M active per token), %d layers, hidden %d, %s,\n"
+      "vocabulary %d, context %d tokens.\n\n"
       "- model.safetensors: sha256 %s\n- tokenizer.json: sha256 %s\n",
-      card.name, c.model_type, card.parameters / 1e6, card.active / 1e6, c.num_layers, c.hidden_size, c.num_heads,
-      c.num_experts, c.expert_width, c.experts_per_token, c.norm_topk_prob ? " renormalised" : "", c.vocab_size,
-      c.max_position_embeddings, card.model_sha256, card.tokenizer_sha256);
-  if (!card.log.empty()) {
+      card.name, c.model_type, own ? ", trained by this project" : "", card.parameters / 1e6, card.active / 1e6,
+      c.num_layers, c.hidden_size, parts, c.vocab_size, c.max_position_embeddings, card.model_sha256,
+      card.tokenizer_sha256);
+  if (own) {
     const TrainLogRow& last = card.log.back();
     absl::StrAppendFormat(
         &out,
         "\n## How it was made\n\n`eaq train --spec=models/%s/train.textproto`: %d steps, %.1f M tokens seen, %.1f per "
         "parameter, last training loss\n%.3f nats per token. The loss curve is loss.svg, its numbers train_log.tsv.\n"
-        "The same program on the same kind of processor makes the same bytes again; another processor's matrix "
-        "products\n"
-        "round differently.\n\n![training loss](loss.svg)\n",
+        "The same build of the program on the same kind of processor makes the same bytes again; others round "
+        "differently.\nStored as bfloat16.\n\n![training loss](loss.svg)\n",
         card.name, last.step, last.tokens / 1e6, static_cast<double>(last.tokens) / card.parameters, last.nll);
   }
-  out +=
-      "\n## Data\n\nDebian packages, split by document; the model saw the training split alone.\n\n"
-      "| corpus | package | version | training tokens | sha256 of the corpus |\n| --- | --- | --- | ---: | --- |\n";
+  absl::StrAppend(
+      &out, "\n## Data\n\n",
+      own ? "Debian packages, split by document; the model saw the training split alone.\n\n"
+          : "What it was trained on is not known here. It is measured on Debian packages, split by document:\n\n",
+      "| corpus | package | version | training tokens | sha256 of the corpus |\n| --- | --- | --- | ---: | --- |\n");
   for (const CardDomain& d : card.domains) {
     absl::StrAppendFormat(&out, "| %s | %s | %s | %d | %s |\n", d.name, d.package, d.version, d.train_tokens,
                           d.sha256.substr(0, 16));

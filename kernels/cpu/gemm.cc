@@ -9,8 +9,8 @@
 
 namespace eaq::kernels {
 
-void Gemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, float alpha, const float* a, int64_t lda,
-          const float* b, int64_t ldb, float beta, float* c, int64_t ldc) {
+void GemmByLibrary(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, float alpha, const float* a,
+                   int64_t lda, const float* b, int64_t ldb, float beta, float* c, int64_t ldc) {
   if (m == 0 || n == 0) return;
   // Debian's oneDNN would start an OpenMP team inside every call. Threads are ours (base/thread_pool): one each.
   static thread_local const bool single = [] {
@@ -23,15 +23,19 @@ void Gemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, f
       for (int64_t j = 0; j < n; ++j) c[i * ldc + j] = beta == 0.0f ? 0.0f : beta * c[i * ldc + j];
     return;
   }
-  // oneDNN is slow at this shape without AVX-512.
-  static const bool avx512 = __builtin_cpu_supports("avx512f");
-  if (!avx512 && transpose_a && !transpose_b && m * n >= 64 * 64) {
-    GemmTransposed(m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
-    return;
-  }
   const dnnl_status_t status =
       dnnl_sgemm(transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
   if (status != dnnl_success) std::abort();  // only for arguments no caller of ours may pass (strides below widths)
+}
+
+void Gemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, float alpha, const float* a, int64_t lda,
+          const float* b, int64_t ldb, float beta, float* c, int64_t ldc) {
+  static const bool avx512 = __builtin_cpu_supports("avx512f");  // where the library is fast at this shape too
+  if (!avx512 && transpose_a && !transpose_b && m * n >= 64 * 64 && k > 0) {
+    GemmTransposed(m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+  } else {
+    GemmByLibrary(transpose_a, transpose_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+  }
 }
 
 }  // namespace eaq::kernels

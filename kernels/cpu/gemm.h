@@ -13,6 +13,10 @@ namespace eaq::kernels {
 void Gemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, float alpha, const float* a, int64_t lda,
           const float* b, int64_t ldb, float beta, float* c, int64_t ldc);
 
+// The same through the library whatever the shape: what benchmarks compare with.
+void GemmByLibrary(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, float alpha, const float* a,
+                   int64_t lda, const float* b, int64_t ldb, float beta, float* c, int64_t ldc);
+
 // y[n,out] = x[n,in] W^T for W[out,in]: the shape of every linear layer. ldx, ldy: row strides; W is contiguous.
 inline void LinearForward(const float* x, int64_t ldx, const float* w, float* y, int64_t ldy, int64_t n, int64_t out,
                           int64_t in) {
