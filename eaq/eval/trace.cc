@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "eaq/base/bytes.h"
+#include "eaq/tensor/matrix_bytes.h"
 
 namespace eaq {
 namespace {
@@ -24,7 +25,7 @@ class ChoiceRecorder : public LayerObserver {
 std::string ModelTrace::Serialize() const {
   ByteWriter out;
   out.Number<uint64_t>(hidden.size());
-  for (const Matrix& m : hidden) out.Number(m.rows()).Number(m.cols()).Array(m.values());
+  for (const Matrix& m : hidden) PutMatrix(m, out);
   out.Number<uint64_t>(experts.size());
   for (const auto& [layer, windows] : experts) {
     out.Number(layer).Number<uint64_t>(windows.size());
@@ -38,13 +39,10 @@ absl::StatusOr<ModelTrace> ModelTrace::Parse(absl::string_view bytes) {
   ModelTrace trace;
   const uint64_t windows = in.Number<uint64_t>();
   for (uint64_t w = 0; w < windows && in.ok(); ++w) {
-    const int64_t rows = in.Number<int64_t>(), cols = in.Number<int64_t>();
-    AlignedFloats values;
-    in.Array(&values);
-    if (!in.ok() || rows < 0 || cols < 1 || static_cast<int64_t>(values.size()) / cols != rows) break;
-    Matrix m(rows, cols);
-    std::copy(values.begin(), values.end(), m.data());
-    trace.hidden.push_back(std::move(m));
+    if (!TakeMatrix(in, &trace.hidden.emplace_back())) {
+      trace.hidden.pop_back();
+      break;
+    }
   }
   const uint64_t layers = in.Number<uint64_t>();
   for (uint64_t l = 0; l < layers && in.ok(); ++l) {

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "eaq/base/bytes.h"
 #include "eaq/base/status_macros.h"
+#include "eaq/tensor/matrix_bytes.h"
 
 namespace eaq {
 namespace {
@@ -22,20 +23,6 @@ LinearId TakeId(ByteReader& in) {
   id.role = static_cast<Role>(in.Number<int>());
   id.expert = in.Number<int>();
   return id;
-}
-
-void PutMatrix(const Matrix& m, ByteWriter& out) { out.Number(m.rows()).Number(m.cols()).Array(m.values()); }
-bool TakeMatrix(ByteReader& in, Matrix* m) {
-  const int64_t rows = in.Number<int64_t>(), cols = in.Number<int64_t>();
-  AlignedFloats values;
-  in.Array(&values);
-  if (!in.ok() || rows < 0 || cols < 0 || (cols == 0 ? !values.empty() : values.size() % cols != 0) ||
-      (cols > 0 && static_cast<int64_t>(values.size()) / cols != rows)) {
-    return false;
-  }
-  *m = Matrix(rows, cols);
-  std::copy(values.begin(), values.end(), m->data());
-  return true;
 }
 
 void PutOnline(const OnlineTransform& online, ByteWriter& out) {
