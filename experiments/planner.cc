@@ -14,6 +14,7 @@
 #include "eaq/checkpoint/model_source.h"
 #include "eaq/ledger/provenance.h"
 #include "eaq/ledger/trial_key.h"
+#include "eaq/model/outliers.h"
 #include "eaq/text/corpus.h"
 #include "eaq/text/dpkg.h"
 
@@ -145,6 +146,11 @@ absl::StatusOr<SweepPlan> Resolve(std::vector<TrialSpec> trials, int numerics_ve
     if (ref.name().empty()) ref.set_name(Basename(path));
     ref.set_path(model.path);
     ref.set_hash(model.hash);
+    if (ref.has_outliers()) {
+      const OutlierInjection& o = ref.outliers();
+      ref.set_hash(OutlierHash(model.hash, {.channels = o.channels(), .factor = o.factor(), .seed = o.seed()}));
+      ref.set_name(absl::StrCat(ref.name(), " with outliers x", o.factor(), " (stress test)"));
+    }
     ref.set_tokenizer_hash(model.tokenizer_hash);
     trial.clear_corpus_hash();
     const auto add = [&](CorpusRef& corpus) -> absl::Status {

@@ -14,6 +14,7 @@
 #include "eaq/checkpoint/model_source.h"
 #include "eaq/eval/evaluate.h"
 #include "eaq/ledger/provenance.h"
+#include "eaq/model/outliers.h"
 #include "eaq/recipe/cached_stage.h"
 #include "eaq/recipe/pipeline.h"
 #include "eaq/recipe/version.h"
@@ -82,7 +83,12 @@ absl::StatusOr<TrialResult> RunTrial(const TrialSpec& spec, const RunOptions& op
   const std::string salt = OwnBinaryHash();
 
   progress.Update("texts", 0, 1);
-  EAQ_ASSIGN_OR_RETURN(const std::shared_ptr<const ModelSource> source, OpenModel(options.model_path));
+  EAQ_ASSIGN_OR_RETURN(std::shared_ptr<const ModelSource> source, OpenModel(options.model_path));
+  if (spec.model().has_outliers()) {
+    const OutlierInjection& o = spec.model().outliers();
+    EAQ_ASSIGN_OR_RETURN(source,
+                         InjectOutliers(source, {.channels = o.channels(), .factor = o.factor(), .seed = o.seed()}));
+  }
   EAQ_RETURN_IF_ERROR(CheckPlanned(absl::StrCat("model ", options.model_path), spec.model().hash(), source->hash()));
   EAQ_ASSIGN_OR_RETURN(const auto tokenizer, Tokenizer::Load(JoinPath(options.model_path, "tokenizer.json")));
   EAQ_RETURN_IF_ERROR(CheckPlanned(absl::StrCat(options.model_path, "/tokenizer.json"), spec.model().tokenizer_hash(),
