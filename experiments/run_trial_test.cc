@@ -141,6 +141,36 @@ TEST_F(RunTrialTest, TooLittleTextIsSaidWithNumbers) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("evaluation: domain story has")));
 }
 
+// Minimal pairs go through the same quantized layers; their numbers depend on nothing but the spec either.
+TEST_F(RunTrialTest, TasksAreMeasuredAndChecked) {
+  const std::string pairs = *folder_ + "/pairs.jsonl";
+  std::string lines;
+  for (int i = 0; i < 12; ++i) {
+    absl::StrAppend(&lines, "{\"sentence_good\": \"the router sends tokens ", i, ".\", \"sentence_bad\": \"router the ",
+                    i, " tokens sends.\", \"UID\": \"order\", \"linguistics_term\": \"syntax\"}\n");
+  }
+  ASSERT_THAT(WriteFileAtomic(pairs, lines), IsOk());
+  for (const char* recipe : {"", kRtn, kGptq}) {
+    TrialSpec spec = Spec(recipe);
+    EAQ_ASSERT_OK_AND_ASSIGN(const TrialResult before, Run(spec, 1, ""));
+    EvaluationTask& task = *spec.mutable_evaluation()->add_task();
+    task.set_name("pairs");
+    task.set_path(pairs);
+    EAQ_ASSERT_OK_AND_ASSIGN(const TrialResult one, Run(spec, 1, ""));
+    EAQ_ASSERT_OK_AND_ASSIGN(const TrialResult two, Run(spec, 2, *folder_ + "/task_cache"));
+    EXPECT_EQ(ResultDigest(two), ResultDigest(one)) << recipe;
+    EXPECT_EQ(ValueOf(one, "perplexity"), ValueOf(before, "perplexity"));
+    const Series& correct = one.series(one.series_size() - 1);
+    EXPECT_EQ(correct.metric(), "correct");
+    ASSERT_EQ(correct.value_size(), 12);
+    double sum = 0;
+    for (const double v : correct.value()) sum += v;
+    EXPECT_DOUBLE_EQ(ValueOf(one, "accuracy"), sum / 12);
+    task.set_hash(std::string(64, '0'));
+    EXPECT_THAT(Run(spec, 1, ""), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("task pairs has changed")));
+  }
+}
+
 TEST_F(RunTrialTest, ADamagedCacheCostsTimeOnly) {
   const std::string cache = *folder_ + "/damaged";
   const TrialSpec spec = Spec(kGptq);
