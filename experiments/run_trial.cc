@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 
 #include <chrono>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -122,9 +123,17 @@ absl::StatusOr<TrialResult> RunTrial(const TrialSpec& spec, const RunOptions& op
   } else {
     EAQ_ASSIGN_OR_RETURN(const auto chooser, MakeStage<CalibrationSlot>(spec.recipe().calibration(), "calibration"));
     EAQ_ASSIGN_OR_RETURN(const std::vector<CalibrationWindow> calibration, texts.Calibration(*chooser, stages));
+    EAQ_ASSIGN_OR_RETURN(const std::shared_ptr<const ModelSource> wrapped, WrapModel(spec.recipe(), source));
+    std::optional<ModelEnds> own_ends;  // of a model whose embedding and head the recipe transforms
+    if (wrapped != source) {
+      EAQ_ASSIGN_OR_RETURN(OuterParams own, wrapped->LoadOuter());
+      own_ends.emplace(wrapped->config(), std::move(own));
+    }
+    const ModelEnds& quantized_ends = own_ends ? *own_ends : ends;
     PipelineInputs inputs;
-    inputs.source = source.get();
-    inputs.ends = &ends;
+    inputs.source = wrapped.get();
+    inputs.ends = &quantized_ends;
+    inputs.seed = spec.calibration().seed();
     inputs.recipe = &spec.recipe();
     inputs.scheme = &spec.scheme();
     inputs.calibration = &calibration;
@@ -132,7 +141,7 @@ absl::StatusOr<TrialResult> RunTrial(const TrialSpec& spec, const RunOptions& op
     inputs.cache_salt = salt;
     inputs.pool = &pool;
     inputs.progress = &progress;
-    Tracer tracer(ends, WindowIds(domains), pool);
+    Tracer tracer(quantized_ends, WindowIds(domains), pool);
     EAQ_ASSIGN_OR_RETURN(PipelineReport report, QuantizeModel(inputs, [&](const FinishedLayer& layer) {
                            tracer.Advance(layer.index, *layer.quantized, pool);
                            sentences.Advance(layer.index, *layer.quantized, pool);
@@ -142,7 +151,7 @@ absl::StatusOr<TrialResult> RunTrial(const TrialSpec& spec, const RunOptions& op
     for (StageRun& stage : report.stages) *result.add_stage() = std::move(stage);
     for (LinearReport& linear : report.linears) *result.add_linear() = std::move(linear);
     const ModelTrace quantized = tracer.Finish();
-    EAQ_RETURN_IF_ERROR(Evaluate(ends, domains, full, &quantized, pool, progress, result));
+    EAQ_RETURN_IF_ERROR(Evaluate(ends, domains, full, &quantized, pool, progress, result, &quantized_ends));
     AddSize(report.size, result);
   }
   EAQ_RETURN_IF_ERROR(EvaluateTasks(ends, tasks, sentences.Finish(), pool, progress, result));

@@ -115,7 +115,7 @@ TEST_F(RunTrialTest, MeasuresWhatTheReportShows) {
   EXPECT_LT(ValueOf(rtn, "stored_bytes"), ValueOf(full, "stored_bytes"));
   EXPECT_GT(ValueOf(rtn, "kl"), 0);
   EXPECT_LT(ValueOf(rtn, "router_topk_agreement"), 1);
-  EXPECT_EQ(rtn.linear_size(), 2 * (4 + 3 * 8));
+  EXPECT_EQ(rtn.linear_size(), 2 * (4 + 1 + 3 * 8));
   EXPECT_EQ(full.linear_size(), 0);
 }
 

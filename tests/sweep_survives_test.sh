@@ -1,13 +1,15 @@
 #!/bin/bash
 # Real trials under kill -9, two sweeps on one ledger, other numbers of jobs, a cold and a warm cache: the same table,
 # byte for byte, every trial recorded once, and every trial gives the same bits again.
-# Usage: sweep_survives_test.sh SWEEP LEDGER SPEC [kills]      by hand with 20 kills: see docs/results.md
+# Usage: sweep_survives_test.sh SWEEP LEDGER SPEC [kills] [trials] [seconds]
+# A kill comes after 0 to `seconds` seconds. By hand with 20 kills of the default experiment: see docs/results.md
 set -u
 sweep=$(readlink -f "$1")
 ledger=$(readlink -f "$2")
 spec=$(readlink -f "$3")
 kills=${4:-3}
-trials=11  # full precision; 2 schemes x (rtn, and 2 methods x 2 seeds)
+trials=${5:-11}  # of small.textproto: full precision; 2 schemes x (rtn, and 2 methods x 2 seeds)
+seconds=${6:-3}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 unset BUILD_WORKSPACE_DIRECTORY
@@ -21,15 +23,18 @@ check "a whole run" 0 $?
 check "every trial has a result" $trials "$(recorded whole)"
 cat "$work/expected"
 
+saved=
 for i in $(seq "$kills"); do
   run killed killed >/dev/null &
   pid=$!
-  sleep "$((RANDOM % 3)).$((RANDOM % 10))$((RANDOM % 10))"
+  sleep "$((RANDOM % seconds)).$((RANDOM % 10))$((RANDOM % 10))"
+  saved="$saved $(recorded killed 2>/dev/null)"
   # run is a function in a subshell: the sweep is its child.
   pkill -9 -P $pid 2>/dev/null
   wait $pid 2>/dev/null
 done
 echo "after $kills kills: $(recorded killed) of $trials trials were saved"
+echo "saved before each kill:$saved"
 run killed killed >"$work/resumed"
 check "resumed after $kills kills" 0 $?
 cmp "$work/expected" "$work/resumed"

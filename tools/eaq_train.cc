@@ -27,17 +27,25 @@ namespace {
 TrainSpec SpecOf(const TrainRecipe& recipe, int64_t vocab) {
   TrainSpec spec;
   const TrainRecipe::Model& m = recipe.model();
-  spec.model.model_type = "olmoe";
+  const bool deepseek = m.family() == TrainRecipe::Model::DEEPSEEK, olmoe = m.family() == TrainRecipe::Model::OLMOE;
+  spec.model.model_type = olmoe ? "olmoe" : deepseek ? "deepseek" : "mixtral";
   spec.model.vocab_size = vocab;
   spec.model.hidden_size = m.hidden();
   spec.model.num_layers = m.layers();
-  spec.model.num_heads = spec.model.num_kv_heads = m.heads();
+  spec.model.num_heads = m.heads();
+  spec.model.num_kv_heads = m.has_kv_heads() ? m.kv_heads() : m.heads();
   spec.model.head_dim = m.heads() > 0 ? m.hidden() / m.heads() : 0;
   spec.model.num_experts = m.experts();
   spec.model.experts_per_token = m.experts_per_token();
   spec.model.expert_width = m.expert_width();
-  spec.model.norm_topk_prob = true;
-  spec.model.qk_norm = QkNorm::kFullWidth;
+  spec.model.norm_topk_prob = !deepseek;
+  spec.model.qk_norm = olmoe ? QkNorm::kFullWidth : QkNorm::kNone;
+  if (deepseek) {
+    spec.model.dense_layers = {0};
+    spec.model.dense_width = m.dense_width();
+    spec.model.shared_width = static_cast<int64_t>(m.shared_experts()) * m.expert_width();
+    spec.model.shared_expert_gated = false;
+  }
   spec.model.tie_word_embeddings = true;
   spec.model.max_position_embeddings = m.context();
   spec.context = m.context();

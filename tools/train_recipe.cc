@@ -52,6 +52,13 @@ absl::Status Check(const TrainRecipe& recipe) {
                                                               {"model.context", m.context()}}) {
     if (value < 1) return wrong(name, ": expected 1 or more, found ", value);
   }
+  if (m.has_kv_heads() && (m.kv_heads() < 1 || m.heads() % m.kv_heads() != 0))
+    return wrong("model.kv_heads: expected a divisor of model.heads (", m.heads(), "), found ", m.kv_heads());
+  const bool deepseek = m.family() == TrainRecipe::Model::DEEPSEEK;
+  if (deepseek != m.has_dense_width() || (deepseek && m.dense_width() < 1))
+    return wrong("model.dense_width: expected 1 or more for DEEPSEEK and nothing for the other families");
+  if (m.has_shared_experts() && (!deepseek || m.shared_experts() < 0))
+    return wrong("model.shared_experts: expected 0 or more, and only for DEEPSEEK, found ", m.shared_experts());
   if (recipe.windows_per_step() % recipe.shards() != 0)
     return wrong("windows_per_step: expected a multiple of shards (", recipe.shards(), "), found ",
                  recipe.windows_per_step());

@@ -13,6 +13,7 @@ namespace {
 
 constexpr int64_t kMaxSize = int64_t{1} << 24;  // of any single dimension; with kMaxExperts no product of an
 constexpr int64_t kMaxExperts = 4096;           // expert tensor overflows 63 bits
+constexpr int64_t kMaxLayers = 10000;
 
 // Typed access to the keys of one object. The first error sticks and is returned by status().
 class Reader {
@@ -180,6 +181,24 @@ void ReadFamily(Reader& r, ModelConfig* c) {
     if (r.Has("use_sliding_window") && r.Bool("use_sliding_window", false)) {
       r.Unsupported("\"use_sliding_window\": true is not supported for the Qwen families (layers would differ)");
     }
+  } else if (family == "deepseek") {
+    c->num_experts = r.Size("n_routed_experts");
+    c->experts_per_token = r.Size("num_experts_per_tok");
+    c->expert_width = r.Size("moe_intermediate_size");
+    c->norm_topk_prob = r.Bool("norm_topk_prob", false);
+    c->attention_bias = c->attention_output_bias = r.Bool("attention_bias", false);
+    // The shared experts are stored as one of their joint width, added without a gate.
+    if (r.Has("n_shared_experts")) c->shared_width = r.Size("n_shared_experts") * c->expert_width;
+    c->shared_expert_gated = false;
+    const int64_t first = r.Has("first_k_dense_replace") ? r.Size("first_k_dense_replace", 0, 0) : 0,
+                  every = r.Size("moe_layer_freq", 1);
+    for (int64_t layer = 0; layer < c->num_layers && layer <= kMaxLayers; ++layer)
+      if (layer < first || layer % every != 0) c->dense_layers.push_back(layer);
+    if (!c->dense_layers.empty()) c->dense_width = r.Size("intermediate_size");
+    if (r.Has("scoring_func") && r.json()["scoring_func"] != "softmax") {
+      r.Unsupported(absl::StrCat("\"scoring_func\" is ", Reader::Short(r.json()["scoring_func"]),
+                                 "; supported for deepseek is \"softmax\""));
+    }
   } else {  // llama
     c->dense_width = r.Size("intermediate_size");
     c->attention_bias = c->attention_output_bias = r.Bool("attention_bias", false);
@@ -197,11 +216,11 @@ absl::StatusOr<ModelConfig> ParseConfigJson(absl::string_view text) {
   if (!r.Has("model_type") || !json["model_type"].is_string())
     return absl::InvalidArgumentError("\"model_type\" is missing or not a string");
   c.model_type = json["model_type"].get<std::string>();
-  const std::vector<std::string> known = {"olmoe", "mixtral", "qwen2_moe", "qwen3_moe", "llama"};
+  const std::vector<std::string> known = {"olmoe", "mixtral", "qwen2_moe", "qwen3_moe", "deepseek", "llama"};
   if (std::find(known.begin(), known.end(), c.model_type) == known.end()) {
     return absl::UnimplementedError(absl::StrCat("model_type \"", c.model_type.substr(0, 60),
                                                  "\" is not supported; supported are olmoe, mixtral, qwen2_moe, "
-                                                 "qwen3_moe and llama"));
+                                                 "qwen3_moe, deepseek and llama"));
   }
   if (r.Has("hidden_act") && json["hidden_act"] != "silu")
     r.Unsupported(absl::StrCat("\"hidden_act\" is ", Reader::Short(json["hidden_act"]), "; supported is \"silu\""));
@@ -220,14 +239,17 @@ absl::StatusOr<ModelConfig> ParseConfigJson(absl::string_view text) {
     }
   }
   const bool qwen = c.model_type == "qwen2_moe" || c.model_type == "qwen3_moe";
-  c.rms_norm_eps = r.Positive("rms_norm_eps", qwen || c.model_type == "llama" ? 1e-6 : 1e-5);
+  c.rms_norm_eps =
+      r.Positive("rms_norm_eps", qwen || c.model_type == "llama" || c.model_type == "deepseek" ? 1e-6 : 1e-5);
   ReadRope(r, c.model_type == "mixtral" ? 1e6 : 1e4, &c);
   c.tie_word_embeddings = r.Bool("tie_word_embeddings", false);
   c.max_position_embeddings = r.Size("max_position_embeddings", 4096);
   ReadFamily(r, &c);
   EAQ_RETURN_IF_ERROR(r.status());
-  if (c.num_layers > 10000)
-    return absl::InvalidArgumentError(absl::StrCat("\"num_hidden_layers\" is ", c.num_layers, "; at most 10000"));
+  if (c.num_layers > kMaxLayers) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"num_hidden_layers\" is ", c.num_layers, "; at most ", kMaxLayers));
+  }
   if (c.num_experts > kMaxExperts)
     return absl::InvalidArgumentError(
         absl::StrCat("the number of experts is ", c.num_experts, "; at most ", kMaxExperts));
@@ -246,35 +268,56 @@ absl::StatusOr<ModelConfig> ParseConfigJson(absl::string_view text) {
 }
 
 absl::StatusOr<std::string> WriteConfigJson(const ModelConfig& c, absl::string_view dtype) {
-  if (c.model_type != "olmoe") {
-    return absl::UnimplementedError(
-        absl::StrCat("writing a checkpoint of model_type \"", c.model_type, "\" is not supported; only olmoe is"));
-  }
-  Json json = {{"architectures", {"OlmoeForCausalLM"}},
-               {"attention_bias", c.attention_bias},
-               {"attention_dropout", 0.0},
+  // What all families name alike.
+  Json json = {{"attention_dropout", 0.0},
                {"bos_token_id", nullptr},
-               {"clip_qkv", nullptr},
                {"eos_token_id", nullptr},
                {"hidden_act", "silu"},
                {"hidden_size", c.hidden_size},
-               {"intermediate_size", c.expert_width},
                {"max_position_embeddings", c.max_position_embeddings},
-               {"model_type", "olmoe"},
-               {"norm_topk_prob", c.norm_topk_prob},
+               {"model_type", c.model_type},
                {"num_attention_heads", c.num_heads},
-               {"num_experts", c.num_experts},
                {"num_experts_per_tok", c.experts_per_token},
                {"num_hidden_layers", c.num_layers},
                {"num_key_value_heads", c.num_kv_heads},
                {"pad_token_id", nullptr},
                {"rms_norm_eps", c.rms_norm_eps},
-               {"rope_scaling", nullptr},
                {"rope_theta", c.rope_theta},
                {"tie_word_embeddings", c.tie_word_embeddings},
                {"torch_dtype", std::string(dtype)},
                {"vocab_size", c.vocab_size}};
-  if (c.clip_qkv) json["clip_qkv"] = *c.clip_qkv;
+  if (c.model_type == "olmoe") {
+    json.update({{"architectures", {"OlmoeForCausalLM"}},
+                 {"attention_bias", c.attention_bias},
+                 {"clip_qkv", nullptr},
+                 {"intermediate_size", c.expert_width},
+                 {"norm_topk_prob", c.norm_topk_prob},
+                 {"num_experts", c.num_experts},
+                 {"rope_scaling", nullptr}});
+    if (c.clip_qkv) json["clip_qkv"] = *c.clip_qkv;
+  } else if (c.model_type == "mixtral") {
+    json.update({{"architectures", {"MixtralForCausalLM"}},
+                 {"intermediate_size", c.expert_width},
+                 {"num_local_experts", c.num_experts},
+                 {"sliding_window", nullptr}});
+    if (c.sliding_window > 0) json["sliding_window"] = c.sliding_window;
+  } else if (c.model_type == "deepseek" && c.shared_width % c.expert_width == 0) {
+    json.update({{"architectures", {"DeepseekForCausalLM"}},
+                 {"attention_bias", c.attention_bias},
+                 {"first_k_dense_replace", c.dense_layers.size()},
+                 {"intermediate_size", c.dense_width},
+                 {"moe_intermediate_size", c.expert_width},
+                 {"moe_layer_freq", 1},
+                 {"n_routed_experts", c.num_experts},
+                 {"n_shared_experts", nullptr},
+                 {"norm_topk_prob", c.norm_topk_prob},
+                 {"rope_scaling", nullptr},
+                 {"scoring_func", "softmax"}});
+    if (c.shared_width > 0) json["n_shared_experts"] = c.shared_width / c.expert_width;
+  } else {
+    return absl::UnimplementedError(absl::StrCat("writing a checkpoint of model_type \"", c.model_type,
+                                                 "\" is not supported; supported are olmoe, mixtral and deepseek"));
+  }
   return json.dump(2) + "\n";
 }
 

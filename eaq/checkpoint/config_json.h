@@ -1,5 +1,5 @@
 // Hugging Face's config.json -> ModelConfig, for the families whose mathematics this runtime has:
-// olmoe, mixtral, qwen2_moe, qwen3_moe, llama.
+// olmoe, mixtral, qwen2_moe, qwen3_moe, deepseek (v1), llama.
 #ifndef EAQ_CHECKPOINT_CONFIG_JSON_H_
 #define EAQ_CHECKPOINT_CONFIG_JSON_H_
 

@@ -89,8 +89,35 @@ TEST(WriteConfigJson, ReadsBack) {
   EXPECT_EQ(d.clip_qkv, 2.5);
   EXPECT_EQ(d.rms_norm_eps, c.rms_norm_eps);
   EXPECT_EQ(d.max_position_embeddings, c.max_position_embeddings);
-  c.model_type = "mixtral";
+  c.model_type = "qwen2_moe";
   EXPECT_FALSE(WriteConfigJson(c, "float32").ok());
+}
+
+TEST(WriteConfigJson, OtherFamiliesReadBack) {
+  ModelConfig mixtral;
+  mixtral.model_type = "mixtral";
+  mixtral.vocab_size = 64, mixtral.hidden_size = 32, mixtral.num_layers = 3, mixtral.num_heads = 4;
+  mixtral.num_kv_heads = 2, mixtral.head_dim = 8, mixtral.num_experts = 8, mixtral.experts_per_token = 2;
+  mixtral.expert_width = 24, mixtral.norm_topk_prob = true, mixtral.max_position_embeddings = 128;
+  mixtral.tie_word_embeddings = true;
+  ModelConfig deepseek = mixtral;
+  deepseek.model_type = "deepseek", deepseek.num_kv_heads = 4, deepseek.norm_topk_prob = false;
+  deepseek.dense_layers = {0}, deepseek.dense_width = 80, deepseek.shared_width = 48;
+  deepseek.shared_expert_gated = false;
+  for (const ModelConfig& c : {mixtral, deepseek}) {
+    EAQ_ASSERT_OK_AND_ASSIGN(const std::string text, WriteConfigJson(c, "bfloat16"));
+    EAQ_ASSERT_OK_AND_ASSIGN(const ModelConfig d, ParseConfigJson(text));
+    EXPECT_TRUE(d.defaulted.empty()) << d.defaulted[0];
+    EXPECT_EQ(d.num_kv_heads, c.num_kv_heads);
+    EXPECT_EQ(d.num_experts, c.num_experts);
+    EXPECT_EQ(d.expert_width, c.expert_width);
+    EXPECT_EQ(d.dense_layers, c.dense_layers);
+    EXPECT_EQ(d.dense_width, c.dense_width);
+    EXPECT_EQ(d.shared_width, c.shared_width);
+    EXPECT_EQ(d.norm_topk_prob, c.norm_topk_prob);
+    EXPECT_EQ(d.tie_word_embeddings, c.tie_word_embeddings);
+    if (c.shared_width > 0) EXPECT_FALSE(d.shared_expert_gated);
+  }
 }
 
 }  // namespace

@@ -10,6 +10,7 @@ std::string Stem(const ModelConfig& config, const LinearId& id, bool fused) {
   const bool mixtral = config.model_type == "mixtral" && !fused;
   const std::string prefix = LayerPrefix(id.layer);
   const std::string mlp = prefix + (mixtral ? "block_sparse_moe." : "mlp.");
+  const std::string shared = mlp + (config.model_type == "deepseek" ? "shared_experts." : "shared_expert.");
   const std::string expert = id.expert < 0 ? mlp : absl::StrCat(mlp, "experts.", id.expert, ".");
   switch (id.role) {
     case Role::kQ:
@@ -29,11 +30,11 @@ std::string Stem(const ModelConfig& config, const LinearId& id, bool fused) {
     case Role::kDown:
       return expert + (mixtral ? "w2" : "down_proj");
     case Role::kSharedGate:
-      return mlp + "shared_expert.gate_proj";
+      return shared + "gate_proj";
     case Role::kSharedUp:
-      return mlp + "shared_expert.up_proj";
+      return shared + "up_proj";
     case Role::kSharedDown:
-      return mlp + "shared_expert.down_proj";
+      return shared + "down_proj";
     case Role::kSharedExpertGate:
       return mlp + "shared_expert_gate";
   }

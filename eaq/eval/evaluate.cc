@@ -60,7 +60,8 @@ std::vector<absl::Span<const int32_t>> WindowIds(const std::vector<EvaluationDom
 }
 
 absl::Status Evaluate(const ModelEnds& ends, const std::vector<EvaluationDomain>& domains, const ModelTrace& full,
-                      const ModelTrace* quantized, ThreadPool& pool, ProgressSink& progress, TrialResult& result) {
+                      const ModelTrace* quantized, ThreadPool& pool, ProgressSink& progress, TrialResult& result,
+                      const ModelEnds* quantized_ends) {
   const ModelConfig& config = ends.config();
   const size_t total = WindowIds(domains).size();
   for (const ModelTrace* trace : {&full, quantized}) {
@@ -83,7 +84,8 @@ absl::Status Evaluate(const ModelEnds& ends, const std::vector<EvaluationDomain>
         if (score.ok()) nll[w] = score->nll();
         return;
       }
-      const auto both = CompareWindow(ends, ids, full.hidden[first + w].view(), quantized->hidden[first + w].view());
+      const auto both =
+          CompareWindow(ends, ids, full.hidden[first + w].view(), quantized->hidden[first + w].view(), quantized_ends);
       status[w] = both.status();
       if (!both.ok()) return;
       nll[w] = both->quantized.nll();

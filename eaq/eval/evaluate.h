@@ -30,9 +30,11 @@ struct EvaluationDomain {
 std::vector<absl::Span<const int32_t>> WindowIds(const std::vector<EvaluationDomain>& domains);
 
 // Appends to RESULT. QUANTIZED null: the full model alone (nll, perplexity, expert use). The traces must be of
-// WindowIds(domains). DataLoss when a number is not finite; it names domain and window.
+// WindowIds(domains). QUANTIZED_ENDS: the quantized model's, where the recipe transforms embedding and head; null:
+// ENDS. DataLoss when a number is not finite; it names domain and window.
 absl::Status Evaluate(const ModelEnds& ends, const std::vector<EvaluationDomain>& domains, const ModelTrace& full,
-                      const ModelTrace* quantized, ThreadPool& pool, ProgressSink& progress, TrialResult& result);
+                      const ModelTrace* quantized, ThreadPool& pool, ProgressSink& progress, TrialResult& result,
+                      const ModelEnds* quantized_ends = nullptr);
 
 }  // namespace eaq
 

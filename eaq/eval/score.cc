@@ -80,9 +80,11 @@ absl::StatusOr<WindowScore> ScoreWindow(const ModelEnds& ends, absl::Span<const 
 }
 
 absl::StatusOr<WindowComparison> CompareWindow(const ModelEnds& ends, absl::Span<const int32_t> ids,
-                                               ConstMatrixView full_hidden, ConstMatrixView quantized_hidden) {
+                                               ConstMatrixView full_hidden, ConstMatrixView quantized_hidden,
+                                               const ModelEnds* quantized_ends) {
+  const ModelEnds& own_ends = quantized_ends == nullptr ? ends : *quantized_ends;
   EAQ_RETURN_IF_ERROR(CheckWindow(ends, ids, full_hidden));
-  EAQ_RETURN_IF_ERROR(CheckWindow(ends, ids, quantized_hidden));
+  EAQ_RETURN_IF_ERROR(CheckWindow(own_ends, ids, quantized_hidden));
   const int64_t predictions = ids.size() - 1, vocab = ends.config().vocab_size;
   WindowComparison result;
   Matrix full(std::min(kRows, predictions), vocab), quantized(std::min(kRows, predictions), vocab);
@@ -90,7 +92,7 @@ absl::StatusOr<WindowComparison> CompareWindow(const ModelEnds& ends, absl::Span
   for (int64_t begin = 0; begin < predictions; begin += kRows) {
     const int64_t rows = std::min(kRows, predictions - begin);
     ends.Logits(full_hidden.Rows(begin, rows), full.view().Rows(0, rows));
-    ends.Logits(quantized_hidden.Rows(begin, rows), quantized.view().Rows(0, rows));
+    own_ends.Logits(quantized_hidden.Rows(begin, rows), quantized.view().Rows(0, rows));
     for (int64_t r = 0; r < rows; ++r) {
       const absl::Span<const float> f(full.row(r), vocab), q(quantized.row(r), vocab);
       const int32_t target = ids[begin + r + 1];

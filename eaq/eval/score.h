@@ -36,9 +36,11 @@ struct WindowComparison {
 // probability is not finite (NaN never passes). Thread-safe.
 absl::StatusOr<WindowScore> ScoreWindow(const ModelEnds& ends, absl::Span<const int32_t> ids, ConstMatrixView hidden);
 
-// The same window through both models, with one pass over the vocabulary for each.
+// The same window through both models, with one pass over the vocabulary for each. QUANTIZED_ENDS: of the quantized
+// model where they are others; null: ENDS.
 absl::StatusOr<WindowComparison> CompareWindow(const ModelEnds& ends, absl::Span<const int32_t> ids,
-                                               ConstMatrixView full_hidden, ConstMatrixView quantized_hidden);
+                                               ConstMatrixView full_hidden, ConstMatrixView quantized_hidden,
+                                               const ModelEnds* quantized_ends = nullptr);
 
 // KL(p || q) in nats for p = softmax(FULL), q = softmax(QUANTIZED), both [n] logits, computed in float64 and never
 // below 0 by rounding.

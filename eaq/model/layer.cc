@@ -9,6 +9,7 @@
 #include "eaq/base/status_macros.h"
 #include "eaq/model/feed_forward.h"
 #include "eaq/model/rope.h"
+#include "eaq/tensor/hadamard.h"
 #include "kernels/backend.h"
 
 namespace eaq {
@@ -38,6 +39,8 @@ struct DecoderLayer::Impl {
   std::vector<float> input_norm, post_norm, q_norm, k_norm;
   const Linear *q = nullptr, *k = nullptr, *v = nullptr, *o = nullptr;
   std::unique_ptr<FeedForward> feed_forward;
+  std::shared_ptr<const AttentionOperands> operands;
+  int64_t qk_hadamard = 0;
 
   // q, k and v of the normed rows, after norms, clipping and rotation; KEYS and VALUES may lie in a cache.
   void Project(ConstMatrixView x, int64_t first, MatrixView queries, MatrixView keys, MatrixView values,
@@ -77,6 +80,12 @@ void DecoderLayer::Impl::Project(ConstMatrixView x, int64_t first, MatrixView qu
                            config.num_heads, config.head_dim);
   kernels::RotaryHalfSplit(keys.data, keys.stride, rope->cosines.row(first), rope->sines.row(first), x.rows,
                            config.num_kv_heads, config.head_dim);
+  if (qk_hadamard > 0) {
+    for (const MatrixView& m : {queries, keys})
+      for (int64_t r = 0; r < m.rows; ++r)
+        for (int64_t c = 0; c < m.cols; c += qk_hadamard) HadamardTransform(m.row_span(r).subspan(c, qk_hadamard));
+  }
+  if (operands != nullptr) operands->Apply(queries, keys, values);
 }
 
 void DecoderLayer::Impl::Run(MatrixView hidden, int64_t first, LayerCache* cache, LayerObserver* observer) const {
@@ -124,12 +133,18 @@ void DecoderLayer::Impl::Run(MatrixView hidden, int64_t first, LayerCache* cache
 DecoderLayer::~DecoderLayer() = default;
 
 absl::StatusOr<std::unique_ptr<DecoderLayer>> DecoderLayer::Create(const ModelConfig& config, const LayerParams& norms,
-                                                                   Linears linears) {
+                                                                   Linears linears,
+                                                                   std::shared_ptr<const AttentionOperands> operands) {
   const int layer = norms.layer;
   EAQ_RETURN_IF_ERROR(CheckVector(layer, "input_norm", norms.input_norm.size(), config.hidden_size));
   EAQ_RETURN_IF_ERROR(CheckVector(layer, "post_norm", norms.post_norm.size(), config.hidden_size));
   EAQ_RETURN_IF_ERROR(CheckVector(layer, "q_norm", norms.q_norm.size(), QNormSize(config)));
   EAQ_RETURN_IF_ERROR(CheckVector(layer, "k_norm", norms.k_norm.size(), KNormSize(config)));
+  if (norms.qk_hadamard != 0 &&
+      (norms.qk_hadamard < 0 || config.head_dim % norms.qk_hadamard != 0 || !HadamardExists(norms.qk_hadamard))) {
+    return absl::InvalidArgumentError(absl::StrCat("layer ", layer, ": no Hadamard blocks of ", norms.qk_hadamard,
+                                                   " in heads of ", config.head_dim, " channels"));
+  }
   for (const auto& [id, shape] : LinearShapes(config, layer)) {
     const auto it = linears.find(id);
     if (it == linears.end() || it->second == nullptr)
@@ -150,6 +165,8 @@ absl::StatusOr<std::unique_ptr<DecoderLayer>> DecoderLayer::Create(const ModelCo
   impl->post_norm = norms.post_norm;
   impl->q_norm = norms.q_norm;
   impl->k_norm = norms.k_norm;
+  impl->qk_hadamard = norms.qk_hadamard;
+  impl->operands = std::move(operands);
   impl->q = find({layer, Role::kQ});
   impl->k = find({layer, Role::kK});
   impl->v = find({layer, Role::kV});
@@ -171,7 +188,8 @@ void DecoderLayer::ForwardCached(MatrixView hidden, LayerCache& cache, LayerObse
 absl::StatusOr<std::unique_ptr<DecoderLayer>> BuildLayer(const ModelConfig& config, LayerParams params) {
   DecoderLayer::Linears linears;
   for (auto& [id, linear] : params.linears)
-    linears[id] = std::make_shared<DenseLinear>(std::move(linear.weight), std::move(linear.bias));
+    linears[id] =
+        std::make_shared<DenseLinear>(std::move(linear.weight), std::move(linear.bias), std::move(linear.online));
   return DecoderLayer::Create(config, params, std::move(linears));
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "eaq/model/attention_operands.h"
 #include "eaq/model/config.h"
 #include "eaq/model/linear.h"
 #include "eaq/model/linear_id.h"
@@ -30,10 +31,12 @@ class DecoderLayer {
  public:
   using Linears = std::map<LinearId, std::shared_ptr<const Linear>>;
 
-  // NORMS gives the four norm vectors (its linears are ignored); LINEARS must hold every linear of the layer.
-  // InvalidArgument names the first one missing or of the wrong shape.
-  static absl::StatusOr<std::unique_ptr<DecoderLayer>> Create(const ModelConfig& config, const LayerParams& norms,
-                                                              Linears linears);
+  // NORMS gives the four norm vectors and qk_hadamard (its linears are ignored); LINEARS must hold every linear of the
+  // layer. OPERANDS quantizes queries, keys and values; null: they stay as they are. InvalidArgument names the first
+  // linear missing or of the wrong shape.
+  static absl::StatusOr<std::unique_ptr<DecoderLayer>> Create(
+      const ModelConfig& config, const LayerParams& norms, Linears linears,
+      std::shared_ptr<const AttentionOperands> operands = nullptr);
   ~DecoderLayer();
 
   // hidden[tokens, hidden_size], updated in place. Positions 0 .. tokens-1. Thread-safe. An observer must not run a

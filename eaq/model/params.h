@@ -4,12 +4,14 @@
 #define EAQ_MODEL_PARAMS_H_
 
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "eaq/model/config.h"
 #include "eaq/model/linear_id.h"
+#include "eaq/model/online.h"
 #include "eaq/tensor/matrix.h"
 
 namespace eaq {
@@ -17,6 +19,9 @@ namespace eaq {
 struct LinearParams {
   Matrix weight;            // [out, in]
   std::vector<float> bias;  // empty or [out]
+  // What its input goes through first, the weight being made for that; null: nothing. Linears that read the same rows
+  // and have the same transform share the object.
+  std::shared_ptr<const OnlineTransform> online;
 };
 
 struct LayerParams {
@@ -25,6 +30,9 @@ struct LayerParams {
   std::vector<float> post_norm;   // [hidden], before the feed-forward
   std::vector<float> q_norm;      // empty, or as ModelConfig::qk_norm says
   std::vector<float> k_norm;
+  // Not 0: queries and keys go through a Hadamard transform in every block of so many channels of a head after RoPE;
+  // their products stay as they are (QuaRot, DuQuant).
+  int64_t qk_hadamard = 0;
   std::map<LinearId, LinearParams> linears;  // ordered: iteration order is part of determinism
 };
 

@@ -24,8 +24,9 @@ struct SizeAccount {
   int64_t scale_bytes = 0;        // 2 per grid
   int64_t zero_bytes = 0;         // ceil(grids * bits / 8); none for symmetric kinds
   int64_t group_index_bytes = 0;  // 2 per column where group_of_column is stored
+  int64_t online_bytes = 0;       // of an online transform (model/online.h): R, permutation, divisors
 
-  int64_t total_bytes() const { return code_bytes + scale_bytes + zero_bytes + group_index_bytes; }
+  int64_t total_bytes() const { return code_bytes + scale_bytes + zero_bytes + group_index_bytes + online_bytes; }
   double bits_per_weight() const { return weights == 0 ? 0 : 8.0 * total_bytes() / weights; }
   friend bool operator==(const SizeAccount&, const SizeAccount&) = default;
 };

@@ -10,15 +10,16 @@
 namespace eaq {
 namespace {
 
-// y = act(x) W^T (+ bias) for contiguous w[out, in].
+// y = act(x T) W^T (+ bias) for contiguous w[out, in].
 void ForwardQuantized(ConstMatrixView x, const float* w, const std::vector<float>& bias,
-                      const ActivationQuantizer& activation, MatrixView y) {
+                      const ActivationQuantizer& activation, const OnlineTransform* online, MatrixView y) {
   if (x.rows == 0) return;
   ConstMatrixView input = x;
-  if (!activation.identity()) {
+  if (!activation.identity() || online != nullptr) {
     thread_local Matrix scratch;  // keeps its storage from call to call
     scratch.Resize(x.rows, x.cols);
     for (int64_t r = 0; r < x.rows; ++r) std::memcpy(scratch.row(r), x.row(r), x.cols * sizeof(float));
+    if (online != nullptr) online->ApplyToInput(scratch.view());
     activation.Apply(scratch.view());
     input = scratch.const_view();
   }
@@ -32,25 +33,36 @@ void ForwardQuantized(ConstMatrixView x, const float* w, const std::vector<float
 
 }  // namespace
 
-FakeQuantLinear::FakeQuantLinear(Matrix weight, std::vector<float> bias, ActivationQuantizer activation)
-    : weight_(std::move(weight)), bias_(std::move(bias)), activation_(std::move(activation)) {}
+FakeQuantLinear::FakeQuantLinear(Matrix weight, std::vector<float> bias, ActivationQuantizer activation,
+                                 std::shared_ptr<const OnlineTransform> online)
+    : weight_(std::move(weight)),
+      bias_(std::move(bias)),
+      activation_(std::move(activation)),
+      online_(std::move(online)) {}
 
 void FakeQuantLinear::Forward(ConstMatrixView x, MatrixView y) const {
-  ForwardQuantized(x, weight_.data(), bias_, activation_, y);
+  ForwardQuantized(x, weight_.data(), bias_, activation_, online_.get(), y);
 }
 
 absl::StatusOr<std::unique_ptr<PackedLinear>> PackedLinear::Create(PackedMatrix weight, std::vector<float> bias,
-                                                                   ActivationQuantizer activation) {
+                                                                   ActivationQuantizer activation,
+                                                                   std::shared_ptr<const OnlineTransform> online) {
   EAQ_RETURN_IF_ERROR(ValidatePacked(weight));
   if (!bias.empty() && bias.size() != weight.rows) {
     return absl::InvalidArgumentError(
         absl::StrCat("packed linear with ", weight.rows, " outputs: bias has ", bias.size(), " entries"));
   }
-  return std::unique_ptr<PackedLinear>(new PackedLinear(std::move(weight), std::move(bias), std::move(activation)));
+  if (online != nullptr) EAQ_RETURN_IF_ERROR(online->Validate(weight.cols));
+  return std::unique_ptr<PackedLinear>(
+      new PackedLinear(std::move(weight), std::move(bias), std::move(activation), std::move(online)));
 }
 
-PackedLinear::PackedLinear(PackedMatrix weight, std::vector<float> bias, ActivationQuantizer activation)
-    : weight_(std::move(weight)), bias_(std::move(bias)), activation_(std::move(activation)) {}
+PackedLinear::PackedLinear(PackedMatrix weight, std::vector<float> bias, ActivationQuantizer activation,
+                           std::shared_ptr<const OnlineTransform> online)
+    : weight_(std::move(weight)),
+      bias_(std::move(bias)),
+      activation_(std::move(activation)),
+      online_(std::move(online)) {}
 
 void PackedLinear::Forward(ConstMatrixView x, MatrixView y) const {
   if (x.rows == 0) return;
@@ -58,7 +70,7 @@ void PackedLinear::Forward(ConstMatrixView x, MatrixView y) const {
   thread_local Matrix unpacked;
   unpacked.Resize(weight_.rows, weight_.cols);
   UnpackWeights(weight_, unpacked.view());
-  ForwardQuantized(x, unpacked.data(), bias_, activation_, y);
+  ForwardQuantized(x, unpacked.data(), bias_, activation_, online_.get(), y);
 }
 
 }  // namespace eaq

@@ -3,8 +3,8 @@
 //   FakeQuantLinear  keeps the dequantised weight in float32: what experiments run
 //   PackedLinear     keeps codes and unpacks them at every call: what a stored model needs
 //
-// Both compute y = act(x) W_hat^T (+ bias) with the same GEMM call on the same numbers: their results have equal bits.
-// x itself is left alone (other linears read it too); act works on a copy.
+// Both compute y = act(x T) W_hat^T (+ bias), T the online transform where there is one, with the same GEMM call on the
+// same numbers: their results have equal bits. x itself is left alone (other linears read it too); act works on a copy.
 #ifndef EAQ_QUANT_QUANTIZED_LINEAR_H_
 #define EAQ_QUANT_QUANTIZED_LINEAR_H_
 
@@ -23,36 +23,43 @@ namespace eaq {
 class FakeQuantLinear : public Linear {
  public:
   // weight[out, in], already dequantised (or full precision where only activations are quantized); bias empty or [out].
-  FakeQuantLinear(Matrix weight, std::vector<float> bias, ActivationQuantizer activation);
+  FakeQuantLinear(Matrix weight, std::vector<float> bias, ActivationQuantizer activation,
+                  std::shared_ptr<const OnlineTransform> online = nullptr);
   int64_t out_features() const override { return weight_.rows(); }
   int64_t in_features() const override { return weight_.cols(); }
   void Forward(ConstMatrixView x, MatrixView y) const override;
 
   const Matrix& weight() const { return weight_; }
+  const OnlineTransform* online() const override { return online_.get(); }
   const ActivationQuantizer& activation() const { return activation_; }
 
  private:
   Matrix weight_;
   std::vector<float> bias_;
   ActivationQuantizer activation_;
+  std::shared_ptr<const OnlineTransform> online_;
 };
 
 class PackedLinear : public Linear {
  public:
   // Errors as ValidatePacked, or InvalidArgument when bias is neither empty nor [out].
   static absl::StatusOr<std::unique_ptr<PackedLinear>> Create(PackedMatrix weight, std::vector<float> bias,
-                                                              ActivationQuantizer activation);
+                                                              ActivationQuantizer activation,
+                                                              std::shared_ptr<const OnlineTransform> online = nullptr);
   int64_t out_features() const override { return weight_.rows; }
   int64_t in_features() const override { return weight_.cols; }
   void Forward(ConstMatrixView x, MatrixView y) const override;
 
+  const OnlineTransform* online() const override { return online_.get(); }
   const PackedMatrix& weight() const { return weight_; }
 
  private:
-  PackedLinear(PackedMatrix weight, std::vector<float> bias, ActivationQuantizer activation);
+  PackedLinear(PackedMatrix weight, std::vector<float> bias, ActivationQuantizer activation,
+               std::shared_ptr<const OnlineTransform> online);
   PackedMatrix weight_;
   std::vector<float> bias_;
   ActivationQuantizer activation_;
+  std::shared_ptr<const OnlineTransform> online_;
 };
 
 }  // namespace eaq

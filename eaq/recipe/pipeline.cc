@@ -15,7 +15,11 @@ namespace {
 class Walk {
  public:
   Walk(const PipelineInputs& in, RecipeSlots slots, LayerScheme scheme)
-      : in_(in), slots_(std::move(slots)), scheme_(scheme), uses_data_(slots_.calibration->uses_data()) {}
+      : in_(in),
+        slots_(std::move(slots)),
+        scheme_(scheme),
+        uses_data_(slots_.calibration->uses_data()),
+        keeps_full_(uses_data_ && slots_.needs_full_hidden()) {}
 
   absl::StatusOr<PipelineReport> Run(const LayerSink& sink) {
     const ModelConfig& config = in_.source->config();
@@ -56,6 +60,28 @@ class Walk {
     state.Add(in_.source->hash());
     for (const CalibrationWindow& w : windows) state.Add(absl::MakeConstSpan(w.window.ids));
     state_ = state.Hex();
+    if (keeps_full_) full_hidden_ = hidden_;
+  }
+
+  // What the stages of the layer may look at. PROFILE must outlive it.
+  LayerContext Context(const LayerProfile& profile) const {
+    LayerContext context;
+    context.config = &in_.source->config();
+    context.scheme = &scheme_;
+    context.profile = &profile;
+    context.hidden = hidden_;
+    context.full_hidden = full_hidden_;
+    context.router = slots_.router.get();
+    context.activation = slots_.activation.get();
+    context.pool = in_.pool;
+    context.seed = in_.seed;
+    return context;
+  }
+
+  // All that a stage may look at beyond weights and profile: the hidden states, the scheme, the seed, other slots.
+  void AddContext(Fingerprint& key) const {
+    key.Add(state_).Add(in_.seed).Add(in_.scheme->SerializeAsString()).Add(in_.recipe->router().SerializeAsString());
+    key.Add(in_.recipe->activation().SerializeAsString());
   }
 
   absl::StatusOr<LayerProfile> Profile(const std::string& stage, const LayerParams& params,
@@ -84,11 +110,12 @@ class Walk {
       Fingerprint key("transform/v1");
       key.Add(in_.cache_salt).Add(kNumericsVersion).Add(in_.source->hash()).Add(l).Add(params_hash).Add(profile_hash);
       key.Add(in_.recipe->transform(t).SerializeAsString());
+      if (slots_.transform[t]->needs_hidden() || slots_.transform[t]->needs_full_hidden()) AddContext(key);
       EAQ_ASSIGN_OR_RETURN(params, Cached<LayerParams>(
                                        name, key.Hex(),
                                        [&]() -> absl::StatusOr<LayerParams> {
                                          LayerParams edited = params;
-                                         EAQ_RETURN_IF_ERROR(slots_.transform[t]->Apply(config, profile, edited));
+                                         EAQ_RETURN_IF_ERROR(slots_.transform[t]->Apply(Context(profile), edited));
                                          return edited;
                                        },
                                        ParamsBytes, ParseParams, &params_hash));
@@ -98,6 +125,11 @@ class Walk {
     Fingerprint key("solve/v1");
     key.Add(in_.cache_salt).Add(kNumericsVersion).Add(in_.source->hash()).Add(l).Add(params_hash).Add(profile_hash);
     key.Add(in_.recipe->solve().SerializeAsString());
+    if (slots_.solve->solves_whole_layers()) AddContext(key);
+    if (slots_.router->needs_hidden()) {
+      key.Add("router");
+      AddContext(key);
+    }
     for (const auto& [id, grid] : plan) {
       key.Add(id.ToString()).Add(grid.bits).Add(static_cast<int>(grid.kind)).Add(static_cast<int>(grid.granularity));
       key.Add(grid.group_size);
@@ -106,7 +138,7 @@ class Walk {
     EAQ_ASSIGN_OR_RETURN(
         const SolvedLinears solved,
         Cached<SolvedLinears>(
-            absl::StrCat("solve/L", l), key.Hex(), [&] { return SolveLayer(params, profile, slots_, plan, *in_.pool); },
+            absl::StrCat("solve/L", l), key.Hex(), [&] { return SolveLayer(Context(profile), params, slots_, plan); },
             SolvedBytes, ParseSolved, &solved_hash));
     EAQ_ASSIGN_OR_RETURN(QuantizedLayer quantized,
                          AssembleLayer(config, params, profile, solved, slots_, scheme_, *in_.pool));
@@ -123,17 +155,21 @@ class Walk {
     if (!uses_data_) return absl::OkStatus();
     const bool full = in_.recipe->propagate() == Recipe::FULL_PRECISION;
     std::unique_ptr<DecoderLayer> untouched;
-    if (full) {
+    if (full || keeps_full_) {
       EAQ_ASSIGN_OR_RETURN(untouched, BuildLayer(in_.source->config(), original));
     }
     const DecoderLayer& layer = full ? *untouched : quantized;
     in_.pool->ParallelFor(hidden_.size(), [&](int64_t w) { layer.Forward(hidden_[w].view()); });
+    if (keeps_full_ && full) full_hidden_ = hidden_;
+    if (keeps_full_ && !full) {
+      in_.pool->ParallelFor(hidden_.size(), [&](int64_t w) { untouched->Forward(full_hidden_[w].view()); });
+    }
     Fingerprint state("state/v1");
     state.Add(state_).Add(original.layer).Add(full);
     if (!full) {
       state.Add(params_hash).Add(profile_hash).Add(solved_hash).Add(in_.recipe->activation().SerializeAsString());
       state.Add(in_.recipe->router().SerializeAsString()).Add(in_.scheme->activations().SerializeAsString());
-      state.Add(in_.scheme->quantize_attention());
+      state.Add(in_.scheme->quantize_attention()).Add(in_.scheme->attention_operands().SerializeAsString());
     }
     state_ = state.Hex();
     return absl::OkStatus();
@@ -143,12 +179,34 @@ class Walk {
   const RecipeSlots slots_;
   const LayerScheme scheme_;
   const bool uses_data_;
-  std::vector<Matrix> hidden_;  // one a calibration window
-  std::string state_;           // fingerprint of hidden_: of all that made them
+  const bool keeps_full_;
+  std::vector<Matrix> hidden_;       // one a calibration window
+  std::vector<Matrix> full_hidden_;  // of the full-precision model; empty unless keeps_full_
+  std::string state_;                // fingerprint of hidden_: of all that made them
   PipelineReport report_;
 };
 
 }  // namespace
+
+absl::StatusOr<std::shared_ptr<const ModelSource>> WrapModel(const Recipe& recipe,
+                                                             std::shared_ptr<const ModelSource> source) {
+  EAQ_ASSIGN_OR_RETURN(const RecipeSlots slots, RecipeSlots::Make(recipe));
+  bool layer_wise = false;
+  for (const auto& transform : slots.transform) {
+    EAQ_ASSIGN_OR_RETURN(const auto wrapped, transform->Wrap(source));
+    if (wrapped == nullptr) {
+      layer_wise = true;
+      continue;
+    }
+    if (layer_wise) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("recipe ", recipe.name(), ": a transform of the whole model stands after one of single layers; ",
+                       "expected it first, since it changes what every layer reads"));
+    }
+    source = wrapped;
+  }
+  return source;
+}
 
 absl::StatusOr<PipelineReport> QuantizeModel(const PipelineInputs& inputs, const LayerSink& sink) {
   EAQ_ASSIGN_OR_RETURN(RecipeSlots slots, RecipeSlots::Make(*inputs.recipe));

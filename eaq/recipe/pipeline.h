@@ -41,6 +41,7 @@ struct PipelineInputs {
   const Recipe* recipe = nullptr;
   const Scheme* scheme = nullptr;
   const std::vector<CalibrationWindow>* calibration = nullptr;  // empty when the recipe uses no data
+  uint64_t seed = 0;  // of the trial's calibration: what stages draw from (LayerContext::seed)
   const StageCache* cache = nullptr;
   std::string cache_salt;  // enters every cache key: the program's own hash
   ThreadPool* pool = nullptr;
@@ -60,6 +61,11 @@ struct PipelineReport {
   std::vector<StageRun> stages;
   ModelSize size;  // of the whole model, embedding and head included
 };
+
+// The model that RECIPE walks through: SOURCE itself, or what the recipe's transforms of whole models make of it
+// (TransformSlot::Wrap; they must stand before all others). PipelineInputs::source and ends are of this model.
+absl::StatusOr<std::shared_ptr<const ModelSource>> WrapModel(const Recipe& recipe,
+                                                             std::shared_ptr<const ModelSource> source);
 
 // Errors of stages name layer and linear. InvalidArgument for a recipe that cannot run (RecipeSlots::Make).
 absl::StatusOr<PipelineReport> QuantizeModel(const PipelineInputs& inputs, const LayerSink& sink);

@@ -6,6 +6,7 @@
 
 #include <cmath>
 
+#include "absl/strings/str_cat.h"
 #include "eaq/base/file.h"
 #include "eaq/base/rng.h"
 #include "eaq/base/status_matchers.h"
@@ -34,6 +35,39 @@ class Noted : public SolveSlot {
 EAQ_REGISTER_STAGE(SolveSlot, google::protobuf::BoolValue,
                    [](const google::protobuf::BoolValue&) -> absl::StatusOr<std::unique_ptr<SolveSlot>> {
                      return std::make_unique<Noted>();
+                   });
+
+// A transform that leaves work for run time: Hadamard, permutation and rotation of every linear's input in blocks of
+// `value`, and Hadamard of queries and keys.
+class Spin : public TransformSlot {
+ public:
+  explicit Spin(int64_t block) : block_(block) {}
+  bool needs_profile() const override { return false; }
+  absl::Status Apply(const LayerContext& context, LayerParams& params) const override {
+    std::map<LinearId, std::shared_ptr<const OnlineTransform>> shared;
+    for (auto& [id, linear] : params.linears) {
+      auto& online = shared[LayerProfile::InputOwner(id)];
+      if (online == nullptr) {
+        Matrix rotation(block_, block_);  // swaps neighbours
+        for (int64_t i = 0; i < block_; ++i) rotation(i, i ^ 1) = 1;
+        std::vector<int32_t> order(linear.weight.cols());
+        for (size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int32_t>(order.size() - 1 - i);
+        online = std::make_shared<const OnlineTransform>(
+            OnlineTransform{{OnlineStep::Hadamard(block_), OnlineStep::Permute(order), OnlineStep::Rotate(rotation)}});
+      }
+      linear.online = online;
+      online->FoldIntoWeight(linear.weight.view());
+    }
+    params.qk_hadamard = block_;
+    return absl::OkStatus();
+  }
+
+ private:
+  const int64_t block_;
+};
+EAQ_REGISTER_STAGE(TransformSlot, google::protobuf::Int64Value,
+                   [](const google::protobuf::Int64Value& options) -> absl::StatusOr<std::unique_ptr<TransformSlot>> {
+                     return std::make_unique<Spin>(options.value());
                    });
 
 Recipe ParseRecipe(const std::string& text) {
@@ -108,6 +142,12 @@ std::vector<std::string> Hashes(const PipelineReport& report) {
   std::vector<std::string> hashes;
   for (const StageRun& stage : report.stages) hashes.push_back(stage.stage() + " " + stage.hash());
   return hashes;
+}
+
+int Quantized(const PipelineReport& report) {
+  int count = 0;
+  for (const LinearReport& linear : report.linears) count += linear.bits() < 16;
+  return count;
 }
 
 std::string FreshFolder(const std::string& name) {
@@ -223,9 +263,16 @@ TEST(Pipeline, SizeIsThatOfTheFileWritten) {
 TEST(Pipeline, ReportsErrorsOfEveryLinear) {
   Walked run;
   ASSERT_THAT(run.Go(Gptq(), W3A4(), 1, ""), IsOk());
-  EXPECT_EQ(run.report.linears.size(), 2 * (4 + 3 * 8));
+  EXPECT_EQ(run.report.linears.size(), 2 * (4 + 1 + 3 * 8));
   for (const LinearReport& linear : run.report.linears) {
+    if (linear.id().find("router") != std::string::npos) {  // kept, and said so
+      EXPECT_EQ(linear.bits(), 16);
+      EXPECT_EQ(linear.stored_bits(), 16 * 8 * 32);
+      EXPECT_FALSE(linear.has_activation());
+      continue;
+    }
     EXPECT_EQ(linear.bits(), 3);
+    EXPECT_TRUE(linear.has_activation());
     EXPECT_GT(linear.weight_error(), 1e-4) << linear.id();
     EXPECT_LT(linear.weight_error(), 0.3) << linear.id();
     if (linear.calibration_tokens() > 0) {
@@ -241,16 +288,16 @@ TEST(Pipeline, SchemesLeaveOutWhatTheySay) {
   Scheme experts = W3A4();
   experts.set_quantize_attention(false);
   ASSERT_THAT(run.Go(Gptq(), experts, 1, ""), IsOk());
-  EXPECT_EQ(run.report.linears.size(), 2 * 3 * 8);
+  EXPECT_EQ(Quantized(run.report), 2 * 3 * 8);
   Scheme activations_only;
   activations_only.mutable_activations()->set_bits(4);
   ASSERT_THAT(run.Go(Gptq(), activations_only, 1, ""), IsOk());
-  EXPECT_TRUE(run.report.linears.empty());
+  EXPECT_EQ(Quantized(run.report), 0);
   EXPECT_DOUBLE_EQ(run.report.size.bits_per_parameter(), 16);
   Recipe router = Gptq();
   router.mutable_router()->mutable_quantize();
   ASSERT_THAT(run.Go(router, W3A4(), 1, ""), IsOk());
-  EXPECT_EQ(run.report.linears.size(), 2 * (4 + 1 + 3 * 8));
+  EXPECT_EQ(Quantized(run.report), 2 * (4 + 1 + 3 * 8));
   EXPECT_EQ(run.solved[0].at({.layer = 0, .role = Role::kRouter}).weight.grid.bits, 8);
 }
 
@@ -262,6 +309,46 @@ TEST(Pipeline, AStageFromOutsideRuns) {
   ASSERT_THAT(run.Go(recipe, W3A4(), 1, ""), IsOk());
   EXPECT_EQ(run.report.linears[5].note(), "from outside");
   EXPECT_FALSE(run.report.linears[5].has_output_error());  // no data, no output
+}
+
+// Online transforms leave the function alone, reach profile, solver and cache, and are counted once per object.
+TEST(Pipeline, OnlineTransformsGoAllTheWay) {
+  const std::string transform =
+      "transform { external { [type.googleapis.com/google.protobuf.Int64Value] { value: 8 } } }";
+  const Recipe plain = ParseRecipe("calibration { none {} } solve { nearest {} }");
+  const Recipe spun = ParseRecipe(absl::StrCat("calibration { none {} } solve { nearest {} }", transform));
+  Scheme nothing;
+  Walked before, after;
+  before.calibration.clear(), after.calibration.clear();
+  ASSERT_THAT(before.Go(plain, nothing, 1, ""), IsOk());
+  ASSERT_THAT(after.Go(spun, nothing, 1, ""), IsOk());
+  for (size_t l = 0; l < before.probe.size(); ++l) {
+    for (int64_t i = 0; i < before.probe[l].size(); ++i) {
+      ASSERT_NEAR(after.probe[l].data()[i], before.probe[l].data()[i], 1e-4);
+    }
+  }
+  EXPECT_EQ(after.report.linears[0].online(), "Hadamard 8, permute, rotate 8");
+  // Additions of the Hadamard and multiply-adds of the rotation for a row of 32.
+  EXPECT_EQ(after.report.linears[0].online_operations(), 32 * 3 + 32 * 8);
+
+  const std::string folder = FreshFolder("cache_spun");
+  const Recipe solved = ParseRecipe(absl::StrCat("calibration { random {} } solve { gptq {} }", transform));
+  Scheme scheme = W3A4();
+  scheme.mutable_attention_operands()->set_bits(4);
+  Walked once, cold, warm, free;
+  ASSERT_THAT(once.Go(solved, scheme, 1, ""), IsOk());
+  ASSERT_THAT(cold.Go(solved, scheme, 2, folder), IsOk());
+  ASSERT_THAT(warm.Go(solved, scheme, 2, folder), IsOk());
+  EXPECT_EQ(warm.hits, static_cast<int64_t>(warm.report.stages.size()));
+  EXPECT_EQ(cold.probe, once.probe);
+  EXPECT_EQ(warm.probe, once.probe);
+  scheme.clear_attention_operands();
+  ASSERT_THAT(free.Go(solved, scheme, 1, ""), IsOk());
+  EXPECT_NE(free.probe, once.probe);
+  // q, k and v share theirs, o has its own, gate and up of an expert share, down has its own; the router is not
+  // quantized. Permutation 2 bytes a channel, rotation 2 bytes an entry.
+  const int64_t wide = 2 * 32 + 2 * 64, narrow = 2 * 24 + 2 * 64;
+  EXPECT_EQ(once.report.size.quantized.online_bytes, 2 * (2 * wide + 8 * (wide + narrow)));
 }
 
 TEST(Pipeline, RecipesThatCannotRunAreRefused) {

@@ -16,8 +16,12 @@ constexpr int64_t kWindowsAtOnce = 16;
 // Keeps a copy of every linear's input of one window.
 class InputRecorder : public LayerObserver {
  public:
+  explicit InputRecorder(const DecoderLayer& layer) : layer_(layer) {}
   void OnLinearInput(const LinearId& id, ConstMatrixView x, absl::Span<const int32_t>) override {
-    if (LayerProfile::InputOwner(id) == id) inputs_.emplace(id, Matrix(x));
+    if (LayerProfile::InputOwner(id) != id) return;
+    const auto it = inputs_.emplace(id, Matrix(x)).first;
+    const OnlineTransform* online = layer_.linears().at(id)->online();
+    if (online != nullptr) online->ApplyToInput(it->second.view());
   }
   const Matrix* Find(const LinearId& id) const {
     const auto it = inputs_.find(id);
@@ -25,6 +29,7 @@ class InputRecorder : public LayerObserver {
   }
 
  private:
+  const DecoderLayer& layer_;
   std::map<LinearId, Matrix> inputs_;
 };
 
@@ -75,8 +80,9 @@ LinearId LayerProfile::InputOwner(LinearId id) {
     case Role::kUp:
       id.role = Role::kGate;
       break;
-    case Role::kSharedGate:
     case Role::kSharedUp:
+      id.role = Role::kSharedGate;
+      break;
     case Role::kSharedExpertGate:
       id.role = Role::kRouter;
       break;
@@ -98,7 +104,7 @@ absl::StatusOr<LayerProfile> ProfileLayer(const DecoderLayer& layer, absl::Span<
   std::vector<absl::Status> status(owners.size());
   for (size_t begin = 0; begin < hidden.size(); begin += kWindowsAtOnce) {
     const int64_t count = std::min<int64_t>(kWindowsAtOnce, hidden.size() - begin);
-    std::vector<InputRecorder> recorders(count);
+    std::vector<InputRecorder> recorders(count, InputRecorder(layer));
     pool.ParallelFor(count, [&](int64_t w) {
       Matrix state = hidden[begin + w];
       layer.Forward(state.view(), &recorders[w]);

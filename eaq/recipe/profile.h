@@ -4,8 +4,9 @@
 //   EAQ_ASSIGN_OR_RETURN(LayerProfile profile, ProfileLayer(*layer, hidden, ProfileOptions{}, pool));
 //   const InputStatistics& x = profile.Of({.layer = 3, .role = Role::kDown, .expert = 7});
 //
-// Linears that read the same rows share one record: q, k, v; the router and the shared expert's gate and up; gate and
-// up of an expert. The result depends on the windows and their order alone, not on the number of threads.
+// Linears that read the same rows share one record: q, k, v; gate and up of an expert, shared or not; the router and
+// the gate of a shared expert. What is recorded is what the weight meets: rows after the linear's online transform. The
+// result depends on the windows and their order alone, not on the number of threads.
 #ifndef EAQ_RECIPE_PROFILE_H_
 #define EAQ_RECIPE_PROFILE_H_
 

@@ -103,7 +103,8 @@ TEST(Profile, SharersHaveOneOwner) {
   EXPECT_EQ(owner(Role::kO, -1), "L2.o");
   EXPECT_EQ(owner(Role::kUp, 5), "L2.e5.gate");
   EXPECT_EQ(owner(Role::kDown, 5), "L2.e5.down");
-  EXPECT_EQ(owner(Role::kSharedUp, -1), "L2.router");
+  EXPECT_EQ(owner(Role::kSharedUp, -1), "L2.shared_gate");
+  EXPECT_EQ(owner(Role::kSharedExpertGate, -1), "L2.router");
 }
 
 TEST(Profile, WithoutWindowsEveryLinearIsThereWithNoTokens) {

@@ -1,6 +1,7 @@
 #include "eaq/recipe/quantize_layer.h"
 
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -13,8 +14,6 @@
 
 namespace eaq {
 namespace {
-
-bool IsAttention(Role role) { return role == Role::kQ || role == Role::kK || role == Role::kV || role == Role::kO; }
 
 // The statistics of a linear's input; none when the recipe uses no data.
 const InputStatistics& StatisticsOf(const LayerProfile& profile, const LinearId& id) {
@@ -44,19 +43,6 @@ std::optional<double> OutputError(const Matrix& w, const Matrix& q, const Hessia
 
 }  // namespace
 
-absl::StatusOr<LayerScheme> LayerScheme::FromProto(const Scheme& scheme) {
-  LayerScheme result;
-  EAQ_ASSIGN_OR_RETURN(result.weights, GridFromProto(scheme.weights()));
-  EAQ_ASSIGN_OR_RETURN(result.activations, GridFromProto(scheme.activations()));
-  result.attention = scheme.quantize_attention();
-  return result;
-}
-
-bool LayerScheme::Covers(const LinearId& id) const {
-  if (id.role == Role::kRouter || id.role == Role::kSharedExpertGate) return false;
-  return attention || !IsAttention(id.role);
-}
-
 absl::StatusOr<std::map<LinearId, GridSpec>> PlanLayer(const ModelConfig& config, const LayerParams& params,
                                                        const RecipeSlots& slots, const LayerScheme& scheme) {
   std::vector<LinearId> asked;
@@ -77,23 +63,32 @@ absl::StatusOr<std::map<LinearId, GridSpec>> PlanLayer(const ModelConfig& config
   return plan;
 }
 
-absl::StatusOr<SolvedLinears> SolveLayer(const LayerParams& params, const LayerProfile& profile,
-                                         const RecipeSlots& slots, const std::map<LinearId, GridSpec>& plan,
-                                         ThreadPool& pool) {
-  std::vector<LinearId> ids;
-  for (const auto& [id, grid] : plan) ids.push_back(id);
-  std::vector<absl::StatusOr<SolvedLinear>> results(ids.size(), absl::UnknownError("not solved"));
-  pool.ParallelFor(ids.size(), [&](int64_t i) {
-    const LinearId& id = ids[i];
-    const ConstMatrixView weight = params.linears.at(id).weight.view();
-    if (id.role == Role::kRouter) {
-      absl::StatusOr<QuantizedMatrix> q = QuantizeNearest(weight, plan.at(id));
-      results[i] = q.ok() ? absl::StatusOr<SolvedLinear>(SolvedLinear{*std::move(q), ""}) : q.status();
-    } else {
-      results[i] = slots.solve->Solve(id, weight, StatisticsOf(profile, id), plan.at(id));
-    }
-  });
+absl::StatusOr<SolvedLinears> SolveLayer(const LayerContext& context, const LayerParams& params,
+                                         const RecipeSlots& slots, const std::map<LinearId, GridSpec>& plan) {
   SolvedLinears solved;
+  std::map<LinearId, GridSpec> rest = plan;
+  const LinearId router{params.layer, Role::kRouter};
+  if (rest.erase(router) > 0) {
+    absl::StatusOr<SolvedLinear> result = slots.router->Solve(context, params, params.linears.at(router).weight.view());
+    EAQ_RETURN_IF_ERROR(Annotate(result.status(), router.ToString()));
+    solved.emplace(router, *std::move(result));
+  }
+  if (slots.solve->solves_whole_layers()) {
+    EAQ_ASSIGN_OR_RETURN(SolvedLinears all, slots.solve->SolveLayer(context, params, rest));
+    for (const auto& [id, grid] : rest) {
+      if (all.count(id) == 0) return absl::InternalError(absl::StrCat("slot solve left out ", id.ToString()));
+    }
+    solved.merge(std::move(all));
+    return solved;
+  }
+  std::vector<LinearId> ids;
+  for (const auto& [id, grid] : rest) ids.push_back(id);
+  std::vector<absl::StatusOr<SolvedLinear>> results(ids.size(), absl::UnknownError("not solved"));
+  context.pool->ParallelFor(ids.size(), [&](int64_t i) {
+    const LinearId& id = ids[i];
+    results[i] =
+        slots.solve->Solve(id, params.linears.at(id).weight.view(), StatisticsOf(*context.profile, id), rest.at(id));
+  });
   for (size_t i = 0; i < ids.size(); ++i) {
     EAQ_RETURN_IF_ERROR(Annotate(results[i].status(), ids[i].ToString()));
     solved.emplace(ids[i], *std::move(results[i]));
@@ -107,28 +102,47 @@ absl::StatusOr<QuantizedLayer> AssembleLayer(const ModelConfig& config, const La
   struct Item {
     LinearId id;
     std::shared_ptr<const Linear> linear;
-    std::optional<LinearReport> report;
+    LinearReport report;
+    bool quantized = false;
+    bool stores_online = false;  // the first of those that share an online transform
     SizeAccount size;
     absl::Status status;
   };
   std::vector<Item> items;
-  for (const auto& [id, linear] : params.linears) items.emplace_back().id = id;
+  std::set<const OnlineTransform*> stored;
+  for (const auto& [id, linear] : params.linears) {
+    Item& item = items.emplace_back();
+    item.id = id;
+    item.stores_online = linear.online != nullptr && stored.insert(linear.online.get()).second;
+  }
   const auto assemble = [&](Item& item) -> absl::Status {
     const LinearParams& from = params.linears.at(item.id);
     const InputStatistics& input = StatisticsOf(profile, item.id);
     ActivationQuantizer activation;
     if (item.id.role == Role::kRouter) {
       if (slots.router->activations().quantized()) {
-        EAQ_ASSIGN_OR_RETURN(activation, ActivationQuantizer::Dynamic(slots.router->activations()));
+        EAQ_ASSIGN_OR_RETURN(activation, ActivationQuantizer::Dynamic(slots.router->activations(),
+                                                                      slots.router->activation_clip_ratio()));
       }
     } else if (scheme.Covers(item.id) && scheme.activations.quantized()) {
       EAQ_ASSIGN_OR_RETURN(activation, slots.activation->Make(item.id, input, scheme.activations));
     }
+    LinearReport& report = item.report;
+    report.set_id(item.id.ToString());
+    report.set_bits(16);
+    report.set_stored_bits(16 * from.weight.size());
+    if (!activation.identity()) report.set_activation(activation.ToString());
+    if (from.online != nullptr) {
+      EAQ_RETURN_IF_ERROR(from.online->Validate(from.weight.cols()));
+      report.set_online(from.online->ToString());
+      report.set_online_operations(from.online->OperationsPerRow(from.weight.cols()));
+    }
     const auto it = solved.find(item.id);
     if (it == solved.end()) {
-      item.linear = std::make_shared<FakeQuantLinear>(from.weight, from.bias, std::move(activation));
+      item.linear = std::make_shared<FakeQuantLinear>(from.weight, from.bias, std::move(activation), from.online);
       return absl::OkStatus();
     }
+    item.quantized = true;
     const QuantizedMatrix& q = it->second.weight;
     if (q.rows != from.weight.rows() || q.cols != from.weight.cols()) {
       return absl::InternalError(absl::StrCat("slot solve returned [", q.rows, ", ", q.cols, "]; expected [",
@@ -137,15 +151,14 @@ absl::StatusOr<QuantizedLayer> AssembleLayer(const ModelConfig& config, const La
     EAQ_ASSIGN_OR_RETURN(const PackedMatrix packed, Pack(q));
     item.size = packed.size();
     Matrix weight = Dequantize(q);
-    LinearReport& report = item.report.emplace();
-    report.set_id(item.id.ToString());
     report.set_bits(q.grid.bits);
     report.set_calibration_tokens(input.tokens);
     report.set_weight_error(RelativeError(from.weight, weight));
     if (const auto error = OutputError(from.weight, weight, input.second_moments)) report.set_output_error(*error);
+    if (item.stores_online) item.size.online_bytes = from.online->StoredBytes();
     report.set_stored_bits(8 * item.size.total_bytes());
     if (!it->second.note.empty()) report.set_note(it->second.note);
-    item.linear = std::make_shared<FakeQuantLinear>(std::move(weight), from.bias, std::move(activation));
+    item.linear = std::make_shared<FakeQuantLinear>(std::move(weight), from.bias, std::move(activation), from.online);
     return absl::OkStatus();
   };
   pool.ParallelFor(items.size(), [&](int64_t i) { items[i].status = assemble(items[i]); });
@@ -155,8 +168,8 @@ absl::StatusOr<QuantizedLayer> AssembleLayer(const ModelConfig& config, const La
   for (Item& item : items) {
     EAQ_RETURN_IF_ERROR(Annotate(item.status, item.id.ToString()));
     const LinearParams& from = params.linears.at(item.id);
-    if (item.report) {
-      result.linears.push_back(*std::move(item.report));
+    result.linears.push_back(std::move(item.report));
+    if (item.quantized) {
       result.size.AddQuantized(item.size);
       result.size.AddUnquantized(from.bias.size());
     } else {
@@ -167,7 +180,12 @@ absl::StatusOr<QuantizedLayer> AssembleLayer(const ModelConfig& config, const La
   for (const auto* norm : {&params.input_norm, &params.post_norm, &params.q_norm, &params.k_norm}) {
     result.size.AddUnquantized(norm->size());
   }
-  EAQ_ASSIGN_OR_RETURN(result.layer, DecoderLayer::Create(config, params, std::move(linears)));
+  std::shared_ptr<const AttentionOperands> operands;
+  if (scheme.operands.quantized()) {
+    EAQ_ASSIGN_OR_RETURN(QuantizedAttention made, slots.activation->MakeOperands(scheme.operands, config.head_dim));
+    operands = std::make_shared<const QuantizedAttention>(std::move(made));
+  }
+  EAQ_ASSIGN_OR_RETURN(result.layer, DecoderLayer::Create(config, params, std::move(linears), std::move(operands)));
   return result;
 }
 

@@ -29,12 +29,20 @@ absl::StatusOr<RecipeSlots> RecipeSlots::Make(const Recipe& recipe) {
   EAQ_ASSIGN_OR_RETURN(slots.activation, MakeStage<ActivationSlot>(recipe.activation(), "activation"));
   if (!slots.calibration->uses_data()) {
     for (const auto& transform : slots.transform) {
-      if (transform->needs_profile()) return NeedsData(recipe, "transform");
+      if (transform->needs_profile() || transform->needs_hidden()) return NeedsData(recipe, "transform");
     }
-    if (slots.solve->needs_second_moments()) return NeedsData(recipe, "solve");
+    if (slots.solve->needs_second_moments() || slots.solve->solves_whole_layers()) return NeedsData(recipe, "solve");
+    if (slots.router->needs_hidden()) return NeedsData(recipe, "router");
     if (slots.activation->needs_profile()) return NeedsData(recipe, "activation");
   }
   return slots;
+}
+
+bool RecipeSlots::needs_full_hidden() const {
+  for (const auto& stage : transform) {
+    if (stage->needs_full_hidden()) return true;
+  }
+  return solve->needs_full_hidden();
 }
 
 }  // namespace eaq

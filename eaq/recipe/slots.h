@@ -24,6 +24,9 @@ struct RecipeSlots {
   // InvalidArgument names the slot that is empty, or whose options are bad, or that needs data while `calibration`
   // gives none; NotFound a stage that is not linked in.
   static absl::StatusOr<RecipeSlots> Make(const Recipe& recipe);
+
+  // Whether the full-precision model's hidden states must be carried along beside the propagated ones.
+  bool needs_full_hidden() const;
 };
 
 }  // namespace eaq

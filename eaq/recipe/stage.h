@@ -25,17 +25,38 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "eaq/base/thread_pool.h"
 #include "eaq/model/config.h"
 #include "eaq/model/linear_id.h"
 #include "eaq/model/params.h"
 #include "eaq/quant/activation_quant.h"
 #include "eaq/quant/grid.h"
+#include "eaq/quant/quantized_attention.h"
 #include "eaq/quant/quantized_matrix.h"
+#include "eaq/recipe/layer_scheme.h"
 #include "eaq/recipe/profile.h"
 #include "eaq/recipe/registry.h"
 #include "eaq/text/windows.h"
 
 namespace eaq {
+
+class ActivationSlot;
+class RouterSlot;
+
+// What a stage may look at besides the weights: one layer and all that comes into it. Pointers are never null.
+struct LayerContext {
+  const ModelConfig* config = nullptr;
+  const LayerScheme* scheme = nullptr;
+  const LayerProfile* profile = nullptr;  // of the layer as it is now; empty when the recipe uses no data
+  // Inputs of the layer, one [tokens, hidden_size] a calibration window: HIDDEN as the recipe propagates them,
+  // FULL_HIDDEN from the full-precision model (empty unless a stage of the recipe needs_full_hidden).
+  absl::Span<const Matrix> hidden, full_hidden;
+  const RouterSlot* router = nullptr;  // what will be done to the router and to activations, for stages that train
+  const ActivationSlot* activation = nullptr;
+  ThreadPool* pool = nullptr;
+  uint64_t seed = 0;  // of the trial's calibration; a stage draws from Rng(seed, "its name/L3/its purpose")
+};
 
 // What a solver hands back for one linear.
 struct SolvedLinear {
@@ -51,6 +72,7 @@ struct CalibrationWindow {
 
 // How many times each expert was chosen by the tokens of a window: [layers * experts].
 using ExpertCounts = std::vector<int32_t>;
+using SolvedLinears = std::map<LinearId, SolvedLinear>;
 
 // Slot 1: which tokens?
 class CalibrationSlot {
@@ -70,10 +92,18 @@ class CalibrationSlot {
 class TransformSlot {
  public:
   virtual ~TransformSlot() = default;
-  // False: the edit looks at the weights alone, and PROFILE may be empty.
+  // False: the edit looks at the weights alone, and the profile may be empty.
   virtual bool needs_profile() const { return true; }
-  // Edits PARAMS so that the layer computes the same function. PROFILE belongs to the layer as it is now.
-  virtual absl::Status Apply(const ModelConfig& config, const LayerProfile& profile, LayerParams& params) const = 0;
+  // True: it looks at more of its context than the configuration and the profile.
+  virtual bool needs_hidden() const { return false; }
+  virtual bool needs_full_hidden() const { return false; }
+  // A transform of the whole model, embedding and head included (QuaRot's rotation of the residual stream): the model
+  // that recipes then walk through. Null: this transform works layer by layer alone.
+  virtual absl::StatusOr<std::shared_ptr<const ModelSource>> Wrap(std::shared_ptr<const ModelSource> source) const {
+    return std::shared_ptr<const ModelSource>();
+  }
+  // Edits PARAMS so that the layer computes the same function.
+  virtual absl::Status Apply(const LayerContext& context, LayerParams& params) const = 0;
 };
 
 // Slot 3: how many bits for which linear?
@@ -91,8 +121,16 @@ class SolveSlot {
   virtual ~SolveSlot() = default;
   // Whether Solve reads InputStatistics::second_moments.
   virtual bool needs_second_moments() const { return false; }
+  // True: SolveLayer is called, with everything in its context; else Solve, linear by linear.
+  virtual bool solves_whole_layers() const { return false; }
+  virtual bool needs_full_hidden() const { return false; }
   virtual absl::StatusOr<SolvedLinear> Solve(const LinearId& id, ConstMatrixView weight, const InputStatistics& input,
                                              const GridSpec& grid) const = 0;
+  // PLAN: the grids of the linears to round, the router not among them; the result has each of them.
+  virtual absl::StatusOr<SolvedLinears> SolveLayer(const LayerContext& context, const LayerParams& params,
+                                                   const std::map<LinearId, GridSpec>& plan) const {
+    return absl::UnimplementedError("this solver works linear by linear");
+  }
 };
 
 // Slot 5: what happens to expert selection?
@@ -102,6 +140,12 @@ class RouterSlot {
   // How the router's weight and input are quantized; bits 16 keeps them.
   virtual GridSpec weights() const = 0;
   virtual GridSpec activations() const = 0;
+  virtual double activation_clip_ratio() const { return 1.0; }
+  // True: Solve looks at more than the weight.
+  virtual bool needs_hidden() const { return false; }
+  // Rounds the router's WEIGHT to weights(); by default to nearest.
+  virtual absl::StatusOr<SolvedLinear> Solve(const LayerContext& context, const LayerParams& params,
+                                             ConstMatrixView weight) const;
 };
 
 // Slot 6: how are activations quantized at run time?
@@ -111,6 +155,10 @@ class ActivationSlot {
   virtual bool needs_profile() const { return false; }
   virtual absl::StatusOr<ActivationQuantizer> Make(const LinearId& id, const InputStatistics& input,
                                                    const GridSpec& grid) const = 0;
+  // How queries, keys and values are quantized; by default per head and token without clipping.
+  virtual absl::StatusOr<QuantizedAttention> MakeOperands(const GridSpec& grid, int64_t head_dim) const {
+    return QuantizedAttention::Create(grid, head_dim, 1.0, 1.0);
+  }
 };
 
 }  // namespace eaq

@@ -38,6 +38,29 @@ bool TakeMatrix(ByteReader& in, Matrix* m) {
   return true;
 }
 
+void PutOnline(const OnlineTransform& online, ByteWriter& out) {
+  out.Number<uint64_t>(online.steps.size());
+  for (const OnlineStep& step : online.steps) {
+    out.Number(static_cast<int>(step.kind)).Array(absl::MakeConstSpan(step.divisors));
+    PutMatrix(step.rotation, out);
+    out.Array(absl::MakeConstSpan(step.permutation)).Number(step.block);
+  }
+}
+bool TakeOnline(ByteReader& in, OnlineTransform* online) {
+  const uint64_t steps = in.Number<uint64_t>();
+  for (uint64_t i = 0; i < steps && in.ok(); ++i) {
+    OnlineStep& step = online->steps.emplace_back();
+    const int kind = in.Number<int>();
+    if (kind < 0 || kind > static_cast<int>(OnlineStep::Kind::kHadamard)) return false;
+    step.kind = static_cast<OnlineStep::Kind>(kind);
+    in.Array(&step.divisors);
+    if (!TakeMatrix(in, &step.rotation)) return false;
+    in.Array(&step.permutation);
+    step.block = in.Number<int64_t>();
+  }
+  return in.ok();
+}
+
 }  // namespace
 
 std::string ProfileBytes(const LayerProfile& profile) {
@@ -80,11 +103,20 @@ std::string ParamsBytes(const LayerParams& params) {
   for (const auto* norm : {&params.input_norm, &params.post_norm, &params.q_norm, &params.k_norm}) {
     out.Array(absl::MakeConstSpan(*norm));
   }
+  out.Number(params.qk_hadamard);
+  // Online transforms once each, in the order of their first use; 0 stands for none.
+  std::map<const OnlineTransform*, uint64_t> number = {{nullptr, 0}};
+  std::vector<const OnlineTransform*> transforms;
+  for (const auto& [id, linear] : params.linears) {
+    if (number.emplace(linear.online.get(), number.size()).second) transforms.push_back(linear.online.get());
+  }
+  out.Number<uint64_t>(transforms.size());
+  for (const OnlineTransform* online : transforms) PutOnline(*online, out);
   out.Number<uint64_t>(params.linears.size());
   for (const auto& [id, linear] : params.linears) {
     PutId(id, out);
     PutMatrix(linear.weight, out);
-    out.Array(absl::MakeConstSpan(linear.bias));
+    out.Array(absl::MakeConstSpan(linear.bias)).Number(number.at(linear.online.get()));
   }
   return out.Take();
 }
@@ -94,11 +126,22 @@ absl::StatusOr<LayerParams> ParseParams(absl::string_view bytes) {
   LayerParams params;
   params.layer = in.Number<int>();
   for (auto* norm : {&params.input_norm, &params.post_norm, &params.q_norm, &params.k_norm}) in.Array(norm);
+  params.qk_hadamard = in.Number<int64_t>();
+  std::vector<std::shared_ptr<const OnlineTransform>> transforms = {nullptr};
+  const uint64_t online_count = in.Number<uint64_t>();
+  for (uint64_t i = 0; i < online_count && in.ok(); ++i) {
+    OnlineTransform online;
+    if (!TakeOnline(in, &online)) return Damaged("layer", bytes);
+    transforms.push_back(std::make_shared<const OnlineTransform>(std::move(online)));
+  }
   const uint64_t count = in.Number<uint64_t>();
   for (uint64_t i = 0; i < count && in.ok(); ++i) {
     LinearParams& linear = params.linears[TakeId(in)];
     if (!TakeMatrix(in, &linear.weight)) return Damaged("layer", bytes);
     in.Array(&linear.bias);
+    const uint64_t which = in.Number<uint64_t>();
+    if (which >= transforms.size()) return Damaged("layer", bytes);
+    linear.online = transforms[which];
   }
   if (!in.Finished() || params.linears.size() != count) return Damaged("layer", bytes);
   return params;

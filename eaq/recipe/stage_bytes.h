@@ -22,7 +22,6 @@ absl::StatusOr<LayerProfile> ParseProfile(absl::string_view bytes);
 std::string ParamsBytes(const LayerParams& params);
 absl::StatusOr<LayerParams> ParseParams(absl::string_view bytes);
 
-using SolvedLinears = std::map<LinearId, SolvedLinear>;
 std::string SolvedBytes(const SolvedLinears& solved);
 absl::StatusOr<SolvedLinears> ParseSolved(absl::string_view bytes);
 

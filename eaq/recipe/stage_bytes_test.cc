@@ -31,6 +31,25 @@ TEST(StageBytes, EverythingComesBack) {
   EXPECT_EQ(ParseParams(ParamsBytes(params))->linears.at({1, Role::kDown, 3}).weight,
             params.linears.at({1, Role::kDown, 3}).weight);
 
+  // Online transforms, and that linears which shared one still do.
+  LayerParams rotated = params;
+  rotated.qk_hadamard = 8;
+  OnlineTransform online;
+  std::vector<int32_t> order(config.hidden_size);
+  for (size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int32_t>(order.size() - 1 - i);
+  online.steps = {OnlineStep::Permute(order), OnlineStep::Hadamard(4), OnlineStep::Divide({2, 3}),
+                  OnlineStep::Rotate(Matrix(2, 2))};
+  const auto shared = std::make_shared<const OnlineTransform>(online);
+  rotated.linears.at({1, Role::kQ}).online = rotated.linears.at({1, Role::kK}).online = shared;
+  rotated.linears.at({1, Role::kO}).online = std::make_shared<const OnlineTransform>(online);
+  ExpectComesBack<LayerParams>(rotated, ParamsBytes, ParseParams);
+  const LayerParams back = *ParseParams(ParamsBytes(rotated));
+  EXPECT_EQ(back.qk_hadamard, 8);
+  EXPECT_EQ(*back.linears.at({1, Role::kK}).online, online);
+  EXPECT_EQ(back.linears.at({1, Role::kK}).online, back.linears.at({1, Role::kQ}).online);
+  EXPECT_NE(back.linears.at({1, Role::kO}).online, back.linears.at({1, Role::kQ}).online);
+  EXPECT_EQ(back.linears.at({1, Role::kV}).online, nullptr);
+
   ThreadPool pool(1);
   std::vector<Matrix> hidden(1, Matrix(9, config.hidden_size));
   for (int64_t i = 0; i < hidden[0].size(); ++i) hidden[0].data()[i] = static_cast<float>(i % 7) - 3.0f;

@@ -5,7 +5,7 @@
 
 namespace eaq {
 
-inline constexpr int kNumericsVersion = 1;
+inline constexpr int kNumericsVersion = 2;
 
 }  // namespace eaq
 

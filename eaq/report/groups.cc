@@ -129,6 +129,7 @@ void AddLinears(Measured& m) {
   std::vector<int> count, errors;
   for (const ReportTrial* trial : m.trial) {
     for (const LinearReport& l : trial->result.linear()) {
+      if (l.bits() == 16) continue;  // left alone: nothing to show
       const auto [it, is_new] = index.emplace(l.id(), out.size());
       if (is_new) {
         LinearError e;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "eaq/base/thread_pool.h"
 #include "eaq/train/parameters.h"
 
 namespace eaq {
@@ -22,17 +23,24 @@ class AdamW {
  public:
   AdamW(const ParameterLayout& layout, const AdamWOptions& options);
 
-  // One step, the first one with step 1. Returns the gradient's norm before clipping. m, v: first and second moments.
+  // One step, the first one with step 1, on the sum of GRADIENTS ([layout.size] each; the first becomes the sum). The
+  // result depends neither on the threads nor on how the work falls to them. Returns the gradient's norm before
+  // clipping. m, v: first and second moments.
   //   m = b1 m + (1 - b1) g,  v = b2 v + (1 - b2) g^2,  w -= rate (m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps) +
   //   decay w)
-  double Step(const std::vector<float>& gradient, double rate, std::vector<float>& params);
+  double Step(std::vector<std::vector<float>>& gradients, double rate, ThreadPool& pool, std::vector<float>& params);
 
   int64_t step = 0;
   std::vector<float> m, v;  // [layout.size]; public: a checkpoint saves and restores the three
 
  private:
-  const ParameterLayout& layout_;
+  struct Piece {  // what one thread takes at a time: a stretch inside one group
+    int64_t begin, end;
+    bool decay;
+    double square = 0;  // of its gradient
+  };
   const AdamWOptions options_;
+  std::vector<Piece> pieces_;
 };
 
 }  // namespace eaq

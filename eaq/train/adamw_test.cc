@@ -19,8 +19,12 @@ ModelConfig Tiny() {
 TEST(AdamW, ConstantGradientHasAClosedForm) {
   const ParameterLayout layout(Tiny());
   AdamW adamw(layout, {});
-  std::vector<float> params(layout.size, 0.5f), gradient(layout.size, 0.01f);
-  for (int i = 0; i < 5; ++i) EXPECT_NEAR(adamw.Step(gradient, 0.1, params), 0.01 * std::sqrt(layout.size), 1e-6);
+  std::vector<float> params(layout.size, 0.5f);
+  ThreadPool pool(2);
+  for (int i = 0; i < 5; ++i) {
+    std::vector<std::vector<float>> shards(2, std::vector<float>(layout.size, 0.005f));
+    EXPECT_NEAR(adamw.Step(shards, 0.1, pool, params), 0.01 * std::sqrt(layout.size), 1e-6);
+  }
   for (const ParameterGroup& group : layout.groups) {
     double w = 0.5;
     for (int i = 0; i < 5; ++i) w = w * (1 - 0.1 * (group.decay ? 0.1 : 0.0)) - 0.1;
@@ -31,8 +35,10 @@ TEST(AdamW, ConstantGradientHasAClosedForm) {
 TEST(AdamW, ClipsByTheGlobalNorm) {
   const ParameterLayout layout(Tiny());
   AdamW adamw(layout, {});
-  std::vector<float> params(layout.size, 0.0f), gradient(layout.size, 3.0f);
-  const double norm = adamw.Step(gradient, 0.1, params);
+  std::vector<float> params(layout.size, 0.0f);
+  std::vector<std::vector<float>> gradient(1, std::vector<float>(layout.size, 3.0f));
+  ThreadPool pool(1);
+  const double norm = adamw.Step(gradient, 0.1, pool, params);
   EXPECT_NEAR(norm, 3 * std::sqrt(layout.size), 1e-4);
   EXPECT_NEAR(adamw.m[0], 0.1 * 3 / norm, 1e-7);
 }

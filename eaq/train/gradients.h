@@ -1,9 +1,10 @@
-// The language-model loss of an OLMoE-layout model and its gradient: forward and backward pass over token windows.
+// The language-model loss of a mixture-of-experts decoder and its gradient: forward and backward pass over token
+// windows.
 //
 //   Gradients<float> work(layout, /*windows=*/8, /*context=*/256);
 //   const LossParts loss = work.LossAndGradients(params.data(), windows, {}, gradient.data());  // adds to `gradient`
 //
-// Objective, for W windows of T predicted tokens and L layers (N = W T tokens, E experts):
+// Objective, for W windows of T predicted tokens and L mixture layers (N = W T tokens, E experts):
 //
 //   mean_t -log p(x_{t+1} | x_{<=t})  +  balance * mean_l E sum_e f_e P_e  +  z * mean_l mean_t lse_t^2
 //
@@ -19,6 +20,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "eaq/train/attention_pass.h"
+#include "eaq/train/feed_forward_pass.h"
 #include "eaq/train/parameters.h"
 
 namespace eaq {
@@ -48,28 +51,25 @@ class Gradients {
   LossParts LossAndGradients(const T* params, const std::vector<const uint16_t*>& windows, const LossOptions& options,
                              T* gradient);
 
-  // Choices of every expert in the last call: [layers * experts].
+  // Choices of every expert in the last call: [mixture layers * experts].
   const std::vector<int64_t>& expert_use() const { return use_; }
 
  private:
   struct LayerState {
-    std::vector<T> x, h1, r1, qkv, qk, rq, rk, p, y, x2, h2, r2, prob, weight, xe, gu, a, ye, lse;
-    std::vector<int32_t> choice, slot, begin;  // [N k], [N k], [E + 1]
+    std::vector<T> x, middle;  // [n, hidden]: at the entrance, and between attention and feed-forward
+    typename AttentionPass<T>::State attention;
+    typename FeedForwardPass<T>::State feed_forward;
   };
-  void Attention(LayerState& s);
-  void Experts(const T* params, const ParameterLayout::Layer& o, LayerState& s, T* out);
-  void AttentionBackward(LayerState& s);
-  void ExpertsBackward(const T* params, const ParameterLayout::Layer& o, LayerState& s, const LossOptions& options,
-                       T* gradient);
   double Head(const T* params, const std::vector<const uint16_t*>& windows, T scale, T* gradient);
-  void Rope(T* q, int64_t stride, T sign) const;
 
   const ParameterLayout& layout_;
-  const int64_t t_, d_, v_, heads_, e_, k_, f_;
-  int64_t n_ = 0;
+  const int64_t t_, d_, v_, e_, k_;
+  int64_t n_ = 0, mixtures_ = 0;
+  AttentionPass<T> attention_;
+  FeedForwardPass<T> feed_forward_;
   std::vector<LayerState> layers_;
   std::vector<int64_t> use_;
-  std::vector<T> cos_, sin_, xf_, hf_, rf_, dx_, dh_, dqkv_, dy_, dp_, logits_, dxe_, dgu_, da_, dye_, drouter_, tmp_;
+  std::vector<T> xf_, hf_, rf_, dx_, dh_, logits_;
 };
 
 extern template class Gradients<float>;

@@ -1,5 +1,6 @@
 #include "eaq/train/parameters.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
@@ -21,13 +22,21 @@ ParameterLayout::ParameterLayout(const ModelConfig& c) : config(c) {
     Layer y;
     y.input_norm = add(name("input_norm"), d, false, 0);
     y.post_norm = add(name("post_norm"), d, false, 0);
-    y.qkv = add(name("qkv"), 3 * d * d, true, 0.02);
-    y.q_norm = add(name("q_norm"), d, false, 0);
-    y.k_norm = add(name("k_norm"), d, false, 0);
-    y.o = add(name("o"), d * d, true, out_std);
-    y.router = add(name("router"), c.num_experts * d, true, 0.02);
-    y.gate_up = add(name("gate_up"), c.num_experts * 2 * c.expert_width * d, true, 0.02);
-    y.down = add(name("down"), c.num_experts * d * c.expert_width, true, out_std);
+    const int64_t q = c.num_heads * c.head_dim, kv = c.num_kv_heads * c.head_dim;
+    y.qkv = add(name("qkv"), (q + 2 * kv) * d, true, 0.02);
+    const bool qk_norm = c.qk_norm != QkNorm::kNone, mixture = c.IsMoe(l);
+    y.q_norm = qk_norm ? add(name("q_norm"), q, false, 0) : -1;
+    y.k_norm = qk_norm ? add(name("k_norm"), kv, false, 0) : -1;
+    y.o = add(name("o"), d * q, true, out_std);
+    y.router = mixture ? add(name("router"), c.num_experts * d, true, 0.02) : -1;
+    y.gate_up = mixture ? add(name("gate_up"), c.num_experts * 2 * c.expert_width * d, true, 0.02) : -1;
+    y.down = mixture ? add(name("down"), c.num_experts * d * c.expert_width, true, out_std) : -1;
+    y.common_width = mixture ? c.shared_width : c.dense_width;
+    const bool common = y.common_width > 0;
+    const char* which = mixture ? "shared" : "dense";
+    y.common_gate_up =
+        common ? add(name(absl::StrCat(which, "_gate_up").c_str()), 2 * y.common_width * d, true, 0.02) : -1;
+    y.common_down = common ? add(name(absl::StrCat(which, "_down").c_str()), d * y.common_width, true, out_std) : -1;
     layers.push_back(y);
   }
   final_norm = add("final_norm", d, false, 0);
@@ -40,16 +49,18 @@ absl::Status CheckTrainable(const ModelConfig& c) {
   if (c.vocab_size < 1 || c.hidden_size < 1 || c.num_layers < 1 || c.num_heads < 1 || c.expert_width < 1)
     return fail("positive sizes");
   if (!c.tie_word_embeddings) return fail("tied embeddings");
-  if (c.num_kv_heads != c.num_heads) return fail("num_key_value_heads == num_attention_heads");
-  if (c.hidden_size % (2 * c.num_heads) != 0) return fail("hidden_size divisible by 2 heads");
-  if (c.head_dim * c.num_heads != c.hidden_size) return fail("head_dim * heads == hidden_size");
-  if (c.qk_norm != QkNorm::kFullWidth) return fail("full-width QK norm");
-  if (c.router_score != RouterScore::kSoftmax || !c.norm_topk_prob) return fail("softmax router, norm_topk_prob");
-  if (c.num_experts < 2 || c.num_experts > 64 || c.experts_per_token < 1 || c.experts_per_token > c.num_experts ||
-      c.experts_per_token > 8)
-    return fail("2 to 64 experts, top-k of at most 8");
-  if (c.attention_bias || c.shared_width > 0 || !c.dense_layers.empty() || c.sliding_window > 0 || c.clip_qkv)
-    return fail("no biases, shared experts, dense layers, sliding window or clip_qkv");
+  if (c.num_kv_heads < 1 || c.num_heads % c.num_kv_heads != 0) return fail("heads divisible by KV heads");
+  if (c.head_dim < 2 || c.head_dim % 2 != 0) return fail("an even head_dim");
+  if (c.qk_norm == QkNorm::kPerHead) return fail("full-width QK norm or none");
+  if (c.router_score != RouterScore::kSoftmax || c.routed_scaling != 1) return fail("a softmax router without scaling");
+  if (c.num_experts < 2 || c.num_experts > kMaxTrainExperts || c.experts_per_token < 1 ||
+      c.experts_per_token > std::min(c.num_experts, kMaxTrainTopK))
+    return fail(absl::StrCat("2 to ", kMaxTrainExperts, " experts, top-k of at most ", kMaxTrainTopK));
+  if (!c.dense_layers.empty() && c.dense_width < 1) return fail("a width of the dense layers");
+  if (static_cast<int64_t>(c.dense_layers.size()) >= c.num_layers) return fail("at least one mixture layer");
+  if (c.attention_bias || c.attention_output_bias || c.sliding_window > 0 || c.clip_qkv || c.llama3_rope)
+    return fail("no biases, sliding window, clip_qkv or stretched rotary frequencies");
+  if (c.shared_width > 0 && c.shared_expert_gated) return fail("a shared expert without a gate");
   return absl::OkStatus();
 }
 

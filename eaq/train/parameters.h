@@ -1,4 +1,4 @@
-// All trainable numbers of an OLMoE-layout model in one flat array, so that the optimizer, reductions and checkpoints
+// All trainable numbers of a model in one flat array, so that the optimizer, reductions and checkpoints
 // are plain loops. [out, in] row-major like everywhere in the house.
 //
 //   const ParameterLayout layout(config);
@@ -30,12 +30,15 @@ struct ParameterLayout {
 
   struct Layer {
     int64_t input_norm, post_norm;  // [hidden]
-    int64_t qkv;                    // [3 hidden, hidden]: q, k, v
-    int64_t q_norm, k_norm;         // [hidden]
-    int64_t o;                      // [hidden, hidden]
-    int64_t router;                 // [experts, hidden]
+    int64_t qkv;                    // [(heads + 2 kv_heads) head_dim, hidden]: q, k, v
+    int64_t q_norm, k_norm;         // [heads head_dim], [kv_heads head_dim]; -1 without
+    int64_t o;                      // [hidden, heads head_dim]
+    int64_t router;                 // [experts, hidden]; this and the next two -1 in a dense layer
     int64_t gate_up;                // per expert [2 width, hidden]: gate, up
     int64_t down;                   // per expert [hidden, width]
+    int64_t common_width = 0;       // of what every token passes: the shared expert, or a dense layer's feed-forward
+    int64_t common_gate_up;         // [2 common_width, hidden]; -1 without
+    int64_t common_down;            // [hidden, common_width]
   };
   ModelConfig config;
   int64_t embedding = 0;   // [vocab, hidden], also the head
@@ -45,8 +48,10 @@ struct ParameterLayout {
   int64_t size = 0;
 };
 
-// InvalidArgument unless the model is what this trainer can train: tied embeddings, as many KV heads as heads,
-// full-width QK norm, softmax router with renormalised top-k, no biases, every layer a mixture, at most 64 experts.
+constexpr int64_t kMaxTrainExperts = 64, kMaxTrainTopK = 8;
+
+// InvalidArgument unless the model is what this trainer can train: tied embeddings, full-width QK norm or none, softmax
+// router with top-k renormalised or not, an ungated shared expert or none, dense layers, no biases.
 absl::Status CheckTrainable(const ModelConfig& config);
 
 // Normal(0, 0.02) for matrices (o and down divided by sqrt(2 layers), as in GPT-2), ones for norms. Depends on SEED

@@ -109,15 +109,13 @@ absl::Status RunTraining(const TrainSpec& spec, const std::vector<TrainStream>& 
     TrainProgress progress;
     std::vector<int64_t> use(work[0]->expert_use().size(), 0);
     for (int64_t s = 0; s < spec.shards; ++s) {
-      if (s > 0)
-        for (int64_t i = 0; i < layout.size; ++i) gradient[0][i] += gradient[s][i];
       for (size_t e = 0; e < use.size(); ++e) use[e] += work[s]->expert_use()[e];
       progress.loss.nll += loss[s].nll / spec.shards;
       progress.loss.balance += loss[s].balance / spec.shards;
       progress.loss.z += loss[s].z / spec.shards;
     }
     const double rate = LearningRate(spec.learning_rate, adamw.step + 1, spec.warmup, spec.steps);
-    progress.gradient_norm = adamw.Step(gradient[0], rate, *params);
+    progress.gradient_norm = adamw.Step(gradient, rate, *pool, *params);
     if (!(progress.gradient_norm < 1e30))
       return absl::InternalError(absl::StrCat("training diverged at step ", adamw.step, "; lower the learning rate"));
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

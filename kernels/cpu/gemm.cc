@@ -5,6 +5,8 @@
 
 #include <cstdlib>
 
+#include "kernels/cpu/gemm_transposed.h"
+
 namespace eaq::kernels {
 
 void Gemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, float alpha, const float* a, int64_t lda,
@@ -19,6 +21,12 @@ void Gemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, f
   if (k == 0) {  // oneDNN leaves C alone; the product of nothing is zero
     for (int64_t i = 0; i < m; ++i)
       for (int64_t j = 0; j < n; ++j) c[i * ldc + j] = beta == 0.0f ? 0.0f : beta * c[i * ldc + j];
+    return;
+  }
+  // oneDNN is slow at this shape without AVX-512.
+  static const bool avx512 = __builtin_cpu_supports("avx512f");
+  if (!avx512 && transpose_a && !transpose_b && m * n >= 64 * 64) {
+    GemmTransposed(m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
     return;
   }
   const dnnl_status_t status =

@@ -1,5 +1,5 @@
-// Dense float32 matrix products on the calling thread, by oneDNN's JIT sgemm (about 90 % of a core's measured peak
-// from 32 rows on; see docs/results.md). Row-major.
+// Dense float32 matrix products on the calling thread, by oneDNN's JIT sgemm, and by gemm_transposed.h where that is
+// faster (shares of a core's measured peak: docs/results.md). Row-major.
 #ifndef KERNELS_CPU_GEMM_H_
 #define KERNELS_CPU_GEMM_H_
 

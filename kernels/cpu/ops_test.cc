@@ -9,6 +9,7 @@
 #include "gtest/gtest.h"
 #include "kernels/backend.h"
 #include "kernels/cpu/gemm.h"
+#include "kernels/cpu/gemm_transposed.h"
 #include "kernels/cpu/vector_math.h"
 #include "kernels/reference/reference.h"
 
@@ -140,6 +141,33 @@ TEST(MatVecAndGemm, AgreeWithReference) {
                in * in * kEps);
     LinearForward(x.data(), in, w.data(), z.data(), out, 3, out, in);
     ExpectNear(z, reference::Gemm(false, true, 3, out, in, Widen(x), Widen(w)), 0, in * in * kEps);
+  }
+}
+
+// Ragged tiles, several blocks in each direction, every way to treat C, rows wider than the matrix.
+TEST(GemmTransposedTest, AgreesWithReference) {
+  for (const auto& [m, n, k] : std::vector<std::tuple<int64_t, int64_t, int64_t>>{
+           {1, 1, 1}, {6, 16, 3}, {5, 17, 9}, {64, 64, 64}, {97, 33, 257}, {12, 330, 300}, {200, 20, 70}}) {
+    const int64_t lda = m + 3, ldb = n + 1, ldc = n + 2;
+    const Floats a = Values(k * lda, 20, 1.0f), b = Values(k * ldb, 21, 1.0f), start = Values(m * ldc, 22, 1.0f);
+    Doubles da, db;
+    for (int64_t l = 0; l < k; ++l) {
+      da.insert(da.end(), a.begin() + l * lda, a.begin() + l * lda + m);
+      db.insert(db.end(), b.begin() + l * ldb, b.begin() + l * ldb + n);
+    }
+    const Doubles product = reference::Gemm(true, false, m, n, k, da, db);
+    for (const auto& [alpha, beta] : std::vector<std::pair<float, float>>{{1, 0}, {1, 1}, {0.5f, -2}}) {
+      Floats c = start;
+      if (beta == 0) c[0] = std::numeric_limits<float>::quiet_NaN();  // must not be read
+      GemmTransposed(m, n, k, alpha, a.data(), lda, b.data(), ldb, beta, c.data(), ldc);
+      for (int64_t i = 0; i < m; ++i)
+        for (int64_t j = 0; j < ldc; ++j) {
+          const double old = start[i * ldc + j];
+          const double expected = j < n ? alpha * product[i * n + j] + beta * old : old;
+          ASSERT_NEAR(c[i * ldc + j], expected, (k + 4) * k * kEps)
+              << m << " " << n << " " << k << " at " << i << "," << j;
+        }
+    }
   }
 }
 

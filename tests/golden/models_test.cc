@@ -112,12 +112,13 @@ INSTANTIATE_TEST_SUITE_P(All, GoldenModel,
                          ::testing::Values("olmoe_a", "olmoe_bf16_a", "olmoe_clip_a", "mixtral_a", "mixtral_bf16_a",
                                            "mixtral_swa_a", "qwen2_moe_a", "qwen2_moe_bf16_a", "qwen2_moe_sparse_a",
                                            "qwen3_moe_a", "qwen3_moe_bf16_a", "qwen3_moe_fused_a",
-                                           "qwen3_moe_sharded_a", "llama_a", "llama_bf16_a", "llama_tied_a"),
+                                           "qwen3_moe_sharded_a", "deepseek_v1_a", "deepseek_v1_bf16_a", "llama_a",
+                                           "llama_bf16_a", "llama_tied_a"),
                          [](const auto& info) { return std::string(info.param); });
 
 TEST(GoldenModels, OtherFamiliesAreRefusedByName) {
   EAQ_SHARED_OR_SKIP(models, "golden/models");
-  for (const char* name : {"deepseek_v1_a", "deepseek_v2_a", "deepseek_v3_a", "gpt_oss_a", "granitemoe_a", "phimoe_a"})
+  for (const char* name : {"deepseek_v2_a", "deepseek_v3_a", "gpt_oss_a", "granitemoe_a", "phimoe_a"})
     EXPECT_THAT(
         OpenModel(JoinPath(models, name)),
         StatusIs(absl::StatusCode::kUnimplemented, ::testing::HasSubstr("is not supported; supported are olmoe")))

@@ -16,7 +16,8 @@ class Smooth : public TransformSlot {
  public:
   explicit Smooth(double alpha) : alpha_(alpha) {}
 
-  absl::Status Apply(const ModelConfig&, const LayerProfile& profile, LayerParams& params) const override {
+  absl::Status Apply(const LayerContext& context, LayerParams& params) const override {
+    const LayerProfile& profile = *context.profile;
     // The linears of the layer by the one that stands for their common input.
     std::map<LinearId, std::vector<Matrix*>> readers;
     for (auto& [id, linear] : params.linears) readers[LayerProfile::InputOwner(id)].push_back(&linear.weight);
@@ -27,10 +28,11 @@ class Smooth : public TransformSlot {
       Smoothed(profile.Of(dense).abs_max, params.post_norm, readers.at(dense));
       return absl::OkStatus();
     }
-    // A mixture: what the router reads, all routed experts read.
+    // A mixture: what the router reads, all experts read, shared ones too.
     std::vector<Matrix*> mixture = readers.at(router);
     for (auto& [id, weights] : readers) {
-      if (id.role == Role::kGate && id.expert >= 0) mixture.insert(mixture.end(), weights.begin(), weights.end());
+      if (id.role == Role::kGate || id.role == Role::kSharedGate)
+        mixture.insert(mixture.end(), weights.begin(), weights.end());
     }
     Smoothed(profile.Of(router).abs_max, params.post_norm, mixture);
     return absl::OkStatus();

@@ -36,6 +36,14 @@ LayerProfile ProfileOf(const ModelConfig& config, const LayerParams& params, con
   return *ProfileLayer(*layer, windows, ProfileOptions{.second_moments = false}, pool);
 }
 
+absl::Status ApplyTo(const TransformSlot& stage, const ModelConfig& config, const LayerProfile& profile,
+                     LayerParams& params) {
+  LayerContext context;
+  context.config = &config;
+  context.profile = &profile;
+  return stage.Apply(context, params);
+}
+
 ModelConfig Dense() {
   ModelConfig config = TinyConfig();
   config.dense_layers = {0, 1};
@@ -56,7 +64,7 @@ TEST(SmoothQuant, KeepsTheFunction) {
       const std::vector<Matrix> windows = Windows(config.hidden_size);
       LayerParams smooth = params;
       EAQ_ASSERT_OK_AND_ASSIGN(const auto stage, Stage(alpha));
-      ASSERT_THAT(stage->Apply(config, ProfileOf(config, params, windows), smooth), IsOk());
+      ASSERT_THAT(ApplyTo(*stage, config, ProfileOf(config, params, windows), smooth), IsOk());
       EXPECT_NE(smooth.post_norm, params.post_norm);
       EXPECT_NE(smooth.input_norm, params.input_norm);
       Matrix before = windows[0], after = windows[0];
@@ -79,7 +87,7 @@ TEST(SmoothQuant, ScalesAreThePapers) {
   const LayerProfile profile = ProfileOf(config, params, windows);
   LayerParams smooth = params;
   EAQ_ASSERT_OK_AND_ASSIGN(const auto stage, Stage(0.7));
-  ASSERT_THAT(stage->Apply(config, profile, smooth), IsOk());
+  ASSERT_THAT(ApplyTo(*stage, config, profile, smooth), IsOk());
   const auto& x = profile.Of({.layer = 0, .role = Role::kRouter}).abs_max;
   for (int64_t j = 0; j < config.hidden_size; ++j) {
     double w = 0;
@@ -103,7 +111,7 @@ TEST(SmoothQuant, AChannelThatIsAlwaysZeroIsLeftAlone) {
   const LayerProfile profile = ProfileOf(config, params, Windows(config.hidden_size));
   LayerParams smooth = params;
   EAQ_ASSERT_OK_AND_ASSIGN(const auto stage, Stage(0.5));
-  ASSERT_THAT(stage->Apply(config, profile, smooth), IsOk());
+  ASSERT_THAT(ApplyTo(*stage, config, profile, smooth), IsOk());
   const LinearId gate{.layer = 0, .role = Role::kGate, .expert = 0};
   EXPECT_EQ(smooth.linears.at(gate).weight(0, 4), params.linears.at(gate).weight(0, 4));
   EXPECT_NE(smooth.linears.at(gate).weight(0, 5), params.linears.at(gate).weight(0, 5));

@@ -1,4 +1,4 @@
-#include "eaq/quant/hadamard.h"
+#include "eaq/tensor/hadamard.h"
 
 #include <bit>
 #include <cmath>
@@ -89,8 +89,35 @@ TEST(HadamardTest, SignsDependOnSeedAndStream) {
   EAQ_ASSERT_OK_AND_ASSIGN(const auto again, RandomHadamard::Create(64, 1, "a"));
   EXPECT_NE(a.signs(), b.signs());
   EXPECT_EQ(a.signs(), again.signs());
-  EXPECT_THAT(RandomHadamard::Create(48, 1, "a"),
+  EXPECT_THAT(RandomHadamard::Create(6, 1, "a"),
               StatusIs(absl::StatusCode::kInvalidArgument, ::testing::HasSubstr("power of two")));
+}
+
+// Orders from quadratic residues, both kinds of Paley's construction, with and without a power of two beside: all
+// entries +-1 / sqrt(n), H H^T = 1, and the inverse undoes the transform.
+TEST(HadamardTest, OtherOrdersAreHadamardMatrices) {
+  for (const int64_t n : {1, 2, 12, 20, 24, 28, 36, 40, 44, 52 * 2, 60, 96, 108, 140}) {
+    ASSERT_TRUE(HadamardExists(n)) << n;
+    std::vector<double> h(n * n, 0.0);
+    for (int64_t i = 0; i < n; ++i) {
+      h[i * n + i] = 1;
+      const auto row = absl::MakeSpan(&h[i * n], n);
+      HadamardTransform(row);
+      std::vector<double> back(row.begin(), row.end());
+      HadamardInverse(absl::MakeSpan(back));
+      for (int64_t j = 0; j < n; ++j) {
+        ASSERT_NEAR(std::abs(row[j]), 1 / std::sqrt(n), 1e-12) << n;
+        ASSERT_NEAR(back[j], i == j ? 1 : 0, 1e-12) << n;
+      }
+    }
+    for (int64_t i = 0; i < n; ++i)
+      for (int64_t j = 0; j <= i; ++j) {
+        double dot = 0;
+        for (int64_t k = 0; k < n; ++k) dot += h[i * n + k] * h[j * n + k];
+        ASSERT_NEAR(dot, i == j ? 1 : 0, 1e-12) << n;
+      }
+  }
+  for (const int64_t n : {0, 3, 6, 10, 14, 22}) EXPECT_FALSE(HadamardExists(n)) << n;
 }
 
 }  // namespace

@@ -1,0 +1,261 @@
+#include "eaq/model/online.h"
+
+#include <algorithm>
+#include <cmath>
+#include <type_traits>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "eaq/tensor/f16.h"
+#include "eaq/tensor/hadamard.h"
+#include "kernels/cpu/gemm.h"
+
+namespace eaq {
+namespace {
+
+absl::Status Wrong(size_t step, const std::string& what) {
+  return absl::InvalidArgumentError(absl::StrCat("online transform, step ", step + 1, ": ", what));
+}
+
+absl::Status CheckRotation(size_t step, const Matrix& r, int64_t width) {
+  const int64_t b = r.rows();
+  if (b < 1 || r.cols() != b || width % b != 0) {
+    return Wrong(step, absl::StrCat("a rotation [", b, ", ", r.cols(), "]; expected square blocks that divide the ",
+                                    width, " channels"));
+  }
+  for (int64_t i = 0; i < b; ++i) {
+    for (int64_t j = 0; j <= i; ++j) {
+      double dot = 0;
+      for (int64_t k = 0; k < b; ++k) dot += static_cast<double>(r(i, k)) * r(j, k);
+      if (!(std::abs(dot - (i == j ? 1 : 0)) < 1e-2)) {
+        return Wrong(step, absl::StrCat("rows ", i, " and ", j, " of the rotation have the product ", dot,
+                                        "; expected a nearly orthogonal matrix"));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckStep(size_t index, const OnlineStep& step, int64_t width) {
+  switch (step.kind) {
+    case OnlineStep::Kind::kDivide:
+      if (static_cast<int64_t>(step.divisors.size()) != width)
+        return Wrong(index, absl::StrCat(step.divisors.size(), " divisors; expected ", width));
+      for (const float d : step.divisors)
+        if (!std::isfinite(d) || d == 0) return Wrong(index, absl::StrCat("the divisor ", d));
+      return absl::OkStatus();
+    case OnlineStep::Kind::kRotate:
+      return CheckRotation(index, step.rotation, width);
+    case OnlineStep::Kind::kPermute: {
+      std::vector<int32_t> sorted = step.permutation;
+      std::sort(sorted.begin(), sorted.end());
+      bool good = static_cast<int64_t>(sorted.size()) == width;
+      for (int64_t j = 0; good && j < width; ++j) good = sorted[j] == j;
+      return good ? absl::OkStatus() : Wrong(index, absl::StrCat("not a permutation of ", width, " channels"));
+    }
+    case OnlineStep::Kind::kHadamard:
+      if (step.block < 1 || width % step.block != 0 || !HadamardExists(step.block))
+        return Wrong(index, absl::StrCat("no Hadamard blocks of ", step.block, " for ", width, " channels"));
+      return absl::OkStatus();
+  }
+  return Wrong(index, "unknown kind");
+}
+
+// R^-T [b, b] in float64, R nearly orthogonal: with E = R^T R - 1,  R^-T = R (1 + E)^-1 = R (1 - E + E^2 - ...).
+std::vector<double> InverseTranspose(const Matrix& r) {
+  const int64_t b = r.rows();
+  const auto multiply = [b](const std::vector<double>& x, const std::vector<double>& y) {
+    std::vector<double> z(b * b, 0.0);
+    for (int64_t i = 0; i < b; ++i)
+      for (int64_t k = 0; k < b; ++k)
+        for (int64_t j = 0; j < b; ++j) z[i * b + j] += x[i * b + k] * y[k * b + j];
+    return z;
+  };
+  std::vector<double> exact(r.data(), r.data() + b * b), transposed(b * b), sum(b * b, 0.0);
+  for (int64_t i = 0; i < b; ++i)
+    for (int64_t j = 0; j < b; ++j) transposed[j * b + i] = exact[i * b + j];
+  std::vector<double> e = multiply(transposed, exact);
+  for (int64_t i = 0; i < b; ++i) e[i * b + i] -= 1, sum[i * b + i] = 1;
+  for (int term = 0; term < 10; ++term) {  // Horner: sum <- 1 - E sum
+    sum = multiply(e, sum);
+    for (int64_t i = 0; i < b; ++i)
+      for (int64_t j = 0; j < b; ++j) sum[i * b + j] = (i == j ? 1 : 0) - sum[i * b + j];
+  }
+  return multiply(exact, sum);
+}
+
+// x <- x R in every block, for contiguous rows: [n width / b, b] R.
+void Rotate(const Matrix& r, float* x, int64_t n, int64_t width) {
+  const int64_t b = r.rows(), m = n * width / b;
+  thread_local std::vector<float> copy;
+  copy.assign(x, x + n * width);
+  kernels::Gemm(false, false, m, b, b, 1.0f, copy.data(), b, r.data(), b, 0.0f, x, b);
+}
+// The same with any [b, b] matrix in float64.
+void Rotate(const std::vector<double>& r, int64_t b, double* x, int64_t n, int64_t width) {
+  std::vector<double> block(b);
+  for (double* at = x; at < x + n * width; at += b) {
+    std::copy_n(at, b, block.begin());
+    std::fill_n(at, b, 0.0);
+    for (int64_t k = 0; k < b; ++k)
+      for (int64_t j = 0; j < b; ++j) at[j] += block[k] * r[k * b + j];
+  }
+}
+
+// The steps that input and weight share.
+template <typename T>
+void Permute(const std::vector<int32_t>& permutation, T* rows, int64_t n, int64_t width) {
+  std::vector<T> row(width);
+  for (int64_t i = 0; i < n; ++i) {
+    std::copy_n(rows + i * width, width, row.begin());
+    for (int64_t j = 0; j < width; ++j) rows[i * width + j] = row[permutation[j]];
+  }
+}
+template <typename T>
+void Hadamard(int64_t block, T* rows, int64_t n, int64_t width) {
+  for (T* at = rows; at < rows + n * width; at += block) HadamardTransform(absl::MakeSpan(at, block));
+}
+
+template <typename T>
+void ApplyInput(const OnlineStep& step, T* rows, int64_t n, int64_t width) {
+  switch (step.kind) {
+    case OnlineStep::Kind::kDivide:
+      for (int64_t i = 0; i < n; ++i)
+        for (int64_t j = 0; j < width; ++j) rows[i * width + j] /= step.divisors[j];
+      return;
+    case OnlineStep::Kind::kRotate:
+      if constexpr (std::is_same_v<T, float>) {
+        return Rotate(step.rotation, rows, n, width);
+      } else {
+        const std::vector<double> r(step.rotation.data(), step.rotation.data() + step.rotation.size());
+        return Rotate(r, step.rotation.rows(), rows, n, width);
+      }
+    case OnlineStep::Kind::kPermute:
+      return Permute(step.permutation, rows, n, width);
+    case OnlineStep::Kind::kHadamard:
+      return Hadamard(step.block, rows, n, width);
+  }
+}
+
+// The inverse transpose: orthogonal steps are their own.
+void ApplyWeight(const OnlineStep& step, double* rows, int64_t n, int64_t width) {
+  switch (step.kind) {
+    case OnlineStep::Kind::kDivide:
+      for (int64_t i = 0; i < n; ++i)
+        for (int64_t j = 0; j < width; ++j) rows[i * width + j] *= step.divisors[j];
+      return;
+    case OnlineStep::Kind::kRotate:
+      return Rotate(InverseTranspose(step.rotation), step.rotation.rows(), rows, n, width);
+    case OnlineStep::Kind::kPermute:
+      return Permute(step.permutation, rows, n, width);
+    case OnlineStep::Kind::kHadamard:
+      return Hadamard(step.block, rows, n, width);
+  }
+}
+
+float ToF16(float value) { return F16ToFloat(FloatToF16(value)); }
+
+}  // namespace
+
+OnlineStep OnlineStep::Divide(std::vector<float> divisors) {
+  OnlineStep step;
+  step.kind = Kind::kDivide;
+  step.divisors = std::move(divisors);
+  for (float& d : step.divisors) d = ToF16(std::copysign(std::max(std::abs(d), 0x1p-14f), d));
+  return step;
+}
+OnlineStep OnlineStep::Rotate(Matrix rotation) {
+  OnlineStep step;
+  step.kind = Kind::kRotate;
+  step.rotation = std::move(rotation);
+  for (int64_t i = 0; i < step.rotation.size(); ++i) step.rotation.data()[i] = ToF16(step.rotation.data()[i]);
+  return step;
+}
+OnlineStep OnlineStep::Permute(std::vector<int32_t> permutation) {
+  OnlineStep step;
+  step.kind = Kind::kPermute;
+  step.permutation = std::move(permutation);
+  return step;
+}
+OnlineStep OnlineStep::Hadamard(int64_t block) {
+  OnlineStep step;
+  step.kind = Kind::kHadamard;
+  step.block = block;
+  return step;
+}
+
+absl::Status OnlineTransform::Validate(int64_t width) const {
+  for (size_t i = 0; i < steps.size(); ++i) {
+    const absl::Status status = CheckStep(i, steps[i], width);
+    if (!status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+void OnlineTransform::ApplyToInput(double* rows, int64_t n, int64_t width) const {
+  for (const OnlineStep& step : steps) ApplyInput(step, rows, n, width);
+}
+void OnlineTransform::FoldIntoWeight(double* rows, int64_t n, int64_t width) const {
+  for (const OnlineStep& step : steps) ApplyWeight(step, rows, n, width);
+}
+
+void OnlineTransform::ApplyToInput(MatrixView x) const {
+  if (x.stride == x.cols) {
+    for (const OnlineStep& step : steps) ApplyInput(step, x.data, x.rows, x.cols);
+    return;
+  }
+  for (int64_t r = 0; r < x.rows; ++r)
+    for (const OnlineStep& step : steps) ApplyInput(step, x.row(r), 1, x.cols);
+}
+
+void OnlineTransform::FoldIntoWeight(MatrixView w) const {
+  std::vector<double> rows;
+  for (int64_t r = 0; r < w.rows; ++r) rows.insert(rows.end(), w.row(r), w.row(r) + w.cols);
+  FoldIntoWeight(rows.data(), w.rows, w.cols);
+  for (int64_t r = 0; r < w.rows; ++r)
+    for (int64_t c = 0; c < w.cols; ++c) w(r, c) = static_cast<float>(rows[r * w.cols + c]);
+}
+
+int64_t OnlineTransform::OperationsPerRow(int64_t width) const {
+  int64_t operations = 0;
+  for (const OnlineStep& step : steps) {
+    if (step.kind == OnlineStep::Kind::kDivide) operations += width;
+    if (step.kind == OnlineStep::Kind::kRotate) operations += width * step.rotation.rows();
+    if (step.kind == OnlineStep::Kind::kHadamard) operations += width / step.block * HadamardOperations(step.block);
+  }
+  return operations;
+}
+
+int64_t OnlineTransform::StoredBytes() const {
+  int64_t bytes = 0;
+  for (const OnlineStep& step : steps) {
+    const int64_t entries = step.permutation.size();
+    bytes +=
+        2 * static_cast<int64_t>(step.divisors.size()) + 2 * step.rotation.size() + entries * (entries > 65536 ? 4 : 2);
+  }
+  return bytes;
+}
+
+std::string OnlineTransform::ToString() const {
+  std::vector<std::string> names;
+  for (const OnlineStep& step : steps) {
+    switch (step.kind) {
+      case OnlineStep::Kind::kDivide:
+        names.push_back("divide");
+        break;
+      case OnlineStep::Kind::kRotate:
+        names.push_back(absl::StrCat("rotate ", step.rotation.rows()));
+        break;
+      case OnlineStep::Kind::kPermute:
+        names.push_back("permute");
+        break;
+      case OnlineStep::Kind::kHadamard:
+        names.push_back(absl::StrCat("Hadamard ", step.block));
+        break;
+    }
+  }
+  return absl::StrJoin(names, ", ");
+}
+
+}  // namespace eaq

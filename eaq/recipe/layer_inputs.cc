@@ -1,0 +1,53 @@
+#include "eaq/recipe/layer_inputs.h"
+
+#include <algorithm>
+#include <cstring>
+#include <set>
+
+namespace eaq {
+namespace {
+
+class Collector : public LayerObserver {
+ public:
+  explicit Collector(const std::set<LinearId>& wanted) : wanted_(wanted) {}
+  void OnLinearInput(const LinearId& id, ConstMatrixView x, absl::Span<const int32_t>) override {
+    if (wanted_.count(id) > 0) rows_.emplace(id, Matrix(x));
+  }
+  const Matrix* Find(const LinearId& id) const {
+    const auto it = rows_.find(id);
+    return it == rows_.end() ? nullptr : &it->second;
+  }
+
+ private:
+  const std::set<LinearId>& wanted_;
+  std::map<LinearId, Matrix> rows_;
+};
+
+}  // namespace
+
+std::map<LinearId, Matrix> CollectInputs(const DecoderLayer& layer, absl::Span<const Matrix> hidden,
+                                         const std::vector<LinearId>& linears, ThreadPool& pool) {
+  const std::set<LinearId> wanted(linears.begin(), linears.end());
+  std::vector<Collector> windows(hidden.size(), Collector(wanted));
+  pool.ParallelFor(hidden.size(), [&](int64_t w) {
+    Matrix state = hidden[w];
+    layer.Forward(state.view(), &windows[w]);
+  });
+  std::map<LinearId, Matrix> result;
+  for (const LinearId& id : wanted) {
+    const Linear& linear = *layer.linears().at(id);
+    int64_t rows = 0;
+    for (const Collector& window : windows) rows += window.Find(id) == nullptr ? 0 : window.Find(id)->rows();
+    Matrix all(rows, linear.in_features());
+    float* to = all.data();
+    for (const Collector& window : windows) {
+      const Matrix* x = window.Find(id);
+      if (x != nullptr) to = std::copy_n(x->data(), x->size(), to);
+    }
+    if (linear.online() != nullptr) linear.online()->ApplyToInput(all.view());
+    result.emplace(id, std::move(all));
+  }
+  return result;
+}
+
+}  // namespace eaq
