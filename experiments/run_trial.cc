@@ -45,7 +45,6 @@ absl::Status RunFull(const ModelSource& source, ThreadPool& pool, ProgressSink& 
 // Scores the tasks from the trace of the model measured.
 absl::Status EvaluateTasks(const ModelEnds& ends, const std::vector<PairTask>& tasks, const ModelTrace& trace,
                            ThreadPool& pool, ProgressSink& progress, TrialResult& result) {
-  if (tasks.empty()) return absl::OkStatus();
   EAQ_ASSIGN_OR_RETURN(const auto scores, SentenceScores(ends, tasks, trace, pool, progress));
   for (size_t t = 0; t < tasks.size(); ++t) EAQ_RETURN_IF_ERROR(AddPairResults(tasks[t], scores[t], result));
   return absl::OkStatus();
@@ -113,12 +112,15 @@ absl::StatusOr<TrialResult> RunTrial(const TrialSpec& spec, const RunOptions& op
                        FullTrace(*source, ends, domains, cache, salt, pool, progress, stages.emplace_back()));
   // The sentences of the tasks need no trace of the full model: their answers are compared in the report.
   EAQ_ASSIGN_OR_RETURN(const std::vector<PairTask> tasks, texts.Tasks());
-  Tracer sentences(ends, PairWindows(tasks), pool, Tracer::kNoRouting);
   TrialResult result;
   if (!spec.has_recipe()) {
-    if (!tasks.empty()) EAQ_RETURN_IF_ERROR(RunFull(*source, pool, progress, sentences));
     for (StageRun& stage : stages) *result.add_stage() = std::move(stage);
     EAQ_RETURN_IF_ERROR(Evaluate(ends, domains, full, nullptr, pool, progress, result));
+    if (!tasks.empty()) {
+      Tracer sentences(ends, PairWindows(tasks), pool, Tracer::kNoRouting);
+      EAQ_RETURN_IF_ERROR(RunFull(*source, pool, progress, sentences));
+      EAQ_RETURN_IF_ERROR(EvaluateTasks(ends, tasks, sentences.Finish(), pool, progress, result));
+    }
     AddSize(FullSize(source->config()), result);
   } else {
     EAQ_ASSIGN_OR_RETURN(const auto chooser, MakeStage<CalibrationSlot>(spec.recipe().calibration(), "calibration"));
@@ -142,6 +144,7 @@ absl::StatusOr<TrialResult> RunTrial(const TrialSpec& spec, const RunOptions& op
     inputs.pool = &pool;
     inputs.progress = &progress;
     Tracer tracer(quantized_ends, WindowIds(domains), pool);
+    Tracer sentences(quantized_ends, PairWindows(tasks), pool, Tracer::kNoRouting);
     EAQ_ASSIGN_OR_RETURN(PipelineReport report, QuantizeModel(inputs, [&](const FinishedLayer& layer) {
                            tracer.Advance(layer.index, *layer.quantized, pool);
                            sentences.Advance(layer.index, *layer.quantized, pool);
@@ -152,9 +155,9 @@ absl::StatusOr<TrialResult> RunTrial(const TrialSpec& spec, const RunOptions& op
     for (LinearReport& linear : report.linears) *result.add_linear() = std::move(linear);
     const ModelTrace quantized = tracer.Finish();
     EAQ_RETURN_IF_ERROR(Evaluate(ends, domains, full, &quantized, pool, progress, result, &quantized_ends));
+    EAQ_RETURN_IF_ERROR(EvaluateTasks(quantized_ends, tasks, sentences.Finish(), pool, progress, result));
     AddSize(report.size, result);
   }
-  EAQ_RETURN_IF_ERROR(EvaluateTasks(ends, tasks, sentences.Finish(), pool, progress, result));
   rusage usage;
   getrusage(RUSAGE_SELF, &usage);
   result.set_peak_memory_bytes(int64_t{usage.ru_maxrss} * 1024);
