@@ -141,6 +141,7 @@ class Expander {
       return spec_.source.Error({}, e_.recipe().empty() ? "schemes but no recipe" : "recipes but no scheme");
     }
     EAQ_RETURN_IF_ERROR(CheckData("evaluation", -1, e_.evaluation()));
+    EAQ_RETURN_IF_ERROR(CheckTasks());
     std::set<uint64_t> seeds;
     for (int i = 0; i < e_.seed_size(); ++i) {
       if (!seeds.insert(e_.seed(i)).second)
@@ -171,6 +172,29 @@ class Expander {
     }
     if (data.windows() < 1 || data.windows() > 1000000) return error("windows", -1, "windows must be 1 to 1000000");
     if (data.window() < 2 || data.window() > 1000000) return error("window", -1, "window must be 2 to 1000000 tokens");
+    return absl::OkStatus();
+  }
+
+  absl::Status CheckTasks() const {
+    std::set<std::string> names;  // of tasks and domains: metrics are filed under them
+    for (const CorpusRef& domain : e_.evaluation().domain()) names.insert(domain.name());
+    for (int i = 0; i < e_.evaluation().task_size(); ++i) {
+      const EvaluationTask& task = e_.evaluation().task(i);
+      const auto error = [&](const std::string& field, absl::string_view message) {
+        return spec_.Error({{"evaluation", -1}, {"task", i}, {field, -1}}, message);
+      };
+      if (task.name().empty()) return error("name", "the task has no name");
+      if (task.path().empty()) {
+        return error("path", absl::StrCat("task \"", task.name(), "\" has no path: name a folder or zip archive of ",
+                                          "minimal pairs (docs/formats/minimal_pairs.md)"));
+      }
+      if (!names.insert(task.name()).second) {
+        return error("name", absl::StrCat("\"", task.name(), "\" is the name of another task or of a domain"));
+      }
+      if (task.max_items_per_paradigm() < 0) {
+        return error("max_items_per_paradigm", "max_items_per_paradigm must be 0 (all) or more");
+      }
+    }
     return absl::OkStatus();
   }
 

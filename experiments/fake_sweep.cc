@@ -73,6 +73,9 @@ int main(int argc, char** argv) {
     fake.corpus = [](const eaq::CorpusRef& corpus) -> absl::StatusOr<eaq::ResolvedCorpus> {
       return eaq::ResolvedCorpus{"", eaq::Sha256Hex(corpus.name()), "fake " + corpus.name()};
     };
+    fake.task = [](const eaq::EvaluationTask& task) -> absl::StatusOr<eaq::ResolvedCorpus> {
+      return eaq::ResolvedCorpus{"", eaq::Sha256Hex(task.name()), "fake " + task.name()};
+    };
     return fake;
   };
   return eaq::SweepMain({argv + 1, argv + argc}, parts);

@@ -17,6 +17,7 @@
 #include "eaq/model/outliers.h"
 #include "eaq/text/corpus.h"
 #include "eaq/text/dpkg.h"
+#include "eaq/text/pair_files.h"
 
 namespace eaq {
 namespace {
@@ -128,6 +129,23 @@ Resolvers MakeResolvers(const std::string& spec_folder, const std::string& cache
     cache->Put(print.Hex(), {resolved.sha256, resolved.description});
     return resolved;
   };
+  resolvers.task = [=](const EvaluationTask& task) -> absl::StatusOr<ResolvedCorpus> {
+    auto found = FindPath(task.path(), spec_folder);
+    EAQ_RETURN_IF_ERROR(Annotate(found.status(), absl::StrCat("task ", task.name())));
+    ResolvedCorpus resolved;
+    resolved.path = *found;
+    Fingerprint print("sweep/task/v1");
+    AddFiles(resolved.path, print);
+    if (const auto* hit = cache->Find(print.Hex(), 1)) {
+      resolved.sha256 = (*hit)[0];
+    } else {
+      EAQ_ASSIGN_OR_RETURN(const PairSet pairs, LoadPairSet(task.name(), resolved.path));
+      resolved.sha256 = pairs.sha256;
+      cache->Put(print.Hex(), {resolved.sha256});
+    }
+    resolved.description = absl::StrCat(resolved.path, " ", resolved.sha256);
+    return resolved;
+  };
   return resolvers;
 }
 
@@ -167,6 +185,15 @@ absl::StatusOr<SweepPlan> Resolve(std::vector<TrialSpec> trials, int numerics_ve
       for (CorpusRef& corpus : *trial.mutable_calibration()->mutable_domain()) EAQ_RETURN_IF_ERROR(add(corpus));
     }
     for (CorpusRef& corpus : *trial.mutable_evaluation()->mutable_domain()) EAQ_RETURN_IF_ERROR(add(corpus));
+    for (EvaluationTask& task : *trial.mutable_evaluation()->mutable_task()) {
+      const std::pair<std::string, std::string> id("task " + task.name(), task.path());
+      if (corpora.count(id) == 0) {
+        EAQ_ASSIGN_OR_RETURN(corpora[id], resolvers.task(task));
+        plan.corpora[task.name()] = corpora[id].description;
+      }
+      if (!corpora[id].path.empty()) task.set_path(corpora[id].path);
+      task.set_hash(corpora[id].sha256);
+    }
     trial.set_numerics_version(numerics_version);
     std::string key = TrialKey(trial);
     if (keys.insert(key).second) {

@@ -1,4 +1,4 @@
-// Expanded trials -> trials with everything that their keys need: hashes of model, tokenizer and corpora.
+// Expanded trials -> trials with everything that their keys need: hashes of model, tokenizer, corpora and tasks.
 #ifndef EXPERIMENTS_PLANNER_H_
 #define EXPERIMENTS_PLANNER_H_
 
@@ -25,10 +25,11 @@ struct ResolvedCorpus {
 struct Resolvers {
   std::function<absl::StatusOr<ResolvedModel>(const std::string& path)> model;
   std::function<absl::StatusOr<ResolvedCorpus>(const CorpusRef& corpus)> corpus;
+  std::function<absl::StatusOr<ResolvedCorpus>(const EvaluationTask& task)> task;
 };
 // The real ones. What was hashed once is remembered in CACHE_FOLDER/hashes.json under path, size and mtime (packages:
 // version) and this program's own hash. Relative paths count from SPEC_FOLDER, else from where the user stands, else
-// from the repository. NotFound: a model or corpus that is not there (exit 3).
+// from the repository. NotFound: a model, corpus or task that is not there (exit 3).
 Resolvers MakeResolvers(const std::string& spec_folder, const std::string& cache_folder);
 
 struct PlannedTrial {

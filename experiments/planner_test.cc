@@ -90,11 +90,43 @@ TEST(Resolvers, TheKeyFollowsTheTextNotItsPlace) {
   EXPECT_NE(key("here", "One text.\n"), key("there", "Two texts.\n"));
 }
 
+// A task's pairs enter the key, where they lie and in what wrapping does not.
+TEST(Resolvers, TheKeyFollowsTheTasksContent) {
+  const auto key = [](const std::string& place, const std::string& bad) {
+    const std::string folder = absl::StrCat(::testing::TempDir(), "/tasks_", place);
+    EAQ_EXPECT_OK(MakeDirectories(folder));
+    EAQ_EXPECT_OK(WriteFileAtomic(JoinPath(folder, "pairs.jsonl"),
+                                  absl::StrCat("{\"sentence_good\": \"a\", \"sentence_bad\": \"", bad,
+                                               "\", \"UID\": \"u\", ", "\"linguistics_term\": \"t\"}\n")));
+    int calls = 0;
+    Resolvers resolvers = Fakes(calls);
+    resolvers.task = MakeResolvers(folder, JoinPath(folder, "cache")).task;
+    TrialSpec trial = Trial("m", "mine");
+    EvaluationTask& task = *trial.mutable_evaluation()->add_task();
+    task.set_name("pairs");
+    task.set_path("pairs.jsonl");
+    const auto plan = Resolve({trial}, 1, resolvers);
+    EXPECT_THAT(plan, IsOk());
+    EXPECT_EQ(plan->trials[0].spec.evaluation().task(0).path(), JoinPath(folder, "pairs.jsonl"));
+    EXPECT_EQ(plan->trials[0].spec.evaluation().task(0).hash().size(), 64u);
+    EXPECT_EQ(plan->corpora.count("pairs"), 1u);
+    return plan->trials[0].key;
+  };
+  const std::string first = key("here", "b");
+  EXPECT_EQ(key("here", "b"), first);  // from the cache
+  EXPECT_EQ(key("there", "b"), first);
+  EXPECT_NE(key("there", "c"), first);
+}
+
 TEST(Resolvers, WhatIsNotThereIsNotFound) {
   const Resolvers resolvers = MakeResolvers("/nowhere", "/nowhere/cache");
   EXPECT_THAT(resolvers.model("no/such/model"), StatusIs(absl::StatusCode::kNotFound, HasSubstr("no/such/model")));
   CorpusRef ref;
   ref.set_name("scriptures");
+  EvaluationTask task;
+  task.set_name("BLiMP");
+  task.set_path("/no/such/blimp");
+  EXPECT_THAT(resolvers.task(task), StatusIs(absl::StatusCode::kNotFound, HasSubstr("task BLiMP: /no/such/blimp")));
   EXPECT_THAT(resolvers.corpus(ref), StatusIs(absl::StatusCode::kNotFound, HasSubstr("scripture")));
 }
 

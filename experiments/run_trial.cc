@@ -13,6 +13,7 @@
 #include "eaq/base/thread_pool.h"
 #include "eaq/checkpoint/model_source.h"
 #include "eaq/eval/evaluate.h"
+#include "eaq/eval/minimal_pairs.h"
 #include "eaq/ledger/provenance.h"
 #include "eaq/model/outliers.h"
 #include "eaq/recipe/cached_stage.h"
@@ -30,6 +31,26 @@ absl::Status CheckPlanned(const std::string& what, const std::string& expected, 
                                                     "; run the sweep again"));
 }
 
+// Runs every layer of the full-precision model over TRACER's windows.
+absl::Status RunFull(const ModelSource& source, ThreadPool& pool, ProgressSink& progress, Tracer& tracer) {
+  const int64_t layers = source.config().num_layers;
+  for (int l = 0; l < layers; ++l) {
+    progress.Update("full precision", l, layers);
+    EAQ_ASSIGN_OR_RETURN(LayerParams params, source.LoadLayer(l));
+    EAQ_ASSIGN_OR_RETURN(const auto layer, BuildLayer(source.config(), std::move(params)));
+    tracer.Advance(l, *layer, pool);
+  }
+  return absl::OkStatus();
+}
+
+// Scores the tasks from the trace of the model measured.
+absl::Status EvaluateTasks(const ModelEnds& ends, const std::vector<PairTask>& tasks, const ModelTrace& trace,
+                           ThreadPool& pool, ProgressSink& progress, TrialResult& result) {
+  EAQ_ASSIGN_OR_RETURN(const auto scores, SentenceScores(ends, tasks, trace, pool, progress));
+  for (size_t t = 0; t < tasks.size(); ++t) EAQ_RETURN_IF_ERROR(AddPairResults(tasks[t], scores[t], result));
+  return absl::OkStatus();
+}
+
 // The full-precision model over the evaluation windows: the same for all trials of a model, so cached.
 absl::StatusOr<ModelTrace> FullTrace(const ModelSource& source, const ModelEnds& ends,
                                      const std::vector<EvaluationDomain>& domains, const StageCache& cache,
@@ -42,13 +63,7 @@ absl::StatusOr<ModelTrace> FullTrace(const ModelSource& source, const ModelEnds&
       cache, "full precision", key.Hex(),
       [&]() -> absl::StatusOr<ModelTrace> {
         Tracer tracer(ends, windows, pool);
-        const int64_t layers = source.config().num_layers;
-        for (int l = 0; l < layers; ++l) {
-          progress.Update("full precision", l, layers);
-          EAQ_ASSIGN_OR_RETURN(LayerParams params, source.LoadLayer(l));
-          EAQ_ASSIGN_OR_RETURN(const auto layer, BuildLayer(source.config(), std::move(params)));
-          tracer.Advance(l, *layer, pool);
-        }
+        EAQ_RETURN_IF_ERROR(RunFull(source, pool, progress, tracer));
         return tracer.Finish();
       },
       [](const ModelTrace& trace) { return trace.Serialize(); }, ModelTrace::Parse, run);
@@ -101,10 +116,17 @@ absl::StatusOr<TrialResult> RunTrial(const TrialSpec& spec, const RunOptions& op
   EAQ_ASSIGN_OR_RETURN(const std::vector<EvaluationDomain> domains, texts.Evaluation(stages));
   EAQ_ASSIGN_OR_RETURN(const ModelTrace full,
                        FullTrace(*source, ends, domains, cache, salt, pool, progress, stages.emplace_back()));
+  // The sentences of the tasks need no trace of the full model: their answers are compared in the report.
+  EAQ_ASSIGN_OR_RETURN(const std::vector<PairTask> tasks, texts.Tasks());
   TrialResult result;
   if (!spec.has_recipe()) {
     for (StageRun& stage : stages) *result.add_stage() = std::move(stage);
     EAQ_RETURN_IF_ERROR(Evaluate(ends, domains, full, nullptr, pool, progress, result));
+    if (!tasks.empty()) {
+      Tracer sentences(ends, PairWindows(tasks), pool, Tracer::kNoRouting);
+      EAQ_RETURN_IF_ERROR(RunFull(*source, pool, progress, sentences));
+      EAQ_RETURN_IF_ERROR(EvaluateTasks(ends, tasks, sentences.Finish(), pool, progress, result));
+    }
     AddSize(FullSize(source->config()), result);
   } else {
     EAQ_ASSIGN_OR_RETURN(const auto chooser, MakeStage<CalibrationSlot>(spec.recipe().calibration(), "calibration"));
@@ -128,8 +150,10 @@ absl::StatusOr<TrialResult> RunTrial(const TrialSpec& spec, const RunOptions& op
     inputs.pool = &pool;
     inputs.progress = &progress;
     Tracer tracer(quantized_ends, WindowIds(domains), pool);
+    Tracer sentences(quantized_ends, PairWindows(tasks), pool, Tracer::kNoRouting);
     EAQ_ASSIGN_OR_RETURN(PipelineReport report, QuantizeModel(inputs, [&](const FinishedLayer& layer) {
                            tracer.Advance(layer.index, *layer.quantized, pool);
+                           sentences.Advance(layer.index, *layer.quantized, pool);
                            return absl::OkStatus();
                          }));
     for (StageRun& stage : stages) *result.add_stage() = std::move(stage);
@@ -137,6 +161,7 @@ absl::StatusOr<TrialResult> RunTrial(const TrialSpec& spec, const RunOptions& op
     for (LinearReport& linear : report.linears) *result.add_linear() = std::move(linear);
     const ModelTrace quantized = tracer.Finish();
     EAQ_RETURN_IF_ERROR(Evaluate(ends, domains, full, &quantized, pool, progress, result, &quantized_ends));
+    EAQ_RETURN_IF_ERROR(EvaluateTasks(quantized_ends, tasks, sentences.Finish(), pool, progress, result));
     AddSize(report.size, result);
   }
   rusage usage;

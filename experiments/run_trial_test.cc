@@ -2,14 +2,18 @@
 #include "experiments/run_trial.h"
 
 #include <google/protobuf/text_format.h>
+#include <google/protobuf/wrappers.pb.h>
 
 #include "absl/strings/str_cat.h"
 #include "eaq/base/file.h"
 #include "eaq/base/rng.h"
 #include "eaq/base/status_matchers.h"
+#include "eaq/checkpoint/model_source.h"
 #include "eaq/checkpoint/save_model.h"
 #include "eaq/ledger/digest.h"
 #include "eaq/model/synthetic.h"
+#include "eaq/recipe/registry.h"
+#include "eaq/recipe/stage.h"
 #include "eaq/text/bpe_train.h"
 #include "experiments/planner.h"
 
@@ -26,6 +30,24 @@ std::string Story(int seed) {
   for (int i = 0; i < 400; ++i) text += words[rng.Below(10)];
   return text;
 }
+
+// A transform of the whole model: the checkpoint in the folder named, so that every wrong end or layer shows.
+class AnotherModel : public TransformSlot {
+ public:
+  explicit AnotherModel(std::string folder) : folder_(std::move(folder)) {}
+  bool needs_profile() const override { return false; }
+  absl::StatusOr<std::shared_ptr<const ModelSource>> Wrap(std::shared_ptr<const ModelSource>) const override {
+    return OpenModel(folder_);
+  }
+  absl::Status Apply(const LayerContext&, LayerParams&) const override { return absl::OkStatus(); }
+
+ private:
+  const std::string folder_;
+};
+EAQ_REGISTER_STAGE(TransformSlot, google::protobuf::StringValue,
+                   [](const google::protobuf::StringValue& options) -> absl::StatusOr<std::unique_ptr<TransformSlot>> {
+                     return std::make_unique<AnotherModel>(options.value());
+                   });
 
 class RunTrialTest : public ::testing::Test {
  protected:
@@ -139,6 +161,79 @@ TEST_F(RunTrialTest, TooLittleTextIsSaidWithNumbers) {
   spec.mutable_evaluation()->set_windows(100000);
   EXPECT_THAT(Run(spec, 1, ""),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("evaluation: domain story has")));
+}
+
+// Minimal pairs go through the same quantized layers; their numbers depend on nothing but the spec either.
+TEST_F(RunTrialTest, TasksAreMeasuredAndChecked) {
+  const std::string pairs = *folder_ + "/pairs.jsonl";
+  std::string lines;
+  for (int i = 0; i < 12; ++i) {
+    absl::StrAppend(&lines, "{\"sentence_good\": \"the router sends tokens ", i, ".\", \"sentence_bad\": \"router the ",
+                    i, " tokens sends.\", \"UID\": \"order\", \"linguistics_term\": \"syntax\"}\n");
+  }
+  ASSERT_THAT(WriteFileAtomic(pairs, lines), IsOk());
+  for (const char* recipe : {"", kRtn, kGptq}) {
+    TrialSpec spec = Spec(recipe);
+    EAQ_ASSERT_OK_AND_ASSIGN(const TrialResult before, Run(spec, 1, ""));
+    EvaluationTask& task = *spec.mutable_evaluation()->add_task();
+    task.set_name("pairs");
+    task.set_path(pairs);
+    EAQ_ASSERT_OK_AND_ASSIGN(const TrialResult one, Run(spec, 1, ""));
+    EAQ_ASSERT_OK_AND_ASSIGN(const TrialResult two, Run(spec, 2, *folder_ + "/task_cache"));
+    EXPECT_EQ(ResultDigest(two), ResultDigest(one)) << recipe;
+    EXPECT_EQ(ValueOf(one, "perplexity"), ValueOf(before, "perplexity"));
+    const Series& correct = one.series(one.series_size() - 1);
+    EXPECT_EQ(correct.metric(), "correct");
+    ASSERT_EQ(correct.value_size(), 12);
+    double sum = 0;
+    for (const double v : correct.value()) sum += v;
+    EXPECT_DOUBLE_EQ(ValueOf(one, "accuracy"), sum / 12);
+    task.set_hash(std::string(64, '0'));
+    EXPECT_THAT(Run(spec, 1, ""), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("task pairs has changed")));
+  }
+}
+
+// A recipe that transforms embedding and head: the sentences go through its own ends and layers, not the original's.
+TEST_F(RunTrialTest, TasksUseTheTransformedEnds) {
+  const std::string other = *folder_ + "/other", pairs = *folder_ + "/wrapped.jsonl";
+  ASSERT_THAT(MakeDirectories(other), IsOk());
+  EAQ_ASSERT_OK_AND_ASSIGN(const std::string tokenizer, ReadFile(*folder_ + "/model/tokenizer.json"));
+  ASSERT_THAT(WriteFileAtomic(other + "/tokenizer.json", tokenizer), IsOk());
+  ModelConfig config = TinyConfig();
+  config.vocab_size = 280;
+  const std::vector<LayerParams> layers = {RandomLayer(config, 0, 4), RandomLayer(config, 1, 4)};
+  ASSERT_THAT(SaveModel(other, config, layers, RandomOuter(config, 4), DType::kF32), IsOk());
+  std::string lines;
+  for (int i = 0; i < 200; ++i) {
+    absl::StrAppend(&lines, "{\"sentence_good\": \"the ", i * 17 % 101, "\", \"sentence_bad\": \"the ", i * 31 % 97,
+                    "\", \"UID\": \"u\", \"linguistics_term\": \"t\"}\n");
+  }
+  ASSERT_THAT(WriteFileAtomic(pairs, lines), IsOk());
+  const auto correct = [&](TrialSpec spec) {
+    EvaluationTask& task = *spec.mutable_evaluation()->add_task();
+    task.set_name("pairs");
+    task.set_path(pairs);
+    const auto result = Run(spec, 2, "");
+    EXPECT_THAT(result, IsOk());
+    std::vector<double> values;
+    if (!result.ok()) return values;
+    const Series& series = result->series(result->series_size() - 1);
+    EXPECT_EQ(series.metric(), "correct");
+    values.assign(series.value().begin(), series.value().end());
+    return values;
+  };
+  TrialSpec wrapped = Spec(kRtn), direct = Spec("");
+  wrapped.mutable_scheme()->mutable_weights()->set_bits(16);
+  wrapped.mutable_scheme()->clear_activations();
+  google::protobuf::StringValue folder;
+  folder.set_value(other);
+  wrapped.mutable_recipe()->add_transform()->mutable_external()->PackFrom(folder);
+  direct.mutable_model()->set_path(other);
+  direct.mutable_model()->clear_hash();
+  const std::vector<double> expected = correct(direct);
+  ASSERT_EQ(expected.size(), 200u);
+  EXPECT_EQ(correct(wrapped), expected);
+  EXPECT_NE(correct(Spec("")), expected);  // the original answers otherwise
 }
 
 TEST_F(RunTrialTest, ADamagedCacheCostsTimeOnly) {

@@ -120,6 +120,19 @@ TEST(Spec, ErrorsPointAtTheirPlace) {
   EXPECT_THAT(error(std::string(kGood) + "max_trials: 10"), HasSubstr("t:9:1: the experiment expands to"));
 }
 
+TEST(Spec, TasksAreChecked) {
+  const auto error = [](const std::string& task) {
+    return std::string(All(Replaced("evaluation {", "evaluation { task { " + task + " }")).status().message());
+  };
+  EXPECT_EQ(error("name: 'BLiMP' path: 'p' protocol: LM_EVAL"), "");
+  EXPECT_THAT(error("path: 'p'"), HasSubstr("the task has no name"));
+  EXPECT_THAT(error("name: 'BLiMP'"), HasSubstr("task \"BLiMP\" has no path"));
+  EXPECT_THAT(error("name: 'x' path: 'p' } task { name: 'x' path: 'q'"),
+              HasSubstr("\"x\" is the name of another task"));
+  EXPECT_THAT(error("name: 'z' path: 'p' max_items_per_paradigm: -1"), HasSubstr("must be 0 (all) or more"));
+  EXPECT_THAT(error("name: 'x' path: 'p' protocol: LM_EVIL"), HasSubstr("did you mean \"LM_EVAL\"?"));
+}
+
 TEST(Spec, HugeExpansionsAreRefusedBeforeTheyAreBuilt) {
   std::string text = kGood;
   const std::string values = [] {
@@ -164,7 +177,7 @@ TEST(Spec, CorpusOfMalformedFiles) {
 }
 
 TEST(Spec, TheShippedOnesParse) {
-  for (const char* name : {"default", "cross_domain", "ablation", "acceptance", "stress"}) {
+  for (const char* name : {"default", "cross_domain", "ablation", "acceptance", "stress", "blimp"}) {
     EAQ_ASSERT_OK_AND_ASSIGN(const std::string path,
                              FindInRepository(absl::StrCat("experiments/specs/", name, ".textproto")));
     EAQ_ASSERT_OK_AND_ASSIGN(const std::string text, ReadFile(path));

@@ -189,6 +189,7 @@ class Sweep {
       }
       trial.mutable_evaluation()->set_windows(1);
       trial.mutable_evaluation()->set_window(std::min(trial.evaluation().window(), 32));
+      for (EvaluationTask& task : *trial.mutable_evaluation()->mutable_task()) task.set_max_items_per_paradigm(1);
     }
   }
 

@@ -127,4 +127,19 @@ absl::StatusOr<std::vector<EvaluationDomain>> TrialTexts::Evaluation(std::vector
   return domains;
 }
 
+absl::StatusOr<std::vector<PairTask>> TrialTexts::Tasks() {
+  std::vector<PairTask> tasks;
+  for (const EvaluationTask& spec : spec_.evaluation().task()) {
+    EAQ_ASSIGN_OR_RETURN(const PairSet pairs, LoadPairSet(spec.name(), spec.path()));
+    if (!spec.hash().empty() && spec.hash() != pairs.sha256) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("task ", spec.name(), " has changed since the trial was planned: expected sha256 ",
+                       spec.hash().substr(0, 16), ", found ", pairs.sha256.substr(0, 16), "; run the sweep again"));
+    }
+    EAQ_ASSIGN_OR_RETURN(PairTask task, MakePairTask(pairs, spec, tokenizer_, source_.config().vocab_size, pool_));
+    tasks.push_back(std::move(task));
+  }
+  return tasks;
+}
+
 }  // namespace eaq

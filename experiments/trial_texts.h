@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "eaq/base/thread_pool.h"
 #include "eaq/eval/evaluate.h"
+#include "eaq/eval/minimal_pairs.h"
 #include "eaq/model/params.h"
 #include "eaq/proto/trial.pb.h"
 #include "eaq/recipe/stage.h"
@@ -30,6 +31,8 @@ class TrialTexts {
   absl::StatusOr<std::vector<CalibrationWindow>> Calibration(const CalibrationSlot& stage,
                                                              std::vector<StageRun>& stages);
   absl::StatusOr<std::vector<EvaluationDomain>> Evaluation(std::vector<StageRun>& stages);
+  // The tasks of the evaluation as token windows. FailedPrecondition when the pairs are not those of the plan.
+  absl::StatusOr<std::vector<PairTask>> Tasks();
 
  private:
   absl::StatusOr<std::shared_ptr<const Corpus>> Load(const CorpusRef& ref);

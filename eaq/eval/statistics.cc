@@ -250,6 +250,46 @@ absl::Status CorrectFamily(absl::Span<PairedResult* const> family, const PairedO
   return absl::OkStatus();
 }
 
+absl::StatusOr<McNemarResult> McNemar(int64_t only_first, int64_t only_second) {
+  if (only_first < 0 || only_second < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("McNemar: counts ", only_first, " and ", only_second, "; expected 0 or more"));
+  }
+  McNemarResult r;
+  r.only_first = only_first;
+  r.only_second = only_second;
+  const double n = static_cast<double>(only_first) + static_cast<double>(only_second);
+  if (n == 0) return r;
+  const double k = static_cast<double>(std::min(only_first, only_second));
+  // f(k) = C(n, k) / 2^n, and F(k) = f(k) (1 + k/(n-k+1) (1 + (k-1)/(n-k+2) (1 + ...)))
+  const double f = std::exp(std::lgamma(n + 1) - std::lgamma(k + 1) - std::lgamma(n - k + 1) - n * std::log(2.0));
+  double sum = 0, term = f;
+  for (double i = k; i >= 0 && term > 1e-18 * sum; --i) {
+    sum += term;
+    term *= i / (n - i + 1);
+  }
+  r.p_exact = std::min(1.0, 2 * sum);
+  r.p_mid = only_first == only_second ? 1 - f / 2 : std::min(1.0, 2 * sum - f);
+  return r;
+}
+
+absl::StatusOr<McNemarResult> McNemar(const WindowValues& a, const WindowValues& b) {
+  EAQ_RETURN_IF_ERROR(CheckWindows(a, "the first side"));
+  EAQ_RETURN_IF_ERROR(CheckWindows(b, "the second side"));
+  EAQ_RETURN_IF_ERROR(CheckSameDocuments(a, b));
+  int64_t only_first = 0, only_second = 0;
+  for (size_t i = 0; i < a.value.size(); ++i) {
+    for (const double v : {a.value[i], b.value[i]}) {
+      if (v == 0 || v == 1) continue;
+      return absl::InvalidArgumentError(
+          absl::StrCat("McNemar: item ", i, " of '", a.document[i], "' is ", v, "; expected 1 (right) or 0 (wrong)"));
+    }
+    only_first += a.value[i] > b.value[i];
+    only_second += b.value[i] > a.value[i];
+  }
+  return McNemar(only_first, only_second);
+}
+
 absl::StatusOr<SeedCombination> CombineSeeds(absl::Span<const WindowValues> seeds) {
   if (seeds.empty()) return absl::InvalidArgumentError("statistics: no seeds to combine; expected at least one");
   SeedCombination out;

@@ -99,6 +99,26 @@ absl::StatusOr<std::vector<double>> HolmAdjust(absl::Span<const double> p_values
 // Holm over FAMILY, then Decide for each member again.
 absl::Status CorrectFamily(absl::Span<PairedResult* const> family, const PairedOptions& options);
 
+// Answers that are right or wrong: McNemar's test of whether two models are right equally often on the same items.
+// With b items that only the first gets right, c that only the second does, n = b + c, k = min(b, c), and f, F the
+// probabilities of Binomial(n, 1/2):
+//
+//   exact   p = min(1, 2 F(k))
+//   mid-p   p = 2 F(k) - f(k), or 1 - f(k) / 2 for b = c; Fagerland, Lydersen & Laake, "The McNemar test for binary
+//           matched-pairs data: mid-p and asymptotic are better than exact conditional", BMC Med. Res. Methodol. 13:91
+//           (2013): the exact test is too cautious, its mid-p hardly ever exceeds its level
+//
+// Items count as independent: about these very items it is the sharper test, about other items of the same making
+// ComparePaired over documents (paradigms) is the honest one. Both p are 1 for n = 0.
+struct McNemarResult {
+  int64_t only_first = 0, only_second = 0;  // b, c
+  double p_exact = 1, p_mid = 1;
+};
+// InvalidArgument for negative counts.
+absl::StatusOr<McNemarResult> McNemar(int64_t only_first, int64_t only_second);
+// Values 1 (right) and 0 (wrong) of the same items. InvalidArgument when the items differ or a value is another.
+absl::StatusOr<McNemarResult> McNemar(const WindowValues& a, const WindowValues& b);
+
 // Several calibration seeds of one recipe on the same windows: per window the mean over seeds.
 struct SeedCombination {
   WindowValues mean;

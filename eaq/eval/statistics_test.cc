@@ -233,6 +233,76 @@ TEST(Holm, PublishedNumbers) {
   EXPECT_FALSE(HolmAdjust({1.5}).ok());
 }
 
+// Fagerland et al. (2013), table 1 (airway hyper-responsiveness, 1 against 7): exact 0.0703, mid-p 0.0391.
+TEST(McNemar, PublishedAndClosedForms) {
+  EAQ_ASSERT_OK_AND_ASSIGN(McNemarResult r, McNemar(1, 7));
+  EXPECT_NEAR(r.p_exact, 18.0 / 256, 1e-14);
+  EXPECT_NEAR(r.p_mid, 10.0 / 256, 1e-14);
+  EAQ_ASSERT_OK_AND_ASSIGN(r, McNemar(7, 1));
+  EXPECT_NEAR(r.p_mid, 10.0 / 256, 1e-14);
+  EAQ_ASSERT_OK_AND_ASSIGN(r, McNemar(0, 5));  // 2 / 2^5, 1 / 2^5
+  EXPECT_NEAR(r.p_exact, 1.0 / 16, 1e-15);
+  EXPECT_NEAR(r.p_mid, 1.0 / 32, 1e-15);
+  EAQ_ASSERT_OK_AND_ASSIGN(r, McNemar(2, 2));  // 1 - C(4, 2) / 2^5
+  EXPECT_EQ(r.p_exact, 1);
+  EXPECT_NEAR(r.p_mid, 1 - 6.0 / 32, 1e-14);
+  EAQ_ASSERT_OK_AND_ASSIGN(r, McNemar(0, 0));
+  EXPECT_EQ(r.p_exact, 1);
+  EXPECT_EQ(r.p_mid, 1);
+  EXPECT_FALSE(McNemar(-1, 2).ok());
+}
+
+// The naive twin: Pascal's triangle in probabilities.
+TEST(McNemar, IsTheBinomialTail) {
+  std::vector<double> f = {1};
+  for (int n = 1; n <= 900; ++n) {
+    std::vector<double> next(n + 1, 0.0);
+    for (int i = 0; i < n; ++i) {
+      next[i] += f[i] / 2;
+      next[i + 1] += f[i] / 2;
+    }
+    f = next;
+    if (n % 89 != 0 && n > 12) continue;
+    double tail = 0;
+    for (int k = 0; 2 * k <= n; ++k) {
+      tail += f[k];
+      EAQ_ASSERT_OK_AND_ASSIGN(const McNemarResult r, McNemar(n - k, k));
+      // lgamma(n) is good to a few eps; e^x turns that absolute error into a relative one.
+      const double error = 1e-15 + 8 * 2.3e-16 * n * std::log(n + 1.0);
+      EXPECT_NEAR(r.p_exact, std::min(1.0, 2 * tail), error * (tail + 1e-300)) << n << " " << k;
+      EXPECT_NEAR(r.p_mid, 2 * k == n ? 1 - f[k] / 2 : std::min(1.0, 2 * tail - f[k]), 2 * error * (tail + 1e-300));
+    }
+  }
+}
+
+TEST(McNemar, CountsItems) {
+  const WindowValues a = Windows({1, 1, 0, 0, 1}, {"p", "p", "q", "q", "q"});
+  EAQ_ASSERT_OK_AND_ASSIGN(const McNemarResult r, McNemar(a, Windows({0, 1, 1, 0, 0}, a.document)));
+  EXPECT_EQ(r.only_first, 2);
+  EXPECT_EQ(r.only_second, 1);
+  EXPECT_NEAR(r.p_mid, 2 * 4.0 / 8 - 3.0 / 8, 1e-14);
+  EXPECT_FALSE(McNemar(a, Windows({0, 1, 0.5, 0, 0}, a.document)).ok());
+  EXPECT_FALSE(McNemar(a, Windows({0, 1, 1, 0}, {"p", "p", "q", "q"})).ok());
+  EXPECT_FALSE(McNemar(a, Windows({0, 1, 1, 0, 0}, {"p", "p", "q", "q", "r"})).ok());
+}
+
+// Paired answers, one item a paradigm: item i adds d_i = -1, 0 or 1. With a single d = 1 among G the bootstrap mean is
+// Binomial(G, 1/G) / G, and the sign-flip p is 1.
+TEST(ComparePaired, BootstrapOfOneDiscordantItemIsBinomial) {
+  const int g = 40;
+  WindowValues a = Zeros(Windows(std::vector<double>(g), std::vector<std::string>(g)));
+  for (int i = 0; i < g; ++i) a.document[i] = absl::StrCat("p", i);
+  const WindowValues b = a;
+  a.value[7] = 1;
+  Resampler resampler(3);
+  EAQ_ASSERT_OK_AND_ASSIGN(const PairedResult r, ComparePaired(a, b, {}, resampler));
+  EXPECT_DOUBLE_EQ(r.mean, 1.0 / g);
+  EXPECT_EQ(r.p_value, 1);
+  EXPECT_EQ(r.low, 0);
+  // P(X >= 3) = 0.0795, P(X >= 4) = 0.0184 for Binomial(40, 1/40): the 97.5 % point is 3.
+  EXPECT_DOUBLE_EQ(r.high, 3.0 / g);
+}
+
 TEST(CombineSeeds, AveragesPerWindowAndKeepsTheSpread) {
   const std::vector<WindowValues> seeds = {Windows({1, 2}, {"x", "y"}), Windows({3, 6}, {"x", "y"}),
                                            Windows({2, 1}, {"x", "y"})};

@@ -59,7 +59,9 @@ absl::StatusOr<ModelTrace> ModelTrace::Parse(absl::string_view bytes) {
   return trace;
 }
 
-Tracer::Tracer(const ModelEnds& ends, absl::Span<const absl::Span<const int32_t>> windows, ThreadPool& pool) {
+Tracer::Tracer(const ModelEnds& ends, absl::Span<const absl::Span<const int32_t>> windows, ThreadPool& pool,
+               Routing routing)
+    : routing_(routing) {
   trace_.hidden.resize(windows.size());
   pool.ParallelFor(windows.size(), [&](int64_t w) {
     trace_.hidden[w] = Matrix(windows[w].size(), ends.config().hidden_size);
@@ -68,6 +70,10 @@ Tracer::Tracer(const ModelEnds& ends, absl::Span<const absl::Span<const int32_t>
 }
 
 void Tracer::Advance(int layer, const DecoderLayer& decoder, ThreadPool& pool) {
+  if (routing_ == kNoRouting) {
+    pool.ParallelFor(trace_.hidden.size(), [&](int64_t w) { decoder.Forward(trace_.hidden[w].view()); });
+    return;
+  }
   std::vector<std::vector<uint16_t>> chosen(trace_.hidden.size());
   pool.ParallelFor(trace_.hidden.size(), [&](int64_t w) {
     ChoiceRecorder recorder(&chosen[w]);

@@ -128,7 +128,8 @@ void Canonicalise(Message& message) {
 
 bool IsLabelField(const std::string& field) {
   static const auto* const labels = new std::set<std::string>{
-      "eaq.Scheme.name", "eaq.Recipe.name", "eaq.Recipe.title", "eaq.ModelRef.name", "eaq.ModelRef.path", kCorpusPath,
+      "eaq.Scheme.name",   "eaq.Recipe.name", "eaq.Recipe.title",        "eaq.ModelRef.name",
+      "eaq.ModelRef.path", kCorpusPath,       "eaq.EvaluationTask.path",
   };
   return labels->count(field) > 0;
 }

@@ -195,6 +195,27 @@ TEST(TrialKey, EveryFieldButLabelsMatters) {
   EXPECT_GE(visited.size(), 30);
 }
 
+// A trial without tasks has the key it had before there were any (IsFrozen); with one, everything but its path counts.
+TEST(TrialKey, TasksEnterByContent) {
+  TrialSpec spec = Parse(kSpec);
+  const std::string without = TrialKey(spec);
+  EvaluationTask& task = *spec.mutable_evaluation()->add_task();
+  task.set_name("BLiMP");
+  task.set_path("/data/blimp");
+  task.set_hash("c3");
+  const std::string key = TrialKey(spec);
+  EXPECT_NE(key, without);
+  task.set_protocol(EvaluationTask::ORIGINAL);
+  task.set_max_items_per_paradigm(0);
+  EXPECT_EQ(TrialKey(spec), key);
+  std::set<std::string> visited;
+  ChangeEach(spec, spec, key, visited);
+  EXPECT_THAT(visited, ::testing::IsSupersetOf({"eaq.EvaluationTask.hash", "eaq.EvaluationTask.path",
+                                                "eaq.EvaluationTask.protocol", "eaq.EvaluationTask.prefix_token"}));
+  EXPECT_TRUE(IsLabelField("eaq.EvaluationTask.path"));
+  EXPECT_FALSE(IsLabelField("eaq.EvaluationTask.hash"));
+}
+
 TEST(TrialKey, AnyOfALinkedTypeIsCanonicalised) {
   TrialSpec left_out = Parse("recipe { solve { external { } } }"), spelled_out = left_out, other = left_out;
   Gptq gptq;

@@ -10,6 +10,7 @@
 #include "eaq/report/format.h"
 #include "eaq/report/groups.h"
 #include "eaq/report/report.h"
+#include "eaq/report/tasks.h"
 
 namespace eaq {
 namespace {
@@ -315,6 +316,7 @@ absl::StatusOr<Comparison> Compare(const ReportInputs& inputs, const CompareOpti
   c.options.baseline = BaselineLabel(options.baseline, gate, c);
   EAQ_RETURN_IF_ERROR(CorrectAgainstFull(c));
   EAQ_RETURN_IF_ERROR(Fight(measured, resampler, c));
+  EAQ_RETURN_IF_ERROR(report_internal::CompareTasks(gate, resampler, c));
   for (SchemeSummary& scheme : c.schemes) Summarize(c, scheme);
   AddUnequal(gate, c);
   AddNotes(gate, have_full, c);

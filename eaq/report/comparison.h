@@ -94,6 +94,24 @@ struct ExpertShare {
   std::vector<double> share;
 };
 
+// One group on one task of minimal pairs.
+struct TaskCell {
+  std::string task;
+  double accuracy = 0;                      // mean over paradigms and seeds
+  double accuracy_of_phenomena = 0;         // mean over phenomena of the means over their paradigms
+  std::map<std::string, double> phenomena;  // accuracy by phenomenon
+  std::optional<PairedResult> versus_full;  // accuracy minus full precision's, paired over paradigms
+  std::optional<double> mcnemar_p;          // mid-p of the single pairs; of several seeds the largest
+};
+
+struct TaskSummary {
+  std::string name;
+  std::string protocol;  // "original", "lm-eval"
+  int64_t paradigms = 0, pairs = 0;
+  std::optional<PairedResult> full_above_half;  // full precision's accuracy minus 0.5
+  bool at_chance = false;                       // it is not significantly positive: no verdicts from this task
+};
+
 struct Group {
   std::string model, scheme, recipe;  // labels; full precision: scheme and recipe are "full precision"
   bool full_precision = false;
@@ -110,7 +128,8 @@ struct Group {
   std::vector<LayerRouter> router;
   std::vector<LinearError> linear;
   std::vector<ExpertShare> expert_use;
-  bool best = false;  // lowest pooled loss among the unmarked rows of its scheme
+  std::vector<TaskCell> task;  // as Comparison::tasks
+  bool best = false;           // lowest pooled loss among the unmarked rows of its scheme
   bool tied = false;  // not the best, unmarked, and the best is not significantly better (equivalent or undecided)
 };
 
@@ -137,6 +156,8 @@ struct Comparison {
   std::vector<Group> groups;                              // full precision first, if there
   std::vector<SchemeSummary> schemes;
   std::vector<Duel> duels;
+  std::vector<TaskSummary> tasks;
+  int64_t family_tasks = 0;          // tests of tasks against full precision corrected together
   int64_t family_full = 0;           // tests against full precision corrected together (Holm); duels: duels.size()
   std::vector<std::string> equal;    // fairness: what all rows share, one line each
   std::vector<std::string> unequal;  // and what they do not, though they stand in one table

@@ -17,6 +17,17 @@ std::vector<std::string> EvaluationHashes(const TrialSpec& spec) {
   return {spec.corpus_hash().end() - n, spec.corpus_hash().end()};
 }
 
+// "BLiMP (original protocol, 200 pairs a paradigm, 0123456789ab)"; "none".
+std::string Tasks(const TrialSpec& spec) {
+  if (spec.evaluation().task().empty()) return "none";
+  return absl::StrJoin(spec.evaluation().task(), ", ", [](std::string* out, const EvaluationTask& t) {
+    absl::StrAppend(
+        out, t.name(), t.protocol() == EvaluationTask::LM_EVAL ? " (lm-eval" : " (original", " protocol, ",
+        t.max_items_per_paradigm() > 0 ? absl::StrCat(t.max_items_per_paradigm()) : "all", " pairs a paradigm, ",
+        t.prefix_token().empty() ? "" : absl::StrCat("after ", t.prefix_token(), ", "), t.hash().substr(0, 12), ")");
+  });
+}
+
 std::string ModelId(const TrialSpec& spec) {
   return spec.model().hash().empty() ? spec.model().name() : spec.model().hash();
 }
@@ -52,6 +63,7 @@ std::string Yardstick(const TrialSpec& spec) {
   f.Add(spec.evaluation().windows()).Add(spec.evaluation().window()).Add(spec.evaluation().domain_size());
   for (const CorpusRef& d : spec.evaluation().domain()) f.Add(d.name());
   for (const std::string& hash : EvaluationHashes(spec)) f.Add(hash);
+  f.Add(Tasks(spec));
   return f.Hex();
 }
 
@@ -66,6 +78,7 @@ std::string YardstickDifference(const TrialSpec& a, const TrialSpec& b) {
   differ("evaluation window length", absl::StrCat(b.evaluation().window()), absl::StrCat(a.evaluation().window()));
   differ("evaluation domains", DomainNames(b.evaluation().domain()), DomainNames(a.evaluation().domain()));
   if (EvaluationHashes(a) != EvaluationHashes(b)) out.push_back("other evaluation texts under the same names");
+  differ("minimal pairs", Tasks(b), Tasks(a));
   differ("numerics version", absl::StrCat(b.numerics_version()), absl::StrCat(a.numerics_version()));
   return absl::StrJoin(out, "; ");
 }
@@ -128,6 +141,7 @@ std::vector<std::string> EqualLines(const Gate& gate) {
                                  absl::StrAppend(o, h.substr(0, 12));
                                })));
   }
+  if (!spec.evaluation().task().empty()) out.push_back(absl::StrCat("Minimal pairs: ", Tasks(spec)));
   if (!gate.calibration.empty()) {
     out.push_back(absl::StrCat("Calibration budget of the methods that read data: ", gate.calibration,
                                "; drawn anew for each seed, disjoint by document from the evaluation text"));

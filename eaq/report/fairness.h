@@ -17,7 +17,7 @@ bool UsesCalibration(const TrialSpec& spec);
 // "64 windows of 256 tokens: encyclopedia, code"; "none".
 std::string CalibrationText(const TrialSpec& spec);
 // Model and evaluation of a trial, as bytes: equal exactly when two trials were measured by the same yardstick. Model
-// hash, tokenizer, evaluation domains, windows, window length, the texts' hashes, numerics version.
+// hash, tokenizer, evaluation domains, windows, window length, the texts' hashes, tasks, numerics version.
 std::string Yardstick(const TrialSpec& spec);
 // How B's yardstick differs from A's, in words: "evaluation windows 32 instead of 64".
 std::string YardstickDifference(const TrialSpec& a, const TrialSpec& b);

@@ -152,6 +152,23 @@ TEST(RenderLatex, ABooktabsTable) {
   EXPECT_EQ(best, 4u);
 }
 
+TEST(RenderLatex, TasksAreColumns) {
+  ReportInputs in = SyntheticInputs({.methods = 2, .schemes = 2, .seeds = 1, .domains = 2});
+  report_internal::AddSyntheticTask(absl::StrCat("t ", kNasty), 0.7, in);
+  report_internal::AddSyntheticTask("blind", 0.5, in);
+  EAQ_ASSERT_OK_AND_ASSIGN(const Comparison c, Compare(in));
+  const std::string latex = RenderLatex(c);
+  EXPECT_EQ(Complaint(latex), "") << latex;
+  EXPECT_TRUE(absl::StrContains(latex, "\\begin{tabular}{llrrrrrrr}"));
+  for (const absl::string_view line : absl::StrSplit(latex, '\n')) {
+    if (!absl::EndsWith(line, "\\\\")) continue;
+    EXPECT_EQ(Count(line, " & ") + (absl::StartsWith(line, "& ") ? 1 : 0), 8u) << line;
+  }
+  EXPECT_TRUE(absl::StrContains(latex, absl::StrCat("t ", kNastyInLatex, " (\\%)")));
+  EXPECT_TRUE(absl::StrContains(latex, "(at chance)"));
+  EXPECT_FALSE(absl::StrContains(latex, kNasty));
+}
+
 TEST(RenderLatex, TheSameBytesForTheSameInput) {
   EAQ_ASSERT_OK_AND_ASSIGN(const Comparison once, Compare(NastyInputs()));
   EAQ_ASSERT_OK_AND_ASSIGN(const Comparison again, Compare(NastyInputs()));

@@ -7,6 +7,7 @@
 #include "absl/strings/string_view.h"
 #include "eaq/report/format.h"
 #include "eaq/report/report.h"
+#include "eaq/report/tasks.h"
 
 namespace eaq {
 namespace {
@@ -22,7 +23,7 @@ std::string Seeds(const Group& g) { return absl::StrJoin(g.seeds, " "); }
 
 std::string Optional(const std::optional<double>& v) { return v ? Exact(*v) : ""; }
 
-std::string CsvRow(const Group& g, const DomainCell& cell) {
+std::string CsvRow(const Comparison& c, const Group& g, const DomainCell& cell) {
   std::vector<std::string> f = {EscapeCsv(g.model),
                                 EscapeCsv(g.scheme),
                                 EscapeCsv(g.recipe),
@@ -53,7 +54,7 @@ std::string CsvRow(const Group& g, const DomainCell& cell) {
   f.push_back(g.best ? "1" : "0");
   f.push_back(g.tied ? "1" : "0");
   f.push_back(absl::StrJoin(g.keys, " "));
-  return absl::StrCat(absl::StrJoin(f, ","), "\r\n");
+  return absl::StrCat(absl::StrJoin(f, ","), report_internal::TaskCellsCsv(c, g, &cell == &g.pooled), "\r\n");
 }
 
 // A JSON number, or null.
@@ -95,29 +96,42 @@ std::string Strings(const std::vector<std::string>& list) {
 // "***", "**", "*" for Holm-corrected p below 0.001, 0.01, 0.05.
 std::string Stars(double p) { return p < 0.001 ? "^{***}" : p < 0.01 ? "^{**}" : p < 0.05 ? "^{*}" : ""; }
 
+// " & 58.3 ($-0.53 \\pm 0.38$)"
+std::string TaskLatex(const TaskSummary& task, const TaskCell& cell) {
+  std::string out = absl::StrCat(" & ", Fixed(100 * cell.accuracy, 1));
+  if (!cell.versus_full) return out;
+  if (task.at_chance) return absl::StrCat(out, " (at chance)");
+  const PairedResult& r = *cell.versus_full;
+  return absl::StrCat(out, " ($", Signed(100 * r.mean, 2), " \\pm ", Fixed(50 * (r.high - r.low), 2), Stars(r.p_holm),
+                      "$)");
+}
+
 }  // namespace
 
 std::string RenderCsv(const Comparison& c) {
-  std::string out =
+  std::string out = absl::StrCat(
       "model,scheme,recipe,domain,calibration,mark,seeds,windows,documents,bits_per_weight,model_bits_per_weight,"
       "stored_bytes,nll,perplexity,delta_nll,delta_low,delta_high,delta_se,p,p_holm,verdict,seed_spread,kl,"
-      "greedy_agreement,router_topk_agreement,router_top1_change,wall_seconds,peak_memory_bytes,best,tied,trials\r\n";
+      "greedy_agreement,router_topk_agreement,router_top1_change,wall_seconds,peak_memory_bytes,best,tied,trials",
+      report_internal::TaskHeadCsv(c), "\r\n");
   for (const Group& g : c.groups) {
-    for (const DomainCell& cell : g.domain) out += CsvRow(g, cell);
-    out += CsvRow(g, g.pooled);
+    for (const DomainCell& cell : g.domain) out += CsvRow(c, g, cell);
+    out += CsvRow(c, g, g.pooled);
   }
   return out;
 }
 
 std::string RenderLatex(const Comparison& c) {
-  const size_t columns = c.domains.size() + 5;
+  const size_t columns = c.domains.size() + 5 + c.tasks.size();
   bool tied = false;
   for (const Group& g : c.groups) tied = tied || g.tied;
   std::string out = absl::StrCat("% Needs \\usepackage{booktabs}\n\\begin{table}\n\\centering\\small\n\\caption{",
                                  EscapeLatex(c.title), "}\n\\begin{tabular}{ll", std::string(columns - 2, 'r'),
                                  "}\n\\toprule\nScheme & Method & Bits");
   for (const std::string& d : c.domains) absl::StrAppend(&out, " & ", EscapeLatex(d));
-  out += " & All & $\\Delta$ nats/token \\\\\n\\midrule\n";
+  out += " & All & $\\Delta$ nats/token";
+  for (const TaskSummary& task : c.tasks) absl::StrAppend(&out, " & ", EscapeLatex(task.name), " (\\%)");
+  out += " \\\\\n\\midrule\n";
   std::string scheme;
   for (const Group& g : c.groups) {
     if (!g.full_precision && g.scheme != scheme && !scheme.empty()) out += "\\addlinespace\n";
@@ -139,6 +153,7 @@ std::string RenderLatex(const Comparison& c) {
     } else {
       out += " & --";
     }
+    for (size_t t = 0; t < c.tasks.size(); ++t) out += TaskLatex(c.tasks[t], g.task[t]);
     out += " \\\\\n";
     if (g.full_precision) out += "\\midrule\n";
   }
@@ -157,6 +172,14 @@ std::string RenderLatex(const Comparison& c) {
   for (const Group& g : c.groups) {
     if (!g.mark.empty()) absl::StrAppend(&out, " $^\\dagger$ ", EscapeLatex(g.mark), ".");
   }
+  for (const TaskSummary& task : c.tasks) {
+    absl::StrAppend(&out, " ", EscapeLatex(task.name), ": accuracy on ", task.pairs, " minimal pairs, mean over ",
+                    task.paradigms, " paradigms (", task.protocol, " protocol)",
+                    task.at_chance ? "; full precision is not significantly above 50\\,\\%"
+                                   : ", with the difference to full precision in points $\\pm$ half the 95\\,\\% "
+                                     "interval over paradigms",
+                    ".");
+  }
   return absl::StrCat(out, "}\n\\end{tabular}\n\\end{table}\n");
 }
 
@@ -166,7 +189,7 @@ std::string RenderJson(const Comparison& c) {
                    ",\"margin\":", Number(c.options.paired.margin), ",\"draws\":", c.options.paired.draws,
                    ",\"windows\":", c.windows, ",\"documents\":", c.documents, ",\"window_tokens\":", c.window_tokens,
                    ",\"commit\":", EscapeJson(c.provenance.commit), ",\"ledger\":", EscapeJson(c.provenance.ledger),
-                   ",\"groups\":[");
+                   report_internal::TasksJson(c), ",\"groups\":[");
   for (size_t i = 0; i < c.groups.size(); ++i) {
     const Group& g = c.groups[i];
     absl::StrAppend(&out, i == 0 ? "" : ",", "\n{\"model\":", EscapeJson(g.model), ",\"scheme\":", EscapeJson(g.scheme),
@@ -179,7 +202,7 @@ std::string RenderJson(const Comparison& c) {
                     ",\"stored_bytes\":", Number(g.stored_bytes), ",\"wall_seconds\":", Number(g.wall_seconds),
                     ",\"peak_memory_bytes\":", Number(g.peak_memory_bytes), ",\"domains\":[",
                     absl::StrJoin(g.domain, ",", [](std::string* o, const DomainCell& cell) { *o += CellJson(cell); }),
-                    "],\"all\":", CellJson(g.pooled), "}");
+                    "],\"all\":", CellJson(g.pooled), report_internal::TaskCellsJson(g), "}");
   }
   out += "],\"duels\":[";
   for (size_t i = 0; i < c.duels.size(); ++i) {

@@ -1,6 +1,8 @@
 #include "eaq/report/testing.h"
 
 #include <cmath>
+#include <map>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -126,6 +128,38 @@ ReportInputs SyntheticInputs(const SyntheticOptions& o) {
     }
   }
   return in;
+}
+
+void AddSyntheticTask(const std::string& name, double full_accuracy, ReportInputs& in) {
+  constexpr int kParadigms = 30, kPairs = 40;
+  const std::map<int, double> loss = {{8, 0.0}, {4, 0.02}, {3, 0.05}, {2, 0.12}};  // by bits
+  for (ReportTrial& trial : in.trials) {
+    EvaluationTask& task = *trial.spec.mutable_evaluation()->add_task();
+    task.set_name(name);
+    task.set_hash(Sha256Hex(name));
+    const double lost = trial.spec.has_scheme() ? loss.at(trial.spec.scheme().weights().bits()) : 0;
+    // A pair's difficulty is the same for every trial.
+    Rng rng(7, absl::StrCat("synthetic/task/", name));
+    Series series;
+    series.set_metric("correct");
+    series.set_domain(name);
+    double right[3] = {}, all = 0;
+    for (int p = 0; p < kParadigms; ++p) {
+      for (int i = 0; i < kPairs; ++i) {
+        const bool correct = rng.Uniform() < full_accuracy - lost;
+        series.add_value(correct ? 1 : 0);
+        series.add_document(absl::StrCat("paradigm_", p));
+        right[p % 3] += correct;
+        all += correct;
+      }
+    }
+    AddMetric(trial.result, "accuracy", name, all / (kParadigms * kPairs));
+    for (int f = 0; f < 3; ++f) {
+      AddMetric(trial.result, "accuracy_of_phenomenon", absl::StrCat(name, "/phenomenon_", f),
+                right[f] / (kParadigms * kPairs / 3));
+    }
+    *trial.result.add_series() = std::move(series);
+  }
 }
 
 }  // namespace eaq::report_internal

@@ -1,0 +1,260 @@
+// Minimal pairs against models whose probabilities are known: bigram, uniform, and one asked token by token.
+#include "eaq/eval/minimal_pairs.h"
+
+#include <cmath>
+#include <limits>
+#include <map>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "eaq/base/rng.h"
+#include "eaq/base/status_matchers.h"
+#include "eaq/model/model.h"
+#include "eaq/model/synthetic.h"
+#include "eaq/text/bpe_train.h"
+
+namespace eaq {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr int32_t kEnd = 256;  // <|endoftext|>: the tokenizer below has the 256 bytes and nothing else
+
+std::shared_ptr<const Tokenizer> Bytes() {
+  ThreadPool pool(1);
+  return *Tokenizer::Parse(*TrainByteLevelBpe({"ab"}, {.vocab_size = 257}, &pool));
+}
+
+ModelConfig Config() {
+  ModelConfig config = TinyConfig();
+  config.vocab_size = 257;
+  return config;
+}
+
+PairSet Pairs() {
+  PairSet set;
+  set.name = "made_up";
+  set.paradigms = {{"agreement", "morphology", {{"The cat sleeps.", "The cat sleep."}, {"I am.", "I are."}}},
+                   {"order", "syntax", {{"She saw it.", "Saw it she."}}},
+                   {"plural", "morphology", {{"Two cats.", "Two cat."}, {"One cat.", "One cats."}, {"a", "ab"}}}};
+  return set;
+}
+
+EvaluationTask Spec(EvaluationTask::Protocol protocol = EvaluationTask::ORIGINAL, int max_items = 0) {
+  EvaluationTask spec;
+  spec.set_name("made_up");
+  spec.set_protocol(protocol);
+  spec.set_max_items_per_paradigm(max_items);
+  return spec;
+}
+
+PairTask Task(const EvaluationTask& spec) {
+  ThreadPool pool(2);
+  return *MakePairTask(Pairs(), spec, *Bytes(), 257, pool);
+}
+
+std::vector<std::vector<double>> Scores(const ModelEnds& ends, const std::vector<PairTask>& tasks,
+                                        const std::vector<const DecoderLayer*>& layers, int threads) {
+  ThreadPool pool(threads);
+  Tracer tracer(ends, PairWindows(tasks), pool, Tracer::kNoRouting);
+  for (size_t l = 0; l < layers.size(); ++l) tracer.Advance(static_cast<int>(l), *layers[l], pool);
+  const ModelTrace trace = tracer.Finish();
+  EXPECT_TRUE(trace.experts.empty());
+  NullProgress progress;
+  return *SentenceScores(ends, tasks, trace, pool, progress);
+}
+
+std::map<std::string, double> Metrics(const TrialResult& result) {
+  std::map<std::string, double> out;
+  for (const Metric& m : result.metric()) {
+    EXPECT_TRUE(out.emplace(absl::StrCat(m.name(), " ", m.domain()), m.value()).second) << m.name();
+  }
+  return out;
+}
+
+TEST(MakePairTask, PrefixSpaceAndLimit) {
+  const PairTask original = Task(Spec()), harness = Task(Spec(EvaluationTask::LM_EVAL));
+  ASSERT_EQ(original.sentences.size(), 12u);
+  EXPECT_THAT(original.sentences[2], ElementsAre(kEnd, 'I', ' ', 'a', 'm', '.'));
+  EXPECT_THAT(original.sentences[3], ElementsAre(kEnd, 'I', ' ', 'a', 'r', 'e', '.'));
+  EXPECT_THAT(harness.sentences[2], ElementsAre(kEnd, ' ', 'I', ' ', 'a', 'm', '.'));
+  const PairTask some = Task(Spec(EvaluationTask::ORIGINAL, 2));
+  ASSERT_EQ(some.paradigms.size(), 3u);
+  EXPECT_EQ(some.paradigms[1].pairs, 1);
+  EXPECT_EQ(some.paradigms[2].pairs, 2);
+  ASSERT_EQ(some.sentences.size(), 10u);
+  EXPECT_EQ(some.sentences[9], original.sentences[9]);
+}
+
+TEST(MakePairTask, PrefixTokens) {
+  const auto tokenizer = Bytes();
+  EXPECT_THAT(PrefixToken(*tokenizer, ""), IsOkAndHolds(kEnd));
+  EXPECT_THAT(PrefixToken(*tokenizer, "a"), IsOkAndHolds(int32_t{'a'}));
+  EXPECT_THAT(PrefixToken(*tokenizer, "<s>"),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("prefix_token \"<s>\" is no token")));
+  // A sentence that begins with the prefix token gets no second one.
+  ThreadPool pool(1);
+  EvaluationTask spec = Spec();
+  spec.set_prefix_token("I");
+  EAQ_ASSERT_OK_AND_ASSIGN(const PairTask task, MakePairTask(Pairs(), spec, *tokenizer, 257, pool));
+  EXPECT_THAT(task.sentences[2], ElementsAre('I', ' ', 'a', 'm', '.'));
+  // With a BOS of the tokenizer's own, that is the prefix.
+  ThreadPool one(1);
+  std::string json = *TrainByteLevelBpe({"ab"}, {.vocab_size = 257}, &one);
+  const size_t at = json.find("\"post_processor\"");
+  ASSERT_NE(at, std::string::npos);
+  json.replace(at, json.find("null", at) + 4 - at,
+               R"("post_processor": {"type": "TemplateProcessing",
+                 "single": [{"SpecialToken": {"id": "B", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+                 "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+                 "special_tokens": {"B": {"id": "B", "ids": [66], "tokens": ["B"]}}})");
+  EAQ_ASSERT_OK_AND_ASSIGN(const auto with_bos, Tokenizer::Parse(json));
+  EXPECT_THAT(PrefixToken(*with_bos, ""), IsOkAndHolds(66));
+}
+
+TEST(MakePairTask, RefusesWhatTheModelCannotRead) {
+  ThreadPool pool(1);
+  EXPECT_THAT(MakePairTask(Pairs(), Spec(), *Bytes(), 100, pool),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       HasSubstr("task made_up, paradigm agreement, pair 0, the good sentence: token id")));
+  PairSet set = Pairs();
+  set.paradigms[2].pairs[1].bad = "I";
+  EvaluationTask spec = Spec();
+  spec.set_prefix_token("I");
+  EXPECT_THAT(MakePairTask(set, spec, *Bytes(), 257, pool),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("paradigm plural, pair 1, the bad sentence: no token to score in \"I\"")));
+}
+
+// Without layers the model is a bigram: log p(b | a) = log softmax(H rmsnorm(E_a))_b, here all in double by hand.
+TEST(SentenceScores, AreThoseOfABigramModel) {
+  const ModelConfig config = Config();
+  const OuterParams outer = RandomOuter(config, 5);
+  const ModelEnds ends(config, RandomOuter(config, 5));
+  const Matrix& head = outer.head.size() == 0 ? outer.embedding : outer.head;
+  const auto log_p = [&](int32_t a, int32_t b) {
+    double squares = config.rms_norm_eps * config.hidden_size;
+    for (int64_t i = 0; i < config.hidden_size; ++i) squares += std::pow(double{outer.embedding(a, i)}, 2);
+    const double scale = std::sqrt(squares / config.hidden_size);
+    std::vector<double> logits(config.vocab_size, 0.0);
+    double sum = 0;
+    for (int64_t v = 0; v < config.vocab_size; ++v) {
+      for (int64_t i = 0; i < config.hidden_size; ++i) {
+        logits[v] += double{outer.embedding(a, i)} / scale * outer.final_norm[i] * head(v, i);
+      }
+      sum += std::exp(logits[v]);
+    }
+    return logits[b] - std::log(sum);
+  };
+  for (const auto protocol : {EvaluationTask::ORIGINAL, EvaluationTask::LM_EVAL}) {
+    const PairTask task = Task(Spec(protocol));
+    const auto scores = Scores(ends, {task}, {}, 2);
+    for (size_t s = 0; s < task.sentences.size(); ++s) {
+      double expected = 0, magnitude = 0;
+      for (size_t t = 1; t < task.sentences[s].size(); ++t) {
+        const double one = log_p(task.sentences[s][t - 1], task.sentences[s][t]);
+        expected += one;
+        magnitude += std::abs(one) + 10;  // |logit| <= |E| |H| stays below 10 here
+      }
+      // float32 logits: hidden_size roundings of 2^-24 each, relative to their terms.
+      EXPECT_NEAR(scores[0][s], expected, magnitude * config.hidden_size * std::ldexp(1.0, -24)) << s;
+    }
+  }
+}
+
+// A whole model against itself asked one token at a time through its KV cache, softmax in double by the definition; and
+// the same bits for any number of threads and whatever other sentences stand beside.
+TEST(SentenceScores, AreTheModelsForAnyThreadsAndNeighbours) {
+  const auto model = *Model::Load(*RandomModel(Config(), 3));
+  const std::vector<const DecoderLayer*> layers = {&model->layer(0), &model->layer(1)};
+  const PairTask task = Task(Spec()), other = Task(Spec(EvaluationTask::LM_EVAL));
+  const auto one = Scores(model->ends(), {task}, layers, 1), three = Scores(model->ends(), {other, task}, layers, 3);
+  EXPECT_EQ(one[0], three[1]);
+  for (size_t s = 0; s < task.sentences.size(); ++s) {
+    const std::vector<int32_t>& ids = task.sentences[s];
+    KvCache cache = model->NewCache(ids.size());
+    std::vector<float> logits(257);
+    double expected = 0;
+    for (size_t t = 0; t + 1 < ids.size(); ++t) {
+      model->Extend({&ids[t], 1}, cache, absl::MakeSpan(logits));
+      double sum = 0;
+      for (const float logit : logits) sum += std::exp(double{logit});
+      expected += logits[ids[t + 1]] - std::log(sum);
+    }
+    EXPECT_NEAR(one[0][s], expected, 1e-5 * ids.size() * 10) << s;
+  }
+}
+
+// All tokens equally likely: ll = -n log V exactly, so the shorter sentence wins and equal lengths tie.
+TEST(AddPairResults, UniformModelTiesByProtocol) {
+  const ModelConfig config = Config();
+  OuterParams outer = RandomOuter(config, 5);
+  outer.head = Matrix(config.vocab_size, config.hidden_size);
+  const ModelEnds ends(config, std::move(outer));
+  for (const bool harness : {false, true}) {
+    const PairTask task = Task(Spec(harness ? EvaluationTask::LM_EVAL : EvaluationTask::ORIGINAL));
+    const auto scores = Scores(ends, {task}, {}, 1);
+    EXPECT_NEAR(scores[0][3], -(harness ? 7 : 6) * std::log(257.0), 1e-9);
+    TrialResult result;
+    ASSERT_THAT(AddPairResults(task, scores[0], result), IsOk());
+    const auto metrics = Metrics(result);
+    // Lengths good/bad: agreement 15/14, 5/6; order 11/11 (a tie); plural 9/8, 8/9, 1/2.
+    EXPECT_EQ(metrics.at("ties made_up"), 1);
+    EXPECT_EQ(metrics.at("accuracy made_up/agreement"), 0.5);
+    EXPECT_EQ(metrics.at("accuracy made_up/order"), harness ? 1 : 0);
+    EXPECT_DOUBLE_EQ(metrics.at("accuracy made_up/plural"), 2.0 / 3);
+  }
+}
+
+TEST(AddPairResults, MeansAreOverParadigmsAndPhenomena) {
+  const PairTask task = Task(Spec());
+  const std::vector<double> scores = {-1, -2, -2, -1, -5, -6, -1, -2, -3, -2, -9, -8};
+  TrialResult result;
+  ASSERT_THAT(AddPairResults(task, scores, result), IsOk());
+  const auto metrics = Metrics(result);
+  // agreement 1/2, order 1, plural 1/3; morphology (1/2 + 1/3) / 2, syntax 1.
+  EXPECT_DOUBLE_EQ(metrics.at("accuracy made_up"), (0.5 + 1 + 1.0 / 3) / 3);
+  EXPECT_DOUBLE_EQ(metrics.at("accuracy_of_phenomenon made_up/morphology"), 5.0 / 12);
+  EXPECT_DOUBLE_EQ(metrics.at("accuracy_of_phenomenon made_up/syntax"), 1);
+  EXPECT_DOUBLE_EQ(metrics.at("accuracy_of_phenomena made_up"), (5.0 / 12 + 1) / 2);
+  EXPECT_EQ(metrics.size(), 3u + 3 + 2);
+  ASSERT_EQ(result.series_size(), 1);
+  const Series& series = result.series(0);
+  EXPECT_EQ(series.metric(), "correct");
+  EXPECT_EQ(series.domain(), "made_up");
+  EXPECT_THAT(series.value(), ElementsAre(1, 0, 1, 1, 0, 0));
+  EXPECT_THAT(series.document(), ElementsAre("agreement", "agreement", "order", "plural", "plural", "plural"));
+  EXPECT_EQ(result.stage(0).stage(), "evaluate/made_up");
+
+  // Good and bad exchanged: every answer turns around.
+  std::vector<double> swapped = scores;
+  for (size_t s = 0; s < swapped.size(); s += 2) std::swap(swapped[s], swapped[s + 1]);
+  TrialResult other;
+  ASSERT_THAT(AddPairResults(task, swapped, other), IsOk());
+  EXPECT_DOUBLE_EQ(Metrics(other).at("accuracy made_up"), 1 - metrics.at("accuracy made_up"));
+}
+
+TEST(AddPairResults, NothingThatIsNotFinitePasses) {
+  const PairTask task = Task(Spec());
+  std::vector<double> scores(12, -1.0);
+  scores[7] = std::numeric_limits<double>::quiet_NaN();
+  TrialResult result;
+  EXPECT_THAT(AddPairResults(task, scores, result),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("paradigm plural, pair 0, the bad sentence")));
+  EXPECT_THAT(AddPairResults(task, absl::MakeConstSpan(scores).first(10), result),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("10 scores; expected 12")));
+  const auto model = *Model::Load(*RandomModel(Config(), 3));
+  ThreadPool pool(1);
+  NullProgress progress;
+  EXPECT_THAT(SentenceScores(model->ends(), {task}, ModelTrace(), pool, progress),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("a trace of 0 windows; expected the 12")));
+  ModelTrace trace;
+  for (const auto& ids : task.sentences) trace.hidden.push_back(Matrix(ids.size(), model->config().hidden_size));
+  trace.hidden[4](3, 1) = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_THAT(SentenceScores(model->ends(), {task}, trace, pool, progress),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("paradigm order, pair 0, the good sentence")));
+}
+
+}  // namespace
+}  // namespace eaq
