@@ -6,6 +6,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "eaq/report/format.h"
+#include "eaq/report/render_ablation.h"
 #include "eaq/report/report.h"
 
 namespace eaq {
@@ -22,7 +23,7 @@ std::string Seeds(const Group& g) { return absl::StrJoin(g.seeds, " "); }
 
 std::string Optional(const std::optional<double>& v) { return v ? Exact(*v) : ""; }
 
-std::string CsvRow(const Group& g, const DomainCell& cell) {
+std::string CsvRow(const Comparison& c, const Group& g, const DomainCell& cell) {
   std::vector<std::string> f = {EscapeCsv(g.model),
                                 EscapeCsv(g.scheme),
                                 EscapeCsv(g.recipe),
@@ -53,6 +54,9 @@ std::string CsvRow(const Group& g, const DomainCell& cell) {
   f.push_back(g.best ? "1" : "0");
   f.push_back(g.tied ? "1" : "0");
   f.push_back(absl::StrJoin(g.keys, " "));
+  f.push_back(EscapeCsv(c.form));
+  f.push_back(EscapeCsv(g.scope));
+  f.push_back(absl::StrCat(g.rank_class));
   return absl::StrCat(absl::StrJoin(f, ","), "\r\n");
 }
 
@@ -97,25 +101,37 @@ std::string Stars(double p) { return p < 0.001 ? "^{***}" : p < 0.01 ? "^{**}" :
 
 }  // namespace
 
-std::string RenderCsv(const Comparison& c) {
+std::string RenderCsv(const Comparison& c) { return RenderCsv(absl::MakeConstSpan(&c, 1)); }
+
+std::string RenderCsv(absl::Span<const Comparison> parts) {
   std::string out =
       "model,scheme,recipe,domain,calibration,mark,seeds,windows,documents,bits_per_weight,model_bits_per_weight,"
       "stored_bytes,nll,perplexity,delta_nll,delta_low,delta_high,delta_se,p,p_holm,verdict,seed_spread,kl,"
-      "greedy_agreement,router_topk_agreement,router_top1_change,wall_seconds,peak_memory_bytes,best,tied,trials\r\n";
-  for (const Group& g : c.groups) {
-    for (const DomainCell& cell : g.domain) out += CsvRow(g, cell);
-    out += CsvRow(g, g.pooled);
+      "greedy_agreement,router_topk_agreement,router_top1_change,wall_seconds,peak_memory_bytes,best,tied,trials,form,"
+      "scope,rank_class\r\n";
+  for (const Comparison& c : parts) {
+    for (const Group& g : c.groups) {
+      for (const DomainCell& cell : g.domain) out += CsvRow(c, g, cell);
+      out += CsvRow(c, g, g.pooled);
+    }
   }
   return out;
+}
+
+std::string RenderAblationCsv(absl::Span<const Comparison> parts) {
+  std::string rows;
+  for (const Comparison& c : parts) rows += report_internal::AblationCsvRows(c);
+  return rows.empty() ? "" : report_internal::kAblationCsvHead + rows;
 }
 
 std::string RenderLatex(const Comparison& c) {
   const size_t columns = c.domains.size() + 5;
   bool tied = false;
   for (const Group& g : c.groups) tied = tied || g.tied;
-  std::string out = absl::StrCat("% Needs \\usepackage{booktabs}\n\\begin{table}\n\\centering\\small\n\\caption{",
-                                 EscapeLatex(c.title), "}\n\\begin{tabular}{ll", std::string(columns - 2, 'r'),
-                                 "}\n\\toprule\nScheme & Method & Bits");
+  std::string out =
+      absl::StrCat("% Needs \\usepackage{booktabs}\n\\begin{table}\n\\centering\\small\n\\caption{",
+                   EscapeLatex(c.form.empty() ? c.title : absl::StrCat(c.title, ", ", c.form)),
+                   "}\n\\begin{tabular}{ll", std::string(columns - 2, 'r'), "}\n\\toprule\nScheme & Method & Bits");
   for (const std::string& d : c.domains) absl::StrAppend(&out, " & ", EscapeLatex(d));
   out += " & All & $\\Delta$ nats/token \\\\\n\\midrule\n";
   std::string scheme;
@@ -157,7 +173,8 @@ std::string RenderLatex(const Comparison& c) {
   for (const Group& g : c.groups) {
     if (!g.mark.empty()) absl::StrAppend(&out, " $^\\dagger$ ", EscapeLatex(g.mark), ".");
   }
-  return absl::StrCat(out, "}\n\\end{tabular}\n\\end{table}\n");
+  for (const std::string& gate : c.gate) absl::StrAppend(&out, " ", EscapeLatex(gate), ".");
+  return absl::StrCat(out, "}\n\\end{tabular}\n\\end{table}\n", report_internal::AblationLatex(c));
 }
 
 std::string RenderJson(const Comparison& c) {
@@ -189,7 +206,9 @@ std::string RenderJson(const Comparison& c) {
                     ",\"paired\":", PairedJson(d.pooled), "}");
   }
   std::vector<std::string> verdicts;
-  for (const SchemeSummary& s : c.schemes) verdicts.push_back(s.sentence);
+  for (const SchemeSummary& s : c.schemes) {
+    for (const Ranking& r : s.rankings) verdicts.push_back(r.sentence);
+  }
   absl::StrAppend(&out, "],\n\"verdicts\":", Strings(verdicts), ",\"equal\":", Strings(c.equal),
                   ",\"unequal\":", Strings(c.unequal), ",\"refused\":", Strings(c.refused),
                   ",\"notes\":", Strings(c.notes), ",\"pending\":", c.pending, ",\"failures\":[");
@@ -199,7 +218,27 @@ std::string RenderJson(const Comparison& c) {
                     ",\"recipe\":", EscapeJson(f.recipe), ",\"seed\":", f.seed, ",\"outcome\":", EscapeJson(f.outcome),
                     ",\"message\":", EscapeJson(f.message), ",\"command\":", EscapeJson(f.command), "}");
   }
-  return absl::StrCat(out, "]}\n");
+  absl::StrAppend(&out, "],\n\"form\":", EscapeJson(c.form), ",\"gate\":", Strings(c.gate),
+                  ",\"equal_fields\":", Strings(c.equal_fields), ",\"unequal_fields\":", Strings(c.unequal_fields),
+                  ",\"ablations\":[");
+  for (size_t i = 0; i < c.ablations.size(); ++i) {
+    const AblationTable& t = c.ablations[i];
+    absl::StrAppend(&out, i == 0 ? "" : ",", "\n{\"of\":", EscapeJson(t.of),
+                    ",\"relative_to\":", EscapeJson(t.relative_to), ",\"scheme\":", EscapeJson(t.scheme),
+                    ",\"parts\":", Strings(t.parts), ",\"effects\":[");
+    for (size_t e = 0; e < t.effects.size(); ++e) {
+      absl::StrAppend(&out, e == 0 ? "" : ",", "{\"effect\":", EscapeJson(EffectName(t.effects[e].kind)),
+                      ",\"parts\":[", absl::StrJoin(t.effects[e].parts, ","),
+                      "],\"paired\":", t.effects[e].paired ? PairedJson(*t.effects[e].paired) : "null", "}");
+    }
+    out += "]}";
+  }
+  out += "]";
+  if (c.cost) {
+    absl::StrAppend(&out, ",\n\"cost\":{\"recipes\":", c.cost->recipes, ",\"spent\":", Number(c.cost->spent),
+                    ",\"alone\":", Number(c.cost->alone), "}");
+  }
+  return absl::StrCat(out, "}\n");
 }
 
 }  // namespace eaq
