@@ -26,6 +26,8 @@ struct Part {
   std::string model_path, form;
 };
 
+std::string Label(const Recipe& recipe) { return recipe.has_title() ? recipe.title() : recipe.name(); }
+
 // In the order of the trials. Full precision (no form) stands in every part of its model.
 std::vector<Part> PartsOf(const Expansion& expansion, const SweepPlan& plan) {
   std::vector<Part> parts;
@@ -73,14 +75,14 @@ ReportInputs InputsOf(const Part& part, const Expansion& expansion, const SweepP
       const auto [at, is_new] = ablations.emplace(tag.ablation, inputs.ablations.size());
       if (is_new) {
         AblationInputs ablation;
-        ablation.of = from.of;
-        ablation.relative_to = from.relative_to;
+        ablation.relative_to = Label(from.arms[0].recipe);
+        ablation.of = Label(from.arms[1].recipe);
         ablation.notes = from.notes;
         for (const AblationPart& p : from.parts) {
           ablation.parts.push_back(p.name);
           ablation.fields.push_back(p.fields);
         }
-        for (const AblationArm& arm : from.arms) ablation.arms.push_back({arm.on, arm.recipe.name(), {}});
+        for (const AblationArm& arm : from.arms) ablation.arms.push_back({arm.on, Label(arm.recipe), {}});
         inputs.ablations.push_back(std::move(ablation));
       }
       inputs.ablations[at->second].arms[tag.arm].keys.push_back(planned.key);

@@ -356,8 +356,11 @@ absl::StatusOr<Comparison> Compare(const ReportInputs& inputs, const CompareOpti
   AddNotes(gate, have_full, c);
   if (inputs.ablations.empty()) return c;
   // Arms are measured by themselves: their labels do not number the rows of the table.
-  EAQ_ASSIGN_OR_RETURN(const std::vector<Measured> arms,
+  EAQ_ASSIGN_OR_RETURN(std::vector<Measured> arms,
                        report_internal::MeasureGroups(gate, c.domains, options.canonical_order));
+  for (Measured& arm : arms) {
+    if (have_full) EAQ_RETURN_IF_ERROR(CompareWithFull(arms[0], options.paired, resampler, arm));
+  }
   for (const AblationInputs& ablation : inputs.ablations) {
     EAQ_ASSIGN_OR_RETURN(const std::vector<AblationTable> tables,
                          report_internal::MeasureAblation(ablation, arms, options.paired, resampler));

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -30,7 +31,7 @@ using Fields = std::vector<std::pair<std::string, std::string>>;  // path -> val
 
 std::string ValueText(const Message& message, const FieldDescriptor* field) {
   if (field->message_type() != nullptr && !field->is_repeated() && !message.GetReflection()->HasField(message, field)) {
-    return "none";
+    return "unset";
   }
   TextFormat::Printer printer;
   printer.SetSingleLineMode(true);
@@ -109,7 +110,9 @@ Fields FieldsOf(const Recipe& recipe) {
 FieldComparison CompareFields(absl::Span<const std::pair<std::string, const Recipe*>> recipes) {
   std::vector<std::string> paths;
   std::vector<Fields> all;
+  std::set<std::string> labels;
   for (const auto& [label, recipe] : recipes) {
+    labels.insert(label);
     all.push_back(FieldsOf(*recipe));
     auto after = paths.end();
     for (const auto& [path, value] : all.back()) {
@@ -120,18 +123,18 @@ FieldComparison CompareFields(absl::Span<const std::pair<std::string, const Reci
   FieldComparison out;
   for (const std::string& path : paths) {
     std::vector<std::pair<std::string, std::vector<std::string>>> values;  // value -> labels
-    size_t have = 0;
+    std::set<std::string> have;                                            // labels
     for (size_t i = 0; i < all.size(); ++i) {
       const auto at = std::find_if(all[i].begin(), all[i].end(), [&](const auto& f) { return f.first == path; });
       if (at == all[i].end()) continue;
-      ++have;
+      have.insert(recipes[i].first);
       auto value = std::find_if(values.begin(), values.end(), [&](const auto& v) { return v.first == at->second; });
       if (value == values.end()) value = values.insert(values.end(), {at->second, {}});
       if (std::find(value->second.begin(), value->second.end(), recipes[i].first) == value->second.end()) {
         value->second.push_back(recipes[i].first);
       }
     }
-    if (have < 2 && all.size() > 1) continue;
+    if (have.size() < std::min<size_t>(2, labels.size())) continue;
     if (values.size() == 1) {
       out.equal.push_back(absl::StrCat(path, ": ", values[0].first));
       continue;

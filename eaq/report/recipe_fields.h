@@ -2,7 +2,7 @@
 //
 //   router: keep                                    equal: all recipes have it so
 //   solve: nearest (RTN, RTN+clip); gptq (GPTQ)     not equal
-//   solve.clip: none (RTN, GPTQ); { norm: L24 ... } (RTN+clip)
+//   solve.clip: unset (RTN, GPTQ); { norm: L24 ... } (RTN+clip)
 //
 // Defaults left out and spelled out are the same. An option that only one recipe's stage knows is the method's own
 // business and not listed; one that stages of different kinds have under one name (`clip`) is compared across them.
