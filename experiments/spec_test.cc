@@ -165,7 +165,7 @@ TEST(Spec, CorpusOfMalformedFiles) {
 }
 
 TEST(Spec, TheShippedOnesParse) {
-  for (const char* name : {"default", "cross_domain", "ablation"}) {
+  for (const char* name : {"default", "cross_domain", "ablation", "hybrid_ablation"}) {
     EAQ_ASSERT_OK_AND_ASSIGN(const std::string path,
                              FindInRepository(absl::StrCat("experiments/specs/", name, ".textproto")));
     EAQ_ASSERT_OK_AND_ASSIGN(const std::string text, ReadFile(path));

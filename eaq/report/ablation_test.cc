@@ -321,7 +321,7 @@ TEST(Forms, AreNamedAndStandApart) {
   EXPECT_THAT(RenderLatex(parts[0]), HasSubstr("on ref-s, as published}"));
   const std::string html = RenderHtml(parts);
   EXPECT_THAT(html, HasSubstr("<h1 class=\"part\" id=\"part1\">ref-s, equal</h1>"));
-  EXPECT_THAT(html, HasSubstr("Equal for all rows, equal"));
+  EXPECT_THAT(html, HasSubstr("Not equal (form: equal)"));
   EXPECT_THAT(html, HasSubstr("Recipe, calibration: none (RTN); random (RTN+clip, SmoothQuant)"));
   // Every id of the page is there once, and what refers to one finds it.
   std::map<std::string, int> ids;

@@ -133,8 +133,8 @@ std::string PairsTable(const AblationTable& t, int draws) {
   }
   if (rows.empty()) return "";
   return absl::StrCat(
-      "<div class=\"scroll\" tabindex=\"0\"><table class=\"fit\"><thead><tr><th "
-      "class=\"l\">interaction</th><th>\xCE\x94 "
+      "<h4>What parts do together beyond their sum</h4>\n<div class=\"scroll\" tabindex=\"0\"><table "
+      "class=\"fit\"><thead><tr><th class=\"l\">interaction</th><th>\xCE\x94 "
       "[95 %]</th><th>Holm p</th><th></th></tr></thead><tbody>\n",
       rows, "</tbody></table></div>\n");
 }

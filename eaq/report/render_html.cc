@@ -87,7 +87,7 @@ std::string Verdicts(const Comparison& c) {
 }
 
 std::string Fairness(const Comparison& c) {
-  const std::string form = c.form.empty() ? "" : absl::StrCat(", ", EscapeHtml(c.form));
+  const std::string form = c.form.empty() ? "" : absl::StrCat(" (form: ", EscapeHtml(c.form), ")");
   std::vector<std::string> equal = c.equal;
   if (!c.equal_fields.empty()) {
     equal.push_back(absl::StrCat("Recipe, field by field: ", absl::StrJoin(c.equal_fields, "; ")));
