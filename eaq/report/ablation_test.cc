@@ -1,4 +1,6 @@
 // Ablations, forms, the fairness gate and the cost of a comparison, on made-up trials with known effects.
+#include "eaq/report/ablation.h"
+
 #include <cmath>
 #include <cstdlib>
 #include <map>
