@@ -10,7 +10,9 @@
 #include "eaq/base/file.h"
 #include "eaq/base/status_macros.h"
 #include "experiments/did_you_mean.h"
+#include "experiments/equal_form.h"
 #include "experiments/field_path.h"
+#include "experiments/recipe_parts.h"
 
 namespace eaq {
 namespace {
@@ -75,7 +77,7 @@ class Expander {
   Expander(const LoadedSpec& spec, const PresetLoader& load_preset)
       : spec_(spec), e_(spec.experiment), load_preset_(load_preset), varied_(e_.vary_size(), false) {}
 
-  absl::StatusOr<std::vector<TrialSpec>> Run() {
+  absl::StatusOr<Expansion> Run() {
     EAQ_RETURN_IF_ERROR(CheckWhole());
     EAQ_ASSIGN_OR_RETURN(const std::vector<Scheme> schemes, Schemes());
     EAQ_ASSIGN_OR_RETURN(const std::vector<Recipe> recipes, Recipes());
@@ -87,49 +89,171 @@ class Expander {
             absl::StrCat("\"", e_.vary(i).field(), "\" fits none of the recipes, schemes or calibrations here"));
       }
     }
-    EAQ_RETURN_IF_ERROR(CheckSkips(schemes, recipes));
     const std::vector<uint64_t> seeds =
         e_.seed().empty() ? std::vector<uint64_t>{0} : std::vector<uint64_t>(e_.seed().begin(), e_.seed().end());
-    double count = 1.0 * e_.model_size() * schemes.size() * recipes.size();
-    count *= std::max<double>(1, 1.0 * calibrations.size() * seeds.size());
+    EAQ_ASSIGN_OR_RETURN(const std::vector<FormRecipes> forms, Forms(recipes));
+    EAQ_RETURN_IF_ERROR(CheckSkips(schemes, recipes));
+    double count = 0;
+    for (const FormRecipes& form : forms) {
+      double rows = 1.0 * form.recipes.size();
+      for (const int a : form.ablations) rows += 1.0 * out_.ablations[a].arms.size();
+      count += rows * e_.model_size() * schemes.size() * std::max<double>(1, 1.0 * calibrations.size() * seeds.size());
+    }
     if (count > e_.max_trials()) {
       return spec_.Error({{"max_trials", -1}}, absl::StrCat("the experiment expands to ", static_cast<int64_t>(count),
                                                             " trials, more than max_trials: ", e_.max_trials()));
     }
-    std::vector<TrialSpec> trials;
     for (const ModelRef& model : e_.model()) {
       TrialSpec full;
       *full.mutable_model() = model;
       *full.mutable_evaluation() = e_.evaluation();
-      trials.push_back(full);
-      for (const Scheme& scheme : schemes) {
-        for (const Recipe& recipe : recipes) {
-          if (Skipped(model, scheme, recipe)) continue;
-          TrialSpec trial = full;
-          *trial.mutable_scheme() = scheme;
-          *trial.mutable_recipe() = recipe;
-          if (NeedsNoCalibration(recipe)) {
-            trials.push_back(trial);
-            continue;
-          }
-          if (calibrations.empty()) {
-            return spec_.Error({{"recipe", 0}}, absl::StrCat("recipe \"", recipe.name(),
-                                                             "\" reads calibration data: add calibration { ... }"));
-          }
-          for (const CalibrationData& calibration : calibrations) {
-            for (const uint64_t seed : seeds) {
-              *trial.mutable_calibration() = calibration;
-              trial.mutable_calibration()->set_seed(seed);
-              trials.push_back(trial);
-            }
-          }
+      out_.trials.push_back(full);
+      out_.tags.emplace_back();
+      for (const FormRecipes& form : forms) {
+        for (const Scheme& scheme : schemes) {
+          *full.mutable_scheme() = scheme;
+          EAQ_RETURN_IF_ERROR(AddRows(full, form, calibrations, seeds));
         }
       }
     }
-    return trials;
+    return std::move(out_);
   }
 
  private:
+  // The recipes of one form of the experiment.
+  struct FormRecipes {
+    std::string name;
+    bool equal = false;
+    std::vector<Recipe> recipes;
+    std::vector<int> ablations;  // indices into out_.ablations
+  };
+
+  absl::StatusOr<std::vector<FormRecipes>> Forms(const std::vector<Recipe>& recipes) {
+    std::vector<FormRecipes> forms;
+    if (e_.form().empty()) forms.push_back({"", false, recipes, {}});
+    for (int i = 0; i < e_.form_size(); ++i) {
+      FormRecipes form{
+          e_.form(i) == Experiment::EQUAL ? "equal" : "as published", e_.form(i) == Experiment::EQUAL, {}, {}};
+      for (const FormRecipes& other : forms) {
+        if (other.name == form.name) return spec_.Error({{"form", i}}, "this form stands here twice");
+      }
+      if (form.equal && !e_.has_equal()) {
+        return spec_.Error({{"form", i}}, "the form EQUAL needs equal { ... }: what is written over every recipe");
+      }
+      for (const Recipe& recipe : recipes) {
+        form.recipes.push_back(form.equal ? WriteEqual(recipe, e_.equal()) : recipe);
+      }
+      forms.push_back(std::move(form));
+    }
+    if (e_.has_equal()) {
+      const absl::Status fragment = CheckEqualFragment(e_.equal());
+      if (!fragment.ok()) return spec_.Error({{"equal", -1}}, fragment.message());
+      if (!std::any_of(forms.begin(), forms.end(), [](const FormRecipes& f) { return f.equal; })) {
+        return spec_.Error({{"equal", -1}}, "`equal` is written for the form EQUAL: add form: [AS_PUBLISHED, EQUAL]");
+      }
+    }
+    for (int a = 0; a < e_.ablation_size(); ++a) EAQ_RETURN_IF_ERROR(AddAblation(a, recipes, forms));
+    return forms;
+  }
+
+  // The recipe that FIELD of ablation A names: of this experiment, or a preset.
+  absl::StatusOr<Recipe> AblationRecipe(int a, const std::string& field, const std::string& name,
+                                        const std::vector<Recipe>& recipes) const {
+    std::vector<std::string> known;
+    for (const Recipe& recipe : recipes) {
+      if (recipe.name() == name) return recipe;
+      known.push_back(recipe.name());
+    }
+    if (name.empty()) return spec_.Error({{"ablation", a}}, absl::StrCat("the ablation does not say `", field, "`"));
+    absl::StatusOr<Recipe> preset = load_preset_(name);
+    if (preset.ok()) {
+      if (!preset->has_name()) preset->set_name(name);
+      return preset;
+    }
+    const bool near = !DidYouMean(name, known).empty();
+    return spec_.Error({{"ablation", a}, {field, -1}},
+                       near ? absl::StrCat("no recipe here is called \"", name, "\"", Suggestion(name, known))
+                            : absl::StrCat("no recipe here is called \"", name, "\", and ", preset.status().message()));
+  }
+
+  absl::Status AddAblation(int a, const std::vector<Recipe>& recipes, std::vector<FormRecipes>& forms) {
+    const Experiment::Ablation& ablation = e_.ablation(a);
+    if (e_.scheme().empty()) return spec_.Error({{"ablation", a}}, "an ablation but no scheme: add scheme { ... }");
+    EAQ_ASSIGN_OR_RETURN(const Recipe full, AblationRecipe(a, "of", ablation.of(), recipes));
+    EAQ_ASSIGN_OR_RETURN(const Recipe base, AblationRecipe(a, "relative_to", ablation.relative_to(), recipes));
+    AblationPlan plan, equal;
+    AblationError error;
+    const auto blame = [&] {
+      std::vector<std::pair<std::string, int>> path = {{"ablation", a}};
+      if (!error.field.empty()) path.emplace_back(error.field, error.index);
+      return spec_.Error(path, error.message);
+    };
+    // What cannot be planned from the recipes as they are is a mistake; what the form EQUAL made equal is none.
+    if (!PlanAblation(ablation, base, full, /*lenient=*/false, plan, error)) return blame();
+    for (FormRecipes& form : forms) {
+      if (form.equal && !PlanAblation(ablation, WriteEqual(base, e_.equal()), WriteEqual(full, e_.equal()),
+                                      /*lenient=*/true, equal, error)) {
+        continue;
+      }
+      form.ablations.push_back(static_cast<int>(out_.ablations.size()));
+      out_.ablations.push_back(form.equal ? equal : plan);
+    }
+    return absl::OkStatus();
+  }
+
+  // The trials of one model and scheme in one form. TRIAL has both.
+  absl::Status AddRows(const TrialSpec& trial, const FormRecipes& form,
+                       const std::vector<CalibrationData>& calibrations, const std::vector<uint64_t>& seeds) {
+    std::vector<Recipe> rows;
+    for (const Recipe& recipe : form.recipes) {
+      if (Skipped(trial.model(), trial.scheme(), recipe)) continue;
+      // Recipes that the form made the same are one row under both titles.
+      const auto same = std::find_if(rows.begin(), rows.end(), [&](const Recipe& r) { return SameRecipe(r, recipe); });
+      if (!form.equal || same == rows.end()) {
+        rows.push_back(recipe);
+        continue;
+      }
+      const auto title = [](const Recipe& r) { return r.has_title() ? r.title() : r.name(); };
+      same->set_title(absl::StrCat(title(*same), " = ", title(recipe)));
+    }
+    TrialTag tag{form.name, -1, -1};
+    for (const Recipe& recipe : rows) EAQ_RETURN_IF_ERROR(AddRow(trial, recipe, tag, calibrations, seeds));
+    for (const int a : form.ablations) {
+      tag.ablation = a;
+      for (tag.arm = 0; tag.arm < static_cast<int>(out_.ablations[a].arms.size()); ++tag.arm) {
+        const Recipe arm = out_.ablations[a].arms[tag.arm].recipe;
+        if (Skipped(trial.model(), trial.scheme(), arm)) continue;
+        EAQ_RETURN_IF_ERROR(AddRow(trial, arm, tag, calibrations, seeds));
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status AddRow(TrialSpec trial, const Recipe& recipe, const TrialTag& tag,
+                      const std::vector<CalibrationData>& calibrations, const std::vector<uint64_t>& seeds) {
+    *trial.mutable_recipe() = recipe;
+    const auto push = [&] {
+      out_.trials.push_back(trial);
+      out_.tags.push_back(tag);
+    };
+    if (NeedsNoCalibration(recipe)) {
+      push();
+      return absl::OkStatus();
+    }
+    if (calibrations.empty()) {
+      return spec_.Error({{"recipe", 0}}, absl::StrCat("recipe \"", recipe.name(),
+                                                       "\" reads calibration data: add calibration { ... }"));
+    }
+    for (const CalibrationData& calibration : calibrations) {
+      for (const uint64_t seed : seeds) {
+        *trial.mutable_calibration() = calibration;
+        trial.mutable_calibration()->set_seed(seed);
+        push();
+      }
+    }
+    return absl::OkStatus();
+  }
+
   absl::Status CheckWhole() const {
     if (e_.model().empty()) return spec_.source.Error({}, "no model: add model { name: ... path: ... }");
     std::set<std::string> models;
@@ -353,6 +477,9 @@ class Expander {
     std::vector<std::string> s, r, m;
     for (const Scheme& scheme : schemes) s.push_back(scheme.name());
     for (const Recipe& recipe : recipes) r.push_back(recipe.name());
+    for (const AblationPlan& plan : out_.ablations) {
+      for (const AblationArm& arm : plan.arms) r.push_back(arm.recipe.name());
+    }
     for (const ModelRef& model : e_.model()) m.push_back(model.name());
     for (int i = 0; i < e_.skip_size(); ++i) {
       const Experiment::Skip& skip = e_.skip(i);
@@ -386,6 +513,7 @@ class Expander {
   const Experiment& e_;
   const PresetLoader& load_preset_;
   std::vector<bool> varied_;
+  Expansion out_;
 };
 
 }  // namespace
@@ -410,7 +538,7 @@ absl::StatusOr<Recipe> LoadShippedPreset(const std::string& preset) {
   return ParseRecipe(relative, std::move(text));
 }
 
-absl::StatusOr<std::vector<TrialSpec>> Expand(const LoadedSpec& spec, const PresetLoader& load_preset) {
+absl::StatusOr<Expansion> Expand(const LoadedSpec& spec, const PresetLoader& load_preset) {
   return Expander(spec, load_preset).Run();
 }
 

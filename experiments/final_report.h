@@ -1,4 +1,7 @@
 // The end of a sweep: the comparison on standard output, the report's files below a folder.
+//
+// One comparison per model and form (as published, equal), in the order of the spec: models are no rivals, and the two
+// forms answer different questions. All stand in one text, page, CSV and LaTeX file.
 #ifndef EXPERIMENTS_FINAL_REPORT_H_
 #define EXPERIMENTS_FINAL_REPORT_H_
 
@@ -7,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "eaq/ledger/ledger.h"
+#include "experiments/expand.h"
 #include "experiments/experiment.pb.h"
 #include "experiments/planner.h"
 
@@ -15,7 +19,7 @@ namespace eaq {
 struct FinalReportOptions {
   bool color = false, timings = true, json = false;
   int width = 0;
-  std::string folder;  // gets NAME.html, NAME.csv, NAME.tex
+  std::string folder;  // gets NAME.html, NAME.csv, NAME.tex; with ablations NAME_ablation.csv
   std::string command;
 };
 struct FinalReport {
@@ -23,9 +27,9 @@ struct FinalReport {
   std::vector<std::string> files;  // written
 };
 
-// NotFound when no trial of the plan is done.
-absl::StatusOr<FinalReport> MakeFinalReport(const Experiment& experiment, const SweepPlan& plan, Ledger& ledger,
-                                            const FinalReportOptions& options);
+// PLAN: of EXPANSION's trials (plan.asked[i] is expansion.trials[i], resolved). NotFound when no trial is done.
+absl::StatusOr<FinalReport> MakeFinalReport(const Experiment& experiment, const Expansion& expansion,
+                                            const SweepPlan& plan, Ledger& ledger, const FinalReportOptions& options);
 
 }  // namespace eaq
 

@@ -196,6 +196,7 @@ absl::StatusOr<SweepPlan> Resolve(std::vector<TrialSpec> trials, int numerics_ve
     }
     trial.set_numerics_version(numerics_version);
     std::string key = TrialKey(trial);
+    plan.asked.push_back({key, trial});
     if (keys.insert(key).second) {
       plan.trials.push_back({std::move(key), std::move(trial)});
     } else {

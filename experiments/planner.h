@@ -38,6 +38,7 @@ struct PlannedTrial {
 };
 struct SweepPlan {
   std::vector<PlannedTrial> trials;            // every key once, in the order of the expansion
+  std::vector<PlannedTrial> asked;             // every trial given, in order: a key stands here as often as asked for
   int64_t duplicates = 0;                      // trials that were asked for twice
   std::map<std::string, std::string> corpora;  // name -> description
 };

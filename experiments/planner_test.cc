@@ -37,6 +37,9 @@ TEST(Resolve, KeepsEveryKeyOnceInOrder) {
                            Resolve({Trial("a", "x"), Trial("b", "x"), Trial("a", "x")}, 1, Fakes(calls)));
   ASSERT_EQ(plan.trials.size(), 2);
   EXPECT_EQ(plan.duplicates, 1);
+  ASSERT_EQ(plan.asked.size(), 3);  // whoever asked twice finds both
+  EXPECT_EQ(plan.asked[2].key, plan.asked[0].key);
+  EXPECT_EQ(plan.asked[1].key, plan.trials[1].key);
   EXPECT_EQ(calls, 3);  // two models, one corpus: each asked once
   EXPECT_EQ(plan.trials[0].spec.model().name(), "a");
   EXPECT_EQ(plan.trials[0].spec.corpus_hash(0), Sha256Hex("x"));

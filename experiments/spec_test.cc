@@ -34,7 +34,8 @@ absl::StatusOr<Recipe> Preset(const std::string& name) {
 
 absl::StatusOr<std::vector<TrialSpec>> All(const std::string& text) {
   EAQ_ASSIGN_OR_RETURN(const auto spec, LoadSpec("t", text));
-  return Expand(*spec, Preset);
+  EAQ_ASSIGN_OR_RETURN(Expansion expansion, Expand(*spec, Preset));
+  return std::move(expansion.trials);
 }
 std::string Replaced(const std::string& from, const std::string& to) {
   return absl::StrReplaceAll(kGood, {{from, to}});
@@ -177,7 +178,7 @@ TEST(Spec, CorpusOfMalformedFiles) {
 }
 
 TEST(Spec, TheShippedOnesParse) {
-  for (const char* name : {"default", "cross_domain", "ablation", "acceptance", "stress", "blimp"}) {
+  for (const char* name : {"default", "cross_domain", "ablation", "acceptance", "stress", "blimp", "hybrid_ablation"}) {
     EAQ_ASSERT_OK_AND_ASSIGN(const std::string path,
                              FindInRepository(absl::StrCat("experiments/specs/", name, ".textproto")));
     EAQ_ASSERT_OK_AND_ASSIGN(const std::string text, ReadFile(path));

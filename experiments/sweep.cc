@@ -84,10 +84,10 @@ class Sweep {
     const auto spec = LoadSpec(typed.empty() ? path : typed, *std::move(text));
     if (!spec.ok()) return Fail(spec.status(), kExitUsage);
     const Experiment& experiment = (*spec)->experiment;
-    absl::StatusOr<std::vector<TrialSpec>> trials = Expand(**spec, parts_.load_preset);
-    if (!trials.ok()) return Fail(trials.status(), kExitUsage);
-    if (options_.check) MakeTiny(*trials);
-    auto plan = eaq::Resolve(*std::move(trials), parts_.numerics_version, parts_.resolvers(Dirname(path), cache_));
+    absl::StatusOr<Expansion> expansion = Expand(**spec, parts_.load_preset);
+    if (!expansion.ok()) return Fail(expansion.status(), kExitUsage);
+    if (options_.check) MakeTiny(expansion->trials);
+    auto plan = eaq::Resolve(expansion->trials, parts_.numerics_version, parts_.resolvers(Dirname(path), cache_));
     if (!plan.ok()) return Fail(plan.status(), kExitEnvironment);
     SweepPlan to_run = *plan;
     if (!options_.only.empty()) {
@@ -135,7 +135,7 @@ class Sweep {
     final.json = options_.format == "json";
     final.folder = JoinPath(out_, "report");
     final.command = row.command;
-    const auto report = MakeFinalReport(experiment, *plan, **ledger, final);
+    const auto report = MakeFinalReport(experiment, *expansion, *plan, **ledger, final);
     if (report.ok()) {
       Out(report->text);
       if (!options_.quiet) {

@@ -6,9 +6,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "eaq/base/status_macros.h"
+#include "eaq/report/ablation.h"
 #include "eaq/report/fairness.h"
 #include "eaq/report/format.h"
 #include "eaq/report/groups.h"
+#include "eaq/report/ranking.h"
+#include "eaq/report/recipe_fields.h"
 #include "eaq/report/report.h"
 #include "eaq/report/tasks.h"
 
@@ -54,6 +57,7 @@ absl::Status Fight(const std::vector<Measured>& measured, Resampler& resampler, 
   for (const SchemeSummary& scheme : c.schemes) {
     for (size_t i = 0; i < scheme.groups.size(); ++i) {
       for (size_t j = i + 1; j < scheme.groups.size(); ++j) {
+        if (c.groups[scheme.groups[i]].rank_class != c.groups[scheme.groups[j]].rank_class) continue;
         const Measured &a = measured[scheme.groups[i]], &b = measured[scheme.groups[j]];
         Duel duel;
         duel.first = scheme.groups[i];
@@ -136,13 +140,13 @@ void AddTied(const Comparison& c, const std::vector<int>& order, Verdict verdict
   if (!names.empty()) clauses.push_back(absl::StrCat(word, absl::StrJoin(names, ", ")));
 }
 
-void Summarize(Comparison& c, SchemeSummary& scheme) {
+void Summarize(Comparison& c, Ranking& scheme) {
   std::vector<int> order;
   for (const int i : scheme.groups) {
     if (c.groups[i].mark.empty()) order.push_back(i);
   }
   if (order.empty()) {
-    scheme.sentence = absl::StrCat(scheme.scheme, ": no row that could be best (all are marked).");
+    scheme.sentence = absl::StrCat(scheme.label, ": no row that could be best (all are marked).");
     return;
   }
   std::stable_sort(order.begin(), order.end(),
@@ -169,7 +173,7 @@ void Summarize(Comparison& c, SchemeSummary& scheme) {
     g.tied = FindDuel(c, order[0], order[i], other) && other.verdict != Verdict::kBetter;
     clear = clear && !g.tied;
   }
-  std::string text = absl::StrCat(scheme.scheme, ": ",
+  std::string text = absl::StrCat(scheme.label, ": ",
                                   !rival  ? best.recipe
                                   : clear ? absl::StrCat("best is ", best.recipe)
                                           : absl::StrCat("no clear winner: lowest loss ", best.recipe));
@@ -228,6 +232,29 @@ void AddUnequal(const Gate& gate, Comparison& c) {
     c.equal.push_back("Stored bits per weight: the same within each scheme, to 0.005 bit");
 }
 
+// The trials that are rows of the table.
+Gate RowsOf(const Gate& gate) {
+  Gate rows = gate;
+  rows.admitted.clear();
+  for (const ReportTrial* trial : gate.admitted) {
+    if (!trial->ablation_only) rows.admitted.push_back(trial);
+  }
+  return rows;
+}
+
+void AddFields(const Gate& rows, Comparison& c) {
+  std::vector<std::pair<std::string, const Recipe*>> recipes;
+  for (const Group& g : c.groups) {
+    if (g.full_precision) continue;
+    for (const ReportTrial* trial : rows.admitted) {
+      if (trial->key == g.keys[0]) recipes.emplace_back(g.recipe, &trial->spec.recipe());
+    }
+  }
+  report_internal::FieldComparison fields = report_internal::CompareFields(recipes);
+  c.equal_fields = std::move(fields.equal);
+  c.unequal_fields = std::move(fields.unequal);
+}
+
 void AddNotes(const Gate& gate, bool have_full, Comparison& c) {
   if (!have_full) c.notes.push_back("No full-precision trial is finished: differences to it are missing.");
   int64_t fewest = c.groups.empty() ? 0 : c.groups[0].domain[0].documents;
@@ -278,6 +305,7 @@ absl::StatusOr<Comparison> Compare(const ReportInputs& inputs, const CompareOpti
   const Gate gate = report_internal::PassGate(inputs.trials);
   Comparison c;
   c.title = inputs.title;
+  c.form = inputs.form;
   c.options = options;
   c.provenance = inputs.provenance;
   c.failures = inputs.failures;
@@ -285,15 +313,19 @@ absl::StatusOr<Comparison> Compare(const ReportInputs& inputs, const CompareOpti
   c.refused = gate.refused;
   c.equal = report_internal::EqualLines(gate);
   c.window_tokens = gate.reference->evaluation().window();
-  for (const Series& s : gate.admitted[0]->result.series()) {
+  const Gate rows = RowsOf(gate);
+  if (rows.admitted.empty()) {
+    return absl::NotFoundError("report: no finished trial but arms of ablations; run the sweep first");
+  }
+  for (const Series& s : rows.admitted[0]->result.series()) {
     if (s.metric() == "nll") c.domains.push_back(s.domain());
   }
   if (c.domains.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat("report: trial ", gate.admitted[0]->key.substr(0, 12),
+    return absl::InvalidArgumentError(absl::StrCat("report: trial ", rows.admitted[0]->key.substr(0, 12),
                                                    " has no series 'nll'; nothing to compare"));
   }
   EAQ_ASSIGN_OR_RETURN(std::vector<Measured> measured,
-                       report_internal::MeasureGroups(gate, c.domains, options.canonical_order));
+                       report_internal::MeasureGroups(rows, c.domains, options.canonical_order));
 
   Resampler resampler(options.seed);
   const bool have_full = measured[0].group.full_precision;
@@ -308,18 +340,37 @@ absl::StatusOr<Comparison> Compare(const ReportInputs& inputs, const CompareOpti
     c.groups.push_back(std::move(m.group));
     const Group& g = c.groups.back();
     if (g.full_precision) continue;
-    if (c.schemes.empty() || c.schemes.back().scheme != g.scheme) c.schemes.push_back({g.scheme, {}, -1, ""});
+    if (c.schemes.empty() || c.schemes.back().scheme != g.scheme) c.schemes.push_back({g.scheme, {}, {}});
     c.schemes.back().groups.push_back(index);
   }
   c.windows = c.groups[0].pooled.windows;
   c.documents = c.groups[0].pooled.documents;
   c.options.baseline = BaselineLabel(options.baseline, gate, c);
+  report_internal::DivideRanks(c);
   EAQ_RETURN_IF_ERROR(CorrectAgainstFull(c));
   EAQ_RETURN_IF_ERROR(Fight(measured, resampler, c));
   EAQ_RETURN_IF_ERROR(report_internal::CompareTasks(gate, resampler, c));
-  for (SchemeSummary& scheme : c.schemes) Summarize(c, scheme);
+  for (SchemeSummary& scheme : c.schemes) {
+    for (Ranking& ranking : scheme.rankings) Summarize(c, ranking);
+  }
   AddUnequal(gate, c);
+  AddFields(rows, c);
   AddNotes(gate, have_full, c);
+  if (inputs.ablations.empty()) return c;
+  // Arms are measured by themselves: their labels do not number the rows of the table.
+  EAQ_ASSIGN_OR_RETURN(std::vector<Measured> arms,
+                       report_internal::MeasureGroups(gate, c.domains, options.canonical_order));
+  for (Measured& arm : arms) {
+    if (have_full) EAQ_RETURN_IF_ERROR(CompareWithFull(arms[0], options.paired, resampler, arm));
+  }
+  for (const AblationInputs& ablation : inputs.ablations) {
+    EAQ_ASSIGN_OR_RETURN(const std::vector<AblationTable> tables,
+                         report_internal::MeasureAblation(ablation, arms, options.paired, resampler));
+    for (const AblationTable& table : tables) {
+      c.ablations.push_back(table);
+      c.ablations.back().form = inputs.form;
+    }
+  }
   return c;
 }
 

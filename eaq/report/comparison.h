@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "eaq/eval/statistics.h"
 #include "eaq/proto/trial.pb.h"
 
@@ -21,7 +22,8 @@ namespace eaq {
 struct ReportTrial {
   std::string key;
   TrialSpec spec;
-  TrialResult result;  // with wall_seconds and peak_memory_bytes filled in, where known
+  TrialResult result;          // with wall_seconds and peak_memory_bytes filled in, where known
+  bool ablation_only = false;  // an arm of an ablation that is no row of the table
 };
 
 struct ReportFailure {
@@ -43,8 +45,24 @@ struct ReportProvenance {
   std::map<std::string, std::string> corpora;  // name -> package, version, hash
 };
 
+// One generated ablation: recipes between `relative_to` (no part on) and `of` (all parts on).
+struct AblationInputs {
+  std::string of, relative_to;
+  std::vector<std::string> parts;
+  std::vector<std::vector<std::string>> fields;  // of each part: paths in the recipe
+  struct Arm {
+    std::vector<int> on;  // parts as in `of`, ascending
+    std::string name;
+    std::vector<std::string> keys;  // of its trials, all schemes and seeds
+  };
+  std::vector<Arm> arms;
+  std::vector<std::string> notes;
+};
+
 struct ReportInputs {
   std::string title;
+  std::string form;  // "as published", "equal"; empty: the experiment has but one
+  std::vector<AblationInputs> ablations;
   std::vector<ReportTrial> trials;  // finished ones, full precision among them
   std::vector<ReportFailure> failures;
   int64_t pending = 0;  // trials of the experiment that have neither a result nor a failure
@@ -56,6 +74,7 @@ struct CompareOptions {
   PairedOptions paired;          // margin, alpha, draws
   uint64_t seed = 0;             // of the resampling
   bool canonical_order = false;  // sort schemes (most bits first) and recipes (by name) instead of by appearance
+  bool rank_despite_bits = false, rank_despite_scope = false;  // the fairness gate lets these differences pass
 };
 
 // ---- out ----
@@ -119,6 +138,7 @@ struct Group {
   std::vector<uint64_t> seeds;       // empty when nothing depends on a seed
   std::string calibration;           // "64 windows of 256 tokens: a, b"; "none"
   std::string mark;                  // why the row is shown but cannot be best ("calibrated on code only"); else empty
+  std::string scope;                 // which matrices are quantized, the router's bits: "all but router"
   double bits_per_weight = 0;        // stored, quantized linears
   double model_bits_per_weight = 0;  // stored, whole model
   double stored_bytes = 0;
@@ -129,7 +149,8 @@ struct Group {
   std::vector<LinearError> linear;
   std::vector<ExpertShare> expert_use;
   std::vector<TaskCell> task;  // as Comparison::tasks
-  bool best = false;           // lowest pooled loss among the unmarked rows of its scheme
+  int rank_class = 0;          // rows of one scheme and one class are ranked together
+  bool best = false;           // lowest pooled loss among the unmarked rows of its scheme and class
   bool tied = false;  // not the best, unmarked, and the best is not significantly better (equivalent or undecided)
 };
 
@@ -140,15 +161,76 @@ struct Duel {
   int domains_won = 0, domains_lost = 0;  // by the first, interval clear of zero
 };
 
-struct SchemeSummary {
-  std::string scheme;
+// Rows that may be ranked: one scheme, scope and stored bits, no mark.
+struct Ranking {
+  std::string label;        // "W2A16"; "W2A16, 3.12 bits" where the scheme has several
   std::vector<int> groups;  // indices, in table order
   int best = -1;
-  std::string sentence;  // "W2A16: GPTQ is best (...)"
+  std::string sentence;  // "W2A16: best is GPTQ: ..."
+};
+
+struct SchemeSummary {
+  std::string scheme;
+  std::vector<int> groups;        // indices, in table order
+  std::vector<Ranking> rankings;  // by rank_class
+};
+
+// ---- ablations ----
+enum class EffectKind {
+  kWhole,    // whole minus base
+  kAlone,    // base with the part, minus base
+  kWithout,  // whole, minus the whole without the part: what the part does beside the others
+  kPair,     // interaction d(AB) - d(A) - d(B), d: minus base
+  kRest,     // whole minus base minus the sum over parts (kAlone, or kWithout where none ran alone)
+};
+absl::string_view EffectName(EffectKind kind);  // "whole", "alone", "without", "interaction", "rest"
+
+// A sum of losses with signs, window by window, seeds averaged: negative is better.
+struct AblationEffect {
+  EffectKind kind = EffectKind::kWhole;
+  std::string label;                   // "smoothing"; "smoothing x clip"
+  std::vector<int> parts;              // indices into AblationTable::parts
+  std::optional<PairedResult> paired;  // p_holm: over the effects of the table; absent while a trial is missing
+};
+
+struct AblationRow {
+  std::string name;  // of the recipe
+  std::vector<int> on;
+  std::optional<DomainCell> pooled;  // absent while no trial is finished
+  size_t seeds = 0;
+};
+
+// One ablation under one scheme.
+struct AblationTable {
+  std::string of, relative_to, model, scheme, form;
+  std::vector<std::string> parts;
+  std::vector<std::vector<std::string>> fields;
+  std::vector<AblationRow> rows;        // base, whole, then the others
+  std::vector<AblationEffect> effects;  // whole, alone, without, pairs, rest
+  std::vector<std::string> notes;
+};
+
+// ---- what sharing work saves ----
+struct CostRow {
+  std::string recipe;  // label; "full precision"
+  int64_t trials = 0;
+  double spent = 0;  // wall seconds of its trials
+  double alone = 0;  // what they would have taken without the cache: `spent`, plus for every stage from the cache what
+                     // making it took the trial that made it, minus the time of reading it
+  int64_t stages = 0, stages_from_cache = 0;
+};
+struct CostTable {
+  std::string model;
+  std::vector<CostRow> rows;
+  int64_t recipes = 0;         // rows but full precision
+  double spent = 0;            // all rows
+  double alone = 0;            // rows but full precision: N times one
+  int64_t unknown_stages = 0;  // from the cache, made by a trial that is not in this report: counted as saving nothing
 };
 
 struct Comparison {
   std::string title;
+  std::string form;  // of ReportInputs
   CompareOptions options;
   ReportProvenance provenance;
   std::vector<std::string> domains;
@@ -161,10 +243,14 @@ struct Comparison {
   int64_t family_full = 0;           // tests against full precision corrected together (Holm); duels: duels.size()
   std::vector<std::string> equal;    // fairness: what all rows share, one line each
   std::vector<std::string> unequal;  // and what they do not, though they stand in one table
+  std::vector<std::string> equal_fields, unequal_fields;  // of the rows' recipes, field by field
+  std::vector<std::string> gate;     // rows that are not ranked together though their scheme is one, or in spite of it
   std::vector<std::string> refused;  // trials set aside, with the reason
   std::vector<std::string> notes;    // cautions: few documents, one seed, missing full precision, ...
   std::vector<ReportFailure> failures;
   int64_t pending = 0;
+  std::vector<AblationTable> ablations;
+  std::optional<CostTable> cost;
 };
 
 }  // namespace eaq

@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "eaq/base/status_macros.h"
+#include "eaq/report/ranking.h"
 
 namespace eaq::report_internal {
 namespace {
@@ -277,6 +278,7 @@ absl::StatusOr<std::vector<Measured>> MeasureGroups(const Gate& gate, const std:
       m.group.peak_memory_bytes +=
           static_cast<double>(trial->result.peak_memory_bytes()) / static_cast<double>(m.trial.size());
     }
+    m.group.scope = ScopeOf(*m.trial[0]);
     m.group.bits_per_weight = ScalarMean(m.trial, "bits_per_weight");
     m.group.model_bits_per_weight = ScalarMean(m.trial, "model_bits_per_weight");
     m.group.stored_bytes = ScalarMean(m.trial, "stored_bytes");

@@ -13,6 +13,7 @@ absl::string_view PageStyle() {
 body{margin:0;background:var(--bg);color:var(--fg);font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}
 main{max-width:1300px;margin:0 auto;padding:28px 20px 64px}
 h1{font-size:1.75rem;line-height:1.2;margin:0 0 4px}
+h1.part{margin-top:72px;padding-top:14px;border-top:3px solid var(--accent)}
 h2{font-size:1.2rem;margin:44px 0 8px;padding-top:10px;border-top:1px solid var(--line)}
 h3{font-size:1rem;margin:20px 0 4px}
 h4{font-size:.9rem;margin:10px 0 0;font-weight:600}

@@ -6,6 +6,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "eaq/report/format.h"
+#include "eaq/report/render_ablation.h"
 #include "eaq/report/report.h"
 #include "eaq/report/tasks.h"
 
@@ -54,6 +55,9 @@ std::string CsvRow(const Comparison& c, const Group& g, const DomainCell& cell) 
   f.push_back(g.best ? "1" : "0");
   f.push_back(g.tied ? "1" : "0");
   f.push_back(absl::StrJoin(g.keys, " "));
+  f.push_back(EscapeCsv(c.form));
+  f.push_back(EscapeCsv(g.scope));
+  f.push_back(absl::StrCat(g.rank_class));
   return absl::StrCat(absl::StrJoin(f, ","), report_internal::TaskCellsCsv(c, g, &cell == &g.pooled), "\r\n");
 }
 
@@ -108,26 +112,38 @@ std::string TaskLatex(const TaskSummary& task, const TaskCell& cell) {
 
 }  // namespace
 
-std::string RenderCsv(const Comparison& c) {
+std::string RenderCsv(const Comparison& c) { return RenderCsv(absl::MakeConstSpan(&c, 1)); }
+
+std::string RenderCsv(absl::Span<const Comparison> parts) {
   std::string out = absl::StrCat(
       "model,scheme,recipe,domain,calibration,mark,seeds,windows,documents,bits_per_weight,model_bits_per_weight,"
       "stored_bytes,nll,perplexity,delta_nll,delta_low,delta_high,delta_se,p,p_holm,verdict,seed_spread,kl,"
-      "greedy_agreement,router_topk_agreement,router_top1_change,wall_seconds,peak_memory_bytes,best,tied,trials",
-      report_internal::TaskHeadCsv(c), "\r\n");
-  for (const Group& g : c.groups) {
-    for (const DomainCell& cell : g.domain) out += CsvRow(c, g, cell);
-    out += CsvRow(c, g, g.pooled);
+      "greedy_agreement,router_topk_agreement,router_top1_change,wall_seconds,peak_memory_bytes,best,tied,trials,form,"
+      "scope,rank_class",
+      parts.empty() ? "" : report_internal::TaskHeadCsv(parts[0]), "\r\n");
+  for (const Comparison& c : parts) {
+    for (const Group& g : c.groups) {
+      for (const DomainCell& cell : g.domain) out += CsvRow(c, g, cell);
+      out += CsvRow(c, g, g.pooled);
+    }
   }
   return out;
+}
+
+std::string RenderAblationCsv(absl::Span<const Comparison> parts) {
+  std::string rows;
+  for (const Comparison& c : parts) rows += report_internal::AblationCsvRows(c);
+  return rows.empty() ? "" : report_internal::kAblationCsvHead + rows;
 }
 
 std::string RenderLatex(const Comparison& c) {
   const size_t columns = c.domains.size() + 5 + c.tasks.size();
   bool tied = false;
   for (const Group& g : c.groups) tied = tied || g.tied;
-  std::string out = absl::StrCat("% Needs \\usepackage{booktabs}\n\\begin{table}\n\\centering\\small\n\\caption{",
-                                 EscapeLatex(c.title), "}\n\\begin{tabular}{ll", std::string(columns - 2, 'r'),
-                                 "}\n\\toprule\nScheme & Method & Bits");
+  std::string out =
+      absl::StrCat("% Needs \\usepackage{booktabs}\n\\begin{table}\n\\centering\\small\n\\caption{",
+                   EscapeLatex(c.form.empty() ? c.title : absl::StrCat(c.title, ", ", c.form)),
+                   "}\n\\begin{tabular}{ll", std::string(columns - 2, 'r'), "}\n\\toprule\nScheme & Method & Bits");
   for (const std::string& d : c.domains) absl::StrAppend(&out, " & ", EscapeLatex(d));
   out += " & All & $\\Delta$ nats/token";
   for (const TaskSummary& task : c.tasks) absl::StrAppend(&out, " & ", EscapeLatex(task.name), " (\\%)");
@@ -180,7 +196,8 @@ std::string RenderLatex(const Comparison& c) {
                                      "interval over paradigms",
                     ".");
   }
-  return absl::StrCat(out, "}\n\\end{tabular}\n\\end{table}\n");
+  for (const std::string& gate : c.gate) absl::StrAppend(&out, " ", EscapeLatex(gate), ".");
+  return absl::StrCat(out, "}\n\\end{tabular}\n\\end{table}\n", report_internal::AblationLatex(c));
 }
 
 std::string RenderJson(const Comparison& c) {
@@ -212,7 +229,9 @@ std::string RenderJson(const Comparison& c) {
                     ",\"paired\":", PairedJson(d.pooled), "}");
   }
   std::vector<std::string> verdicts;
-  for (const SchemeSummary& s : c.schemes) verdicts.push_back(s.sentence);
+  for (const SchemeSummary& s : c.schemes) {
+    for (const Ranking& r : s.rankings) verdicts.push_back(r.sentence);
+  }
   absl::StrAppend(&out, "],\n\"verdicts\":", Strings(verdicts), ",\"equal\":", Strings(c.equal),
                   ",\"unequal\":", Strings(c.unequal), ",\"refused\":", Strings(c.refused),
                   ",\"notes\":", Strings(c.notes), ",\"pending\":", c.pending, ",\"failures\":[");
@@ -222,7 +241,27 @@ std::string RenderJson(const Comparison& c) {
                     ",\"recipe\":", EscapeJson(f.recipe), ",\"seed\":", f.seed, ",\"outcome\":", EscapeJson(f.outcome),
                     ",\"message\":", EscapeJson(f.message), ",\"command\":", EscapeJson(f.command), "}");
   }
-  return absl::StrCat(out, "]}\n");
+  absl::StrAppend(&out, "],\n\"form\":", EscapeJson(c.form), ",\"gate\":", Strings(c.gate),
+                  ",\"equal_fields\":", Strings(c.equal_fields), ",\"unequal_fields\":", Strings(c.unequal_fields),
+                  ",\"ablations\":[");
+  for (size_t i = 0; i < c.ablations.size(); ++i) {
+    const AblationTable& t = c.ablations[i];
+    absl::StrAppend(&out, i == 0 ? "" : ",", "\n{\"of\":", EscapeJson(t.of),
+                    ",\"relative_to\":", EscapeJson(t.relative_to), ",\"scheme\":", EscapeJson(t.scheme),
+                    ",\"parts\":", Strings(t.parts), ",\"effects\":[");
+    for (size_t e = 0; e < t.effects.size(); ++e) {
+      absl::StrAppend(&out, e == 0 ? "" : ",", "{\"effect\":", EscapeJson(EffectName(t.effects[e].kind)),
+                      ",\"parts\":[", absl::StrJoin(t.effects[e].parts, ","),
+                      "],\"paired\":", t.effects[e].paired ? PairedJson(*t.effects[e].paired) : "null", "}");
+    }
+    out += "]}";
+  }
+  out += "]";
+  if (c.cost) {
+    absl::StrAppend(&out, ",\n\"cost\":{\"recipes\":", c.cost->recipes, ",\"spent\":", Number(c.cost->spent),
+                    ",\"alone\":", Number(c.cost->alone), "}");
+  }
+  return absl::StrCat(out, "}\n");
 }
 
 }  // namespace eaq

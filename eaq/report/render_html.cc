@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
@@ -16,6 +17,7 @@
 #include "eaq/report/figures.h"
 #include "eaq/report/format.h"
 #include "eaq/report/page.h"
+#include "eaq/report/render_ablation.h"
 #include "eaq/report/report.h"
 #include "eaq/report/tasks.h"
 
@@ -56,13 +58,18 @@ std::string Capital(absl::string_view text) {
   return out;
 }
 
-// One card per scheme: "Best is GPTQ", then the evidence clause by clause.
+// One card per ranking: "Best is GPTQ", then the evidence clause by clause.
 std::string Verdicts(const Comparison& c) {
   std::string out = "<ul class=\"verdicts\">\n";
-  for (const SchemeSummary& s : c.schemes) {
+  std::vector<const Ranking*> rankings;
+  for (const SchemeSummary& scheme : c.schemes) {
+    for (const Ranking& r : scheme.rankings) rankings.push_back(&r);
+  }
+  for (const Ranking* ranking : rankings) {
+    const Ranking& s = *ranking;
     absl::string_view text = s.sentence;
-    if (text.substr(0, s.scheme.size() + 2) == s.scheme + ": ") text.remove_prefix(s.scheme.size() + 2);
-    absl::StrAppend(&out, "<li><i>", EscapeHtml(s.scheme), "</i>");
+    if (text.substr(0, s.label.size() + 2) == s.label + ": ") text.remove_prefix(s.label.size() + 2);
+    absl::StrAppend(&out, "<li><i>", EscapeHtml(s.label), "</i>");
     const size_t colon = text.find(": ");
     if (s.best >= 0 && colon != absl::string_view::npos) {
       absl::StrAppend(&out, "<b>", EscapeHtml(Capital(text.substr(0, colon))), "</b>");
@@ -81,14 +88,23 @@ std::string Verdicts(const Comparison& c) {
 }
 
 std::string Fairness(const Comparison& c) {
-  std::string out = absl::StrCat("<div class=\"boxes\"><div class=\"box\"><b>Equal for all rows</b>", List(c.equal),
-                                 "</div>\n<div class=\"box\"><b>Not equal</b>");
+  const std::string form = c.form.empty() ? "" : absl::StrCat(" (form: ", EscapeHtml(c.form), ")");
+  std::vector<std::string> equal = c.equal;
+  if (!c.equal_fields.empty()) {
+    equal.push_back(absl::StrCat("Recipe, field by field: ", absl::StrJoin(c.equal_fields, "; ")));
+  }
+  std::string out = absl::StrCat("<div class=\"boxes\"><div class=\"box\"><b>Equal for all rows", form, "</b>",
+                                 List(equal), "</div>\n<div class=\"box\"><b>Not equal", form, "</b>");
   std::vector<std::string> unequal = c.unequal;
+  for (const std::string& field : c.unequal_fields) unequal.push_back(absl::StrCat("Recipe, ", field));
   unequal.push_back("Wall time: it depends on the machine's load and on what the stage cache already held");
   absl::StrAppend(&out, List(unequal), c.refused.empty() ? "<p>No trial had to be set aside.</p>" : "", "</div>\n");
   if (!c.refused.empty()) {
     absl::StrAppend(&out, "<div class=\"box warn\"><b>Set aside, because not measured alike</b>", List(c.refused),
                     "</div>\n");
+  }
+  if (!c.gate.empty()) {
+    absl::StrAppend(&out, "<div class=\"box warn\"><b>Fairness gate</b>", List(c.gate), "</div>\n");
   }
   if (!c.notes.empty()) {
     absl::StrAppend(&out, "<div class=\"box warn\"><b>Read with care</b>", List(c.notes), "</div>\n");
@@ -186,7 +202,7 @@ std::string ComparisonTable(const Comparison& c) {
       " tests; \xE2\x89\xA4 is the smallest value that so many flips can show. Seed sd: standard deviation over "
       "calibration draws. Top token, router: how often the most likely token, and the top-k experts, are those of full "
       "precision. Stored bits: of the quantized weights; model size: of all weights. Time: of one trial.</p>\n");
-  std::vector<std::string> marks;
+  std::vector<std::string> marks = c.gate;
   for (const Group& g : c.groups) {
     if (!g.mark.empty()) marks.push_back(absl::StrCat("\xE2\x80\xA0 ", g.scheme, " ", g.recipe, ": ", g.mark));
   }
@@ -340,23 +356,17 @@ std::string ProvenanceBox(const Comparison& c) {
   return out + "</dl></details>\n";
 }
 
-}  // namespace
-
-std::string RenderHtml(const Comparison& c) {
-  const std::string title = c.title.empty() ? "Comparison" : c.title;
-  std::string out = absl::StrCat(
-      "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n<meta "
-      "http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; script-src "
-      "'unsafe-inline'; img-src data:\">\n<meta name=\"viewport\" content=\"width=device-width, "
-      "initial-scale=1\">\n<title>",
-      EscapeHtml(title), "</title>\n<style>", report_internal::PageStyle(), "</style></head>\n<body><main>\n<h1>",
-      EscapeHtml(title), "</h1>\n<p class=\"dim\">", EscapeHtml(c.groups[0].model), ": ", c.groups.size(),
-      " rows under ", c.schemes.size(), c.schemes.size() == 1 ? " scheme, " : " schemes, ", c.domains.size(),
-      " text domains, ", c.windows, " windows of ", c.window_tokens, " tokens from ", c.documents, " documents</p>\n");
+std::string Sections(const Comparison& c) {
+  std::string out = absl::StrCat("<p class=\"dim\">", EscapeHtml(c.groups[0].model),
+                                 c.form.empty() ? "" : absl::StrCat(", ", EscapeHtml(c.form)), ": ", c.groups.size(),
+                                 " rows under ", c.schemes.size(), c.schemes.size() == 1 ? " scheme, " : " schemes, ",
+                                 c.domains.size(), " text domains, ", c.windows, " windows of ", c.window_tokens,
+                                 " tokens from ", c.documents, " documents</p>\n");
   out += Verdicts(c);
   out += Section("What was equal, and what was not", "", Fairness(c));
   out += Section("Comparison", "", ComparisonTable(c));
   out += Section("Minimal pairs", "", report_internal::TaskSectionHtml(c));
+  out += Section("Ablation: what the parts do", "", report_internal::AblationHtml(c));
   out += Section("Who beats whom",
                  "Wins \xE2\x80\x93 draws \xE2\x80\x93 losses over the schemes. A win is significant after Holm's "
                  "correction over all duels; equivalent and undecided count as draws, half a win in the win rate.",
@@ -385,8 +395,62 @@ std::string RenderHtml(const Comparison& c) {
               "are about the text only, for the mean of these draws: methods closer than the draws' spread may swap "
               "places with other draws.",
               SeedTable(c));
+  out += Section("Cost, and what sharing saves",
+                 "Spent: wall time of a recipe's trials. From the cache: what making the shared stages anew would have "
+                 "added (the time they took the trial that made them, minus the time of reading them). Alone: both "
+                 "together, what the recipe would cost by itself.",
+                 report_internal::CostHtml(c));
   out += Section("Failures", "", Failures(c));
   out += Section("Provenance", "", ProvenanceBox(c));
+  return out;
+}
+
+// HTML with every id, and every reference to one, led by PREFIX: several comparisons on one page.
+std::string WithIds(absl::string_view html, absl::string_view prefix) {
+  std::string out;
+  constexpr absl::string_view kId = " id=\"", kBy = " aria-labelledby=\"";
+  while (!html.empty()) {
+    const size_t at = std::min(html.find(kId), html.find(kBy));
+    if (at == absl::string_view::npos) break;
+    const bool list = absl::StartsWith(html.substr(at), kBy);
+    const size_t begin = at + (list ? kBy.size() : kId.size()), end = html.find('"', begin);
+    absl::StrAppend(&out, html.substr(0, begin), prefix,
+                    absl::StrReplaceAll(html.substr(begin, end - begin), {{" ", absl::StrCat(" ", prefix)}}));
+    html.remove_prefix(end);
+  }
+  return absl::StrCat(out, html);
+}
+
+std::string PartTitle(const Comparison& c) {
+  return absl::StrCat(c.groups[0].model, c.form.empty() ? "" : absl::StrCat(", ", c.form));
+}
+
+}  // namespace
+
+std::string RenderHtml(const Comparison& c) { return RenderHtml(absl::MakeConstSpan(&c, 1)); }
+
+std::string RenderHtml(absl::Span<const Comparison> parts) {
+  const std::string title = parts[0].title.empty() ? "Comparison" : parts[0].title;
+  std::string out = absl::StrCat(
+      "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n<meta "
+      "http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; script-src "
+      "'unsafe-inline'; img-src data:\">\n<meta name=\"viewport\" content=\"width=device-width, "
+      "initial-scale=1\">\n<title>",
+      EscapeHtml(title), "</title>\n<style>", report_internal::PageStyle(), "</style></head>\n<body><main>\n<h1>",
+      EscapeHtml(title), "</h1>\n");
+  if (parts.size() == 1) {
+    out += Sections(parts[0]);
+  } else {
+    out += "<ul>";
+    for (size_t i = 0; i < parts.size(); ++i) {
+      absl::StrAppend(&out, "<li><a href=\"#part", i, "\">", EscapeHtml(PartTitle(parts[i])), "</a></li>\n");
+    }
+    out += "</ul>\n";
+    for (size_t i = 0; i < parts.size(); ++i) {
+      absl::StrAppend(&out, "<h1 class=\"part\" id=\"part", i, "\">", EscapeHtml(PartTitle(parts[i])), "</h1>\n",
+                      WithIds(Sections(parts[i]), absl::StrCat("p", i, "-")));
+    }
+  }
   return absl::StrCat(out, "</main>\n<script>", report_internal::PageScript(), "</script>\n</body></html>\n");
 }
 

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "eaq/report/format.h"
+#include "eaq/report/render_ablation.h"
 #include "eaq/report/report.h"
 #include "eaq/report/tasks.h"
 #include "eaq/report/text_table.h"
@@ -169,7 +170,8 @@ std::string RenderText(const Comparison& c, const TextOptions& options) {
   }
   const int width = options.width;
   std::string out;
-  if (!c.title.empty()) absl::StrAppend(&out, Paint(PlainText(c.title), Style::kBold, options.color), "\n\n");
+  const std::string title = c.form.empty() ? c.title : absl::StrCat(c.title, ", ", c.form);
+  if (!title.empty()) absl::StrAppend(&out, Paint(PlainText(title), Style::kBold, options.color), "\n\n");
   out += table.Render(options.color);
   const auto line = [&](absl::string_view text, Style style) {
     absl::StrAppend(&out, Paint(Wrap(PlainText(text), width, 2), style, options.color), "\n");
@@ -201,8 +203,11 @@ std::string RenderText(const Comparison& c, const TextOptions& options) {
   for (const std::string& note : c.notes) line(absl::StrCat("Note: ", note), Style::kRed);
   for (const std::string& refused : c.refused) line(absl::StrCat("Set aside: ", refused), Style::kRed);
   out += "\n";
-  for (const SchemeSummary& s : c.schemes) line(s.sentence, Style::kPlain);
-  return out;
+  for (const SchemeSummary& s : c.schemes) {
+    for (const Ranking& r : s.rankings) line(r.sentence, Style::kPlain);
+  }
+  for (const std::string& gate : c.gate) line(absl::StrCat("Fairness gate: ", gate), Style::kRed);
+  return absl::StrCat(out, report_internal::AblationText(c, options), report_internal::CostText(c, options));
 }
 
 }  // namespace eaq

@@ -18,6 +18,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "eaq/report/comparison.h"
 
 namespace eaq {
@@ -36,9 +37,14 @@ std::string RenderText(const Comparison& comparison, const TextOptions& options 
 
 // One self-contained page: no external reference, readable without scripts, light and dark.
 std::string RenderHtml(const Comparison& comparison);
+// Several comparisons of one experiment (models, forms), at least one, one after the other on a page.
+std::string RenderHtml(absl::Span<const Comparison> parts);
 
 // One row per scheme x recipe x domain ("all" is the pool), all columns, %.17g-exact numbers.
 std::string RenderCsv(const Comparison& comparison);
+std::string RenderCsv(absl::Span<const Comparison> parts);
+// One row per effect of every ablation; "" without any.
+std::string RenderAblationCsv(absl::Span<const Comparison> parts);
 
 // A table for a paper: booktabs, +- half-interval, significance marks, best in bold, a footnote naming ledger and
 // commit.

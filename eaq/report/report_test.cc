@@ -50,9 +50,11 @@ TEST(Compare, FindsTheKnownOrder) {
   EXPECT_EQ(best->seeds.size(), 3u);
   EXPECT_EQ(best->pooled.versus_full->verdict, Verdict::kWorse);
   EXPECT_EQ(Find(c, "W8A8", "GPTQ")->pooled.versus_full->verdict, Verdict::kEquivalent);
-  EXPECT_TRUE(absl::StrContains(c.schemes[3].sentence, "W2A16g32: best is GPTQ: significantly better than SmoothQuant"))
-      << c.schemes[3].sentence;
-  EXPECT_TRUE(absl::StrContains(c.schemes[3].sentence, "better than RTN (")) << c.schemes[3].sentence;
+  EXPECT_TRUE(absl::StrContains(c.schemes[3].rankings[0].sentence,
+                                "W2A16g32: best is GPTQ: significantly better than SmoothQuant"))
+      << c.schemes[3].rankings[0].sentence;
+  EXPECT_TRUE(absl::StrContains(c.schemes[3].rankings[0].sentence, "better than RTN ("))
+      << c.schemes[3].rankings[0].sentence;
 }
 
 // The reference may be named by the recipe's name, though the table shows its title.
@@ -66,7 +68,8 @@ TEST(Compare, TheReferenceByNameOrTitle) {
     options.baseline = name;
     EAQ_ASSERT_OK_AND_ASSIGN(const Comparison c, Compare(in, options));
     EXPECT_EQ(c.options.baseline, "The RTN");
-    EXPECT_TRUE(absl::StrContains(c.schemes[1].sentence, "better than The RTN (")) << c.schemes[1].sentence;
+    EXPECT_TRUE(absl::StrContains(c.schemes[1].rankings[0].sentence, "better than The RTN ("))
+        << c.schemes[1].rankings[0].sentence;
   }
 }
 
@@ -74,20 +77,22 @@ TEST(Compare, TheReferenceByNameOrTitle) {
 TEST(Compare, NoWinnerAmongEquals) {
   EAQ_ASSERT_OK_AND_ASSIGN(const Comparison c, Compare(SyntheticInputs()));
   const SchemeSummary& w8 = c.schemes[0];
-  EXPECT_TRUE(absl::StrContains(w8.sentence, "W8A8: no clear winner: lowest loss ")) << w8.sentence;
-  EXPECT_TRUE(absl::StrContains(w8.sentence,
+  EXPECT_TRUE(absl::StrContains(w8.rankings[0].sentence, "W8A8: no clear winner: lowest loss "))
+      << w8.rankings[0].sentence;
+  EXPECT_TRUE(absl::StrContains(w8.rankings[0].sentence,
                                 "inside \xC2\xB1"
                                 "0.005)"))
-      << w8.sentence;
-  EXPECT_TRUE(absl::StrContains(w8.sentence, "also equivalent: ")) << w8.sentence;
-  EXPECT_FALSE(absl::StrContains(w8.sentence, "Holm p")) << w8.sentence;
+      << w8.rankings[0].sentence;
+  EXPECT_TRUE(absl::StrContains(w8.rankings[0].sentence, "also equivalent: ")) << w8.rankings[0].sentence;
+  EXPECT_FALSE(absl::StrContains(w8.rankings[0].sentence, "Holm p")) << w8.rankings[0].sentence;
   for (const int i : w8.groups) EXPECT_NE(c.groups[i].best, c.groups[i].tied);
   for (const int i : c.schemes[3].groups) EXPECT_FALSE(c.groups[i].tied);
   // Rows that are the same in every window are called that.
   ReportInputs same = SyntheticInputs({.methods = 2, .schemes = 1, .seeds = 1});
   *same.trials[2].result.mutable_series() = same.trials[1].result.series();
   EAQ_ASSERT_OK_AND_ASSIGN(const Comparison d, Compare(same));
-  EXPECT_TRUE(absl::StrContains(d.schemes[0].sentence, "the same loss in every window as ")) << d.schemes[0].sentence;
+  EXPECT_TRUE(absl::StrContains(d.schemes[0].rankings[0].sentence, "the same loss in every window as "))
+      << d.schemes[0].rankings[0].sentence;
   EXPECT_TRUE(d.groups[1].pooled.lowest && d.groups[2].pooled.lowest);
 }
 
@@ -275,7 +280,7 @@ TEST(RenderCsv, OneRowPerCell) {
   const std::string csv = RenderCsv(c);
   EXPECT_EQ(Count(csv, "\r\n"), 1 + 17 * 5u);
   const std::vector<std::string> lines = absl::StrSplit(csv, "\r\n");
-  EXPECT_EQ(Count(lines[0], ","), 30u);
+  EXPECT_EQ(Count(lines[0], ","), 33u);
 }
 
 // A small report, byte by byte: any change shows here, by rendering. Look at the page (EAQ_REPORT_OUT above) before
@@ -285,11 +290,11 @@ TEST(Golden, SmallReport) {
   in.failures.push_back({"0f", "ref-s", "W4A4", "GPTQ", 1, "oom", "killed for memory", "sweep --trial=0f", "/tmp/log"});
   in.pending = 2;
   EAQ_ASSERT_OK_AND_ASSIGN(const Comparison c, Compare(in));
-  EXPECT_EQ(Sha256Hex(RenderHtml(c)), "b60d514239c5d1b3686541672fb4b0be030eaf413adf82608496bbb8f844523e");
+  EXPECT_EQ(Sha256Hex(RenderHtml(c)), "0199f06c38cae535a868d3c140c4be06aecf636e8c11bb89326e7efa483291b5");
   EXPECT_EQ(Sha256Hex(RenderText(c)), "97b4b0979f431f9fa1767ee1285a0bbb36582defc7aa619838854b5ddfcf3f26");
-  EXPECT_EQ(Sha256Hex(RenderCsv(c)), "714efd1c82cf0f2832ac88820cb00ab00bc04b5487417e31c9294be63c5099ea");
+  EXPECT_EQ(Sha256Hex(RenderCsv(c)), "61498779a6113fecda51ba473356ad40c4a161d5079afc862189c06d6c3f0a1f");
   EXPECT_EQ(Sha256Hex(RenderLatex(c)), "427f70152619ae025475257a99d30c1aadf65f200766e7a4abb96b47a0209612");
-  EXPECT_EQ(Sha256Hex(RenderJson(c)), "a6607e7fc1ae06339fad888a5ad13a97ae5de2ea75fed04d34ee41c7fb5b4cd2");
+  EXPECT_EQ(Sha256Hex(RenderJson(c)), "ef1a85469c6fffbe3b3f20d799c762da7d3b31fa056720eac9e36bb69403771d");
 }
 
 }  // namespace

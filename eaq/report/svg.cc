@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "eaq/report/format.h"
+#include "eaq/report/svg_parts.h"
 
 namespace eaq {
 namespace {
@@ -15,38 +16,15 @@ using report_internal::DisplayWidth;
 using report_internal::EscapeHtml;
 using report_internal::Fixed;
 
-std::string C(double v) { return Fixed(v, 1); }
-std::string Label(double v) { return std::abs(v) < 1e-12 ? "0" : absl::StrFormat("%.4g", v); }
+using report_internal::C;
+using report_internal::Label;
+using report_internal::Line;
+using report_internal::Open;
+using report_internal::Scale;
+using report_internal::Text;
+
 // Three significant digits, whole numbers whole: no cell of a map is known better.
 std::string Short(double v) { return std::abs(v) >= 100 ? Fixed(v, 0) : absl::StrFormat("%.3g", v); }
-
-std::string Open(const std::string& id, const std::string& title, const std::string& description, int width,
-                 int height) {
-  return absl::StrCat("<svg", width > 520 ? " class=\"big\"" : "", " viewBox=\"0 0 ", width, " ", height, "\" width=\"",
-                      width, "\" height=\"", height, "\" role=\"img\" aria-labelledby=\"", id, "-t ", id,
-                      "-d\"><title id=\"", id, "-t\">", EscapeHtml(title), "</title><desc id=\"", id, "-d\">",
-                      EscapeHtml(description), "</desc>\n");
-}
-
-std::string Text(double x, double y, absl::string_view text, absl::string_view anchor, absl::string_view extra = "") {
-  return absl::StrCat("<text x=\"", C(x), "\" y=\"", C(y), "\" text-anchor=\"", anchor, "\"", extra, ">",
-                      EscapeHtml(text), "</text>\n");
-}
-
-std::string Line(double x1, double y1, double x2, double y2, absl::string_view css) {
-  return absl::StrCat("<line class=\"", css, "\" x1=\"", C(x1), "\" y1=\"", C(y1), "\" x2=\"", C(x2), "\" y2=\"", C(y2),
-                      "\"/>\n");
-}
-
-// Values to pixels.
-struct Scale {
-  double low, high, from, to;
-  bool log;
-  double operator()(double v) const {
-    const double a = log ? std::log10(low) : low, b = log ? std::log10(high) : high;
-    return from + (to - from) * ((log ? std::log10(v) : v) - a) / (b - a);
-  }
-};
 
 void Widen(double& low, double& high, bool log) {
   if (log) {

@@ -1,0 +1,66 @@
+#include "eaq/report/cost.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+
+namespace eaq {
+namespace {
+
+std::string RecipeLabel(const TrialSpec& spec) {
+  if (!spec.has_scheme()) return "full precision";
+  return spec.recipe().title().empty() ? spec.recipe().name() : spec.recipe().title();
+}
+
+}  // namespace
+
+double CostGoal(int64_t recipes) {
+  return recipes < 1 ? 1 : (1 + 0.3 * static_cast<double>(recipes - 1)) / static_cast<double>(recipes);
+}
+
+CostTable MeasureCost(absl::Span<const ReportTrial> trials) {
+  CostTable table;
+  std::map<std::pair<std::string, std::string>, double> made;  // stage and hash -> seconds of making it
+  for (const ReportTrial& t : trials) {
+    for (const StageRun& s : t.result.stage()) {
+      if (s.from_cache()) continue;
+      double& seconds = made[{s.stage(), s.hash()}];
+      seconds = std::max(seconds, s.seconds());
+    }
+  }
+  std::map<std::string, size_t> index;
+  std::set<std::string> seen;
+  for (const ReportTrial& t : trials) {
+    if (!seen.insert(t.key).second) continue;
+    table.model = t.spec.model().name();
+    const auto [at, is_new] = index.emplace(RecipeLabel(t.spec), table.rows.size());
+    if (is_new) {
+      table.rows.emplace_back();
+      table.rows.back().recipe = at->first;
+      table.recipes += t.spec.has_scheme();
+    }
+    CostRow& row = table.rows[at->second];
+    ++row.trials;
+    double alone = t.result.wall_seconds();
+    for (const StageRun& s : t.result.stage()) {
+      ++row.stages;
+      if (!s.from_cache()) continue;
+      ++row.stages_from_cache;
+      const auto maker = made.find({s.stage(), s.hash()});
+      if (maker == made.end()) {
+        ++table.unknown_stages;
+      } else {
+        alone += std::max(0.0, maker->second - s.seconds());
+      }
+    }
+    row.spent += t.result.wall_seconds();
+    row.alone += alone;
+    table.spent += t.result.wall_seconds();
+    if (t.spec.has_scheme()) table.alone += alone;
+  }
+  return table;
+}
+
+}  // namespace eaq

@@ -1,0 +1,23 @@
+// The ablations and the cost of a comparison in words, tables and figures; "" where there is none. Inside the room.
+#ifndef EAQ_REPORT_RENDER_ABLATION_H_
+#define EAQ_REPORT_RENDER_ABLATION_H_
+
+#include <string>
+
+#include "eaq/report/comparison.h"
+#include "eaq/report/report.h"
+
+namespace eaq::report_internal {
+
+std::string AblationText(const Comparison& c, const TextOptions& options);
+std::string AblationHtml(const Comparison& c);     // the body of a section
+std::string AblationLatex(const Comparison& c);    // tables
+std::string AblationCsvRows(const Comparison& c);  // without the head
+extern const char kAblationCsvHead[];
+
+std::string CostText(const Comparison& c, const TextOptions& options);
+std::string CostHtml(const Comparison& c);
+
+}  // namespace eaq::report_internal
+
+#endif  // EAQ_REPORT_RENDER_ABLATION_H_
