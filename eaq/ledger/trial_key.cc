@@ -138,6 +138,10 @@ bool IsLateField(const std::string& field) {
   static const auto* const late = new std::set<std::string>{
       "eaq.Gptq.stale_group_grids",
       "eaq.Gptq.zero_dead_columns",
+      "eaq.Nearest.fixed_clip_ratio",
+      "eaq.Nearest.zero_in_range",
+      "eaq.QuantizeRouter.activation_clip_ratio",
+      "eaq.QuantizeRouter.fixed_clip_ratio",
   };
   return late->count(field) > 0;
 }

@@ -81,6 +81,17 @@ TEST(TrialKey, LateFieldsEnterOnlyWhenTheyDiffer) {
     EXPECT_TRUE(keys.insert(with("true")).second) << field;
   }
   EXPECT_FALSE(IsLateField("eaq.Gptq.damping"));
+  const char* others[][3] = {
+      {"solve { nearest {} }", "solve { nearest { fixed_clip_ratio: 1 zero_in_range: true } }",
+       "solve { nearest { fixed_clip_ratio: 0.8 } }"},
+      {"solve { nearest {} }", "solve { nearest {} }", "solve { nearest { zero_in_range: false } }"},
+      {"router { quantize {} }", "router { quantize { fixed_clip_ratio: 1 activation_clip_ratio: 1 } }",
+       "router { quantize { activation_clip_ratio: 0.9 } }"}};
+  for (const auto& [before, spelled_out, different] : others) {
+    const auto of = [](const char* slot) { return TrialKey(Parse(std::string("recipe { ") + slot + " }")); };
+    EXPECT_EQ(of(before), of(spelled_out));
+    EXPECT_NE(of(before), of(different));
+  }
 }
 
 TEST(TrialKey, OrderAndCommentsOfTheTextDoNotMatter) {

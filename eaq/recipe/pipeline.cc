@@ -124,7 +124,7 @@ class Walk {
     EAQ_ASSIGN_OR_RETURN(const auto plan, PlanLayer(config, params, slots_, scheme_));
     Fingerprint key("solve/v1");
     key.Add(in_.cache_salt).Add(kNumericsVersion).Add(in_.source->hash()).Add(l).Add(params_hash).Add(profile_hash);
-    key.Add(in_.recipe->solve().SerializeAsString());
+    key.Add(in_.recipe->solve().SerializeAsString()).Add(in_.recipe->router().SerializeAsString());
     if (slots_.solve->solves_whole_layers()) AddContext(key);
     if (slots_.router->needs_hidden()) {
       key.Add("router");

@@ -1,6 +1,7 @@
 // Slot 4: rounding to nearest (with or without clip search) and GPTQ.
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "eaq/base/status_macros.h"
@@ -9,6 +10,7 @@
 #include "eaq/quant/fake_quant.h"
 #include "eaq/quant/from_proto.h"
 #include "eaq/quant/gptq.h"
+#include "eaq/quant/ratio_search.h"
 #include "eaq/recipe/stage.h"
 
 namespace eaq {
@@ -16,16 +18,38 @@ namespace {
 
 class NearestSolver : public SolveSlot {
  public:
-  explicit NearestSolver(std::optional<ClipSearchSpec> clip) : clip_(std::move(clip)) {}
+  NearestSolver(std::optional<ClipSearchSpec> clip, std::optional<RatioSpec> ratio)
+      : clip_(std::move(clip)), ratio_(std::move(ratio)) {}
   absl::StatusOr<SolvedLinear> Solve(const LinearId&, ConstMatrixView weight, const InputStatistics&,
                                      const GridSpec& grid) const override {
+    if (ratio_) {
+      EAQ_ASSIGN_OR_RETURN(std::vector<GridParams> grids, FindRatioGrids(weight, grid, *ratio_));
+      EAQ_ASSIGN_OR_RETURN(QuantizedMatrix q, QuantizeOnGrids(weight, grid, std::move(grids)));
+      return SolvedLinear{std::move(q), ""};
+    }
     EAQ_ASSIGN_OR_RETURN(QuantizedMatrix q, QuantizeNearest(weight, grid, clip_ ? &*clip_ : nullptr));
     return SolvedLinear{std::move(q), ""};
   }
 
  private:
   const std::optional<ClipSearchSpec> clip_;
+  const std::optional<RatioSpec> ratio_;  // instead of min-max or clip_
 };
+
+// Null: plain min-max or a clip search.
+absl::StatusOr<std::optional<RatioSpec>> RatioOf(const Nearest& options) {
+  RatioSpec ratio;
+  ratio.fixed = options.fixed_clip_ratio();
+  ratio.zero_in_range = options.zero_in_range();
+  if (options.has_ratio_search()) ratio.search_from = options.ratio_search().first_ratio();
+  EAQ_RETURN_IF_ERROR(ValidateRatio(ratio, GridSpec{.bits = 4}));
+  const bool plain = ratio.fixed == 1 && ratio.zero_in_range && !ratio.search_from;
+  if (!plain && options.has_clip()) {
+    return absl::InvalidArgumentError(
+        "nearest: clip beside fixed_clip_ratio, ratio_search or zero_in_range; expected one way to choose the range");
+  }
+  return plain ? std::nullopt : std::make_optional(ratio);
+}
 
 class GptqSolver : public SolveSlot {
  public:
@@ -42,9 +66,10 @@ class GptqSolver : public SolveSlot {
 };
 
 EAQ_REGISTER_STAGE(SolveSlot, Nearest, [](const Nearest& options) -> absl::StatusOr<std::unique_ptr<SolveSlot>> {
-  if (!options.has_clip()) return std::make_unique<NearestSolver>(std::nullopt);
+  EAQ_ASSIGN_OR_RETURN(const std::optional<RatioSpec> ratio, RatioOf(options));
+  if (!options.has_clip()) return std::make_unique<NearestSolver>(std::nullopt, ratio);
   EAQ_ASSIGN_OR_RETURN(ClipSearchSpec clip, ClipSearchFromProto(options.clip()));
-  return std::make_unique<NearestSolver>(clip);
+  return std::make_unique<NearestSolver>(clip, std::nullopt);
 });
 EAQ_REGISTER_STAGE(SolveSlot, Gptq, [](const Gptq& options) -> absl::StatusOr<std::unique_ptr<SolveSlot>> {
   EAQ_ASSIGN_OR_RETURN(GptqOptions parsed, GptqFromProto(options));

@@ -7,6 +7,7 @@
 #include "eaq/base/status_matchers.h"
 #include "eaq/proto/recipe.pb.h"
 #include "eaq/quant/fake_quant.h"
+#include "eaq/quant/ratio_search.h"
 #include "eaq/recipe/stage.h"
 
 namespace eaq {
@@ -65,6 +66,54 @@ TEST(Stages, NearestIsQuantizeNearest) {
   EAQ_ASSERT_OK_AND_ASSIGN(const QuantizedMatrix expected, QuantizeNearest(Weight().const_view(), grid));
   EXPECT_EQ(solved.weight, expected);
   EXPECT_FALSE(stage->needs_second_moments());
+}
+
+TEST(Stages, NearestTakesARatioOfTheRange) {
+  const GridSpec grid{.bits = 3};
+  const auto solve = [&](const std::string& options) -> absl::StatusOr<SolvedLinear> {
+    auto stage = MakeStage<SolveSlot>(Parse("solve { nearest { " + options + " } }").solve(), "solve");
+    if (!stage.ok()) return stage.status();
+    return (*stage)->Solve({}, Weight().const_view(), {}, grid);
+  };
+  EAQ_ASSERT_OK_AND_ASSIGN(const SolvedLinear fixed, solve("fixed_clip_ratio: 0.8"));
+  EAQ_ASSERT_OK_AND_ASSIGN(const auto grids, FindRatioGrids(Weight().const_view(), grid, {.fixed = 0.8}));
+  EXPECT_EQ(fixed.weight.params, grids);
+  EAQ_ASSERT_OK_AND_ASSIGN(const SolvedLinear searched, solve("ratio_search { first_ratio: 0.65 }"));
+  EAQ_ASSERT_OK_AND_ASSIGN(const auto best, FindRatioGrids(Weight().const_view(), grid, {.search_from = 0.65}));
+  EXPECT_EQ(searched.weight.params, best);
+  EAQ_ASSERT_OK_AND_ASSIGN(const SolvedLinear open, solve("zero_in_range: false"));
+  EXPECT_NEAR(open.weight.params[1].scale, 33.0 / 7, 0.01);  // the second row is 7 .. 40
+  EXPECT_THAT(solve("fixed_clip_ratio: 0.8 clip {}").status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("one way")));
+  EXPECT_THAT(solve("fixed_clip_ratio: 1.2").status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("ratio of weights is 1.2")));
+}
+
+TEST(Stages, ClipRatioReachesQueriesAndKeysButNotValues) {
+  EAQ_ASSERT_OK_AND_ASSIGN(
+      const auto stage,
+      MakeStage<ActivationSlot>(Parse("activation { dynamic { clip_ratio: 0.5 } }").activation(), "activation"));
+  EAQ_ASSERT_OK_AND_ASSIGN(const QuantizedAttention operands, stage->MakeOperands({.bits = 4}, 4));
+  Matrix q(1, 4), k(1, 4), v(1, 4);
+  q(0, 0) = k(0, 0) = v(0, 0) = 3;
+  operands.Apply(q.view(), k.view(), v.view());
+  EXPECT_FLOAT_EQ(q(0, 0), 1.5);
+  EXPECT_FLOAT_EQ(k(0, 0), 1.5);
+  EXPECT_FLOAT_EQ(v(0, 0), 3);
+}
+
+TEST(Stages, RouterHasClipRatios) {
+  EAQ_ASSERT_OK_AND_ASSIGN(
+      const auto router,
+      MakeStage<RouterSlot>(Parse("router { quantize { fixed_clip_ratio: 0.8 activation_clip_ratio: 0.9 } }").router(),
+                            "router"));
+  EXPECT_EQ(router->activation_clip_ratio(), 0.9);
+  EAQ_ASSERT_OK_AND_ASSIGN(const SolvedLinear solved, router->Solve({}, {}, Weight().const_view()));
+  EAQ_ASSERT_OK_AND_ASSIGN(const auto grids, FindRatioGrids(Weight().const_view(), {.bits = 8}, {.fixed = 0.8}));
+  EXPECT_EQ(solved.weight.params, grids);
+  EXPECT_THAT(
+      MakeStage<RouterSlot>(Parse("router { quantize { activation_clip_ratio: 0 } }").router(), "router").status(),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("activation_clip_ratio is 0")));
 }
 
 TEST(Stages, EmptySlotAndUnknownMessageAreNamed) {

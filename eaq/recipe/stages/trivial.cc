@@ -1,7 +1,13 @@
 // Slots 3, 5 and 6 in their plain form: uniform bits; router kept or quantized; dynamic and static activations.
+#include <utility>
+#include <vector>
+
 #include "absl/strings/str_cat.h"
+#include "eaq/base/status_macros.h"
 #include "eaq/proto/recipe.pb.h"
+#include "eaq/quant/fake_quant.h"
 #include "eaq/quant/from_proto.h"
+#include "eaq/quant/ratio_search.h"
 #include "eaq/recipe/stage.h"
 
 namespace eaq {
@@ -17,14 +23,28 @@ class Uniform : public AllocateSlot {
   }
 };
 
+struct RouterClip {
+  double weights = 1, activations = 1;
+};
+
 class Router : public RouterSlot {
  public:
-  Router(const GridSpec& weights, const GridSpec& activations) : weights_(weights), activations_(activations) {}
+  Router(const GridSpec& weights, const GridSpec& activations, const RouterClip& clip)
+      : weights_(weights), activations_(activations), clip_(clip) {}
   GridSpec weights() const override { return weights_; }
   GridSpec activations() const override { return activations_; }
+  double activation_clip_ratio() const override { return clip_.activations; }
+  absl::StatusOr<SolvedLinear> Solve(const LayerContext& context, const LayerParams& params,
+                                     ConstMatrixView weight) const override {
+    if (clip_.weights == 1) return RouterSlot::Solve(context, params, weight);
+    EAQ_ASSIGN_OR_RETURN(std::vector<GridParams> grids, FindRatioGrids(weight, weights_, {.fixed = clip_.weights}));
+    EAQ_ASSIGN_OR_RETURN(QuantizedMatrix q, QuantizeOnGrids(weight, weights_, std::move(grids)));
+    return SolvedLinear{std::move(q), ""};
+  }
 
  private:
   const GridSpec weights_, activations_;
+  const RouterClip clip_;
 };
 
 // One grid per token, found as the token arrives.
@@ -34,6 +54,10 @@ class Dynamic : public ActivationSlot {
   absl::StatusOr<ActivationQuantizer> Make(const LinearId&, const InputStatistics&,
                                            const GridSpec& grid) const override {
     return ActivationQuantizer::Dynamic(grid, clip_ratio_);
+  }
+  // Queries and keys are clipped like the linears' inputs, values are not (eaquant.md 1.6).
+  absl::StatusOr<QuantizedAttention> MakeOperands(const GridSpec& grid, int64_t head_dim) const override {
+    return QuantizedAttention::Create(grid, head_dim, clip_ratio_, 1.0);
   }
 
  private:
@@ -69,7 +93,7 @@ EAQ_REGISTER_STAGE(AllocateSlot, UniformBits, [](const UniformBits&) -> absl::St
 EAQ_REGISTER_STAGE(RouterSlot, KeepRouter, [](const KeepRouter&) -> absl::StatusOr<std::unique_ptr<RouterSlot>> {
   auto keep = GridFromProto(Grid());
   if (!keep.ok()) return keep.status();
-  return std::make_unique<Router>(*keep, *keep);
+  return std::make_unique<Router>(*keep, *keep, RouterClip{});
 });
 EAQ_REGISTER_STAGE(RouterSlot, QuantizeRouter,
                    [](const QuantizeRouter& options) -> absl::StatusOr<std::unique_ptr<RouterSlot>> {
@@ -77,7 +101,15 @@ EAQ_REGISTER_STAGE(RouterSlot, QuantizeRouter,
                      if (!weights.ok()) return weights.status();
                      auto activations = RouterGrid(options.has_activations(), options.activations());
                      if (!activations.ok()) return activations.status();
-                     return std::make_unique<Router>(*weights, *activations);
+                     const RouterClip clip{options.fixed_clip_ratio(), options.activation_clip_ratio()};
+                     if (weights->quantized()) {
+                       EAQ_RETURN_IF_ERROR(ValidateRatio({.fixed = clip.weights}, *weights));
+                     }
+                     if (!(clip.activations > 0 && clip.activations <= 1)) {
+                       return absl::InvalidArgumentError(absl::StrCat(
+                           "quantize.activation_clip_ratio is ", clip.activations, ", expected above 0 and at most 1"));
+                     }
+                     return std::make_unique<Router>(*weights, *activations, clip);
                    });
 EAQ_REGISTER_STAGE(ActivationSlot, DynamicActivations,
                    [](const DynamicActivations& options) -> absl::StatusOr<std::unique_ptr<ActivationSlot>> {
