@@ -57,6 +57,9 @@ absl::Status CheckStep(size_t index, const OnlineStep& step, int64_t width) {
     case OnlineStep::Kind::kHadamard:
       if (step.block < 1 || width % step.block != 0 || !HadamardExists(step.block))
         return Wrong(index, absl::StrCat("no Hadamard blocks of ", step.block, " for ", width, " channels"));
+      if (step.stride < 1 || width / step.block % step.stride != 0)
+        return Wrong(index, absl::StrCat("Hadamard blocks of ", step.block, " with stride ", step.stride, " for ",
+                                         width, " channels; expected block * stride to divide them"));
       return absl::OkStatus();
   }
   return Wrong(index, "unknown kind");
@@ -113,8 +116,19 @@ void Permute(const std::vector<int32_t>& permutation, T* rows, int64_t n, int64_
   }
 }
 template <typename T>
-void Hadamard(int64_t block, T* rows, int64_t n, int64_t width) {
-  for (T* at = rows; at < rows + n * width; at += block) HadamardTransform(absl::MakeSpan(at, block));
+void Hadamard(int64_t block, int64_t stride, T* rows, int64_t n, int64_t width) {
+  if (stride == 1) {
+    for (T* at = rows; at < rows + n * width; at += block) HadamardTransform(absl::MakeSpan(at, block));
+    return;
+  }
+  std::vector<T> column(block);
+  for (T* piece = rows; piece < rows + n * width; piece += block * stride) {
+    for (int64_t s = 0; s < stride; ++s) {
+      for (int64_t b = 0; b < block; ++b) column[b] = piece[b * stride + s];
+      HadamardTransform(absl::MakeSpan(column));
+      for (int64_t b = 0; b < block; ++b) piece[b * stride + s] = column[b];
+    }
+  }
 }
 
 template <typename T>
@@ -134,7 +148,7 @@ void ApplyInput(const OnlineStep& step, T* rows, int64_t n, int64_t width) {
     case OnlineStep::Kind::kPermute:
       return Permute(step.permutation, rows, n, width);
     case OnlineStep::Kind::kHadamard:
-      return Hadamard(step.block, rows, n, width);
+      return Hadamard(step.block, step.stride, rows, n, width);
   }
 }
 
@@ -150,7 +164,7 @@ void ApplyWeight(const OnlineStep& step, double* rows, int64_t n, int64_t width)
     case OnlineStep::Kind::kPermute:
       return Permute(step.permutation, rows, n, width);
     case OnlineStep::Kind::kHadamard:
-      return Hadamard(step.block, rows, n, width);
+      return Hadamard(step.block, step.stride, rows, n, width);
   }
 }
 
@@ -178,10 +192,11 @@ OnlineStep OnlineStep::Permute(std::vector<int32_t> permutation) {
   step.permutation = std::move(permutation);
   return step;
 }
-OnlineStep OnlineStep::Hadamard(int64_t block) {
+OnlineStep OnlineStep::Hadamard(int64_t block, int64_t stride) {
   OnlineStep step;
   step.kind = Kind::kHadamard;
   step.block = block;
+  step.stride = stride;
   return step;
 }
 
@@ -252,6 +267,7 @@ std::string OnlineTransform::ToString() const {
         break;
       case OnlineStep::Kind::kHadamard:
         names.push_back(absl::StrCat("Hadamard ", step.block));
+        if (step.stride > 1) absl::StrAppend(&names.back(), " stride ", step.stride);
         break;
     }
   }

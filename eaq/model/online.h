@@ -22,16 +22,20 @@ namespace eaq {
 
 struct OnlineStep {
   enum class Kind {
-    kDivide,    // x[j] /= divisors[j]
-    kRotate,    // every block of b channels: x <- x R, R[b, b], the same for all blocks
-    kPermute,   // x'[j] = x[permutation[j]]
-    kHadamard,  // every block of `block` channels: x <- x H / sqrt(block), H of order `block` (tensor/hadamard.h)
+    kDivide,   // x[j] /= divisors[j]
+    kRotate,   // every block of b channels: x <- x R, R[b, b], the same for all blocks
+    kPermute,  // x'[j] = x[permutation[j]]
+    // every `block` channels that lie `stride` apart: x <- x H / sqrt(block), H of order `block` (tensor/hadamard.h).
+    // Rows are cut into pieces of block * stride channels, [block, stride]; H runs over the first index. With stride =
+    // head_dim it mixes heads.
+    kHadamard,
   };
   Kind kind = Kind::kDivide;
   std::vector<float> divisors;       // [width]
   Matrix rotation;                   // [b, b]
   std::vector<int32_t> permutation;  // [width]
   int64_t block = 0;
+  int64_t stride = 1;
 
   // DIVISORS are rounded to float16 likewise; below 2^-14 they become 2^-14.
   static OnlineStep Divide(std::vector<float> divisors);
@@ -39,7 +43,7 @@ struct OnlineStep {
   // nothing is lost.
   static OnlineStep Rotate(Matrix rotation);
   static OnlineStep Permute(std::vector<int32_t> permutation);
-  static OnlineStep Hadamard(int64_t block);
+  static OnlineStep Hadamard(int64_t block, int64_t stride = 1);
   friend bool operator==(const OnlineStep&, const OnlineStep&) = default;
 };
 

@@ -46,6 +46,7 @@ OnlineTransform Everything() {
   t.steps.push_back(OnlineStep::Permute(order));
   t.steps.push_back(OnlineStep::Rotate(RandomRotation(6)));
   t.steps.push_back(OnlineStep::Hadamard(12));
+  t.steps.push_back(OnlineStep::Hadamard(4, 3));
   return t;
 }
 
@@ -97,12 +98,21 @@ TEST(OnlineTransformTest, FloatAgreesWithDouble) {
     }
 }
 
+// 4 heads of 6 channels: H of order 4 and stride 6 mixes the same channel of all heads.
+TEST(OnlineTransformTest, AStrideMixesChannelsThatLieApart) {
+  std::vector<double> x(kWidth, 0.0);
+  x[2] = 1;
+  OnlineTransform{{OnlineStep::Hadamard(4, 6)}}.ApplyToInput(x.data(), 1, kWidth);
+  for (int64_t j = 0; j < kWidth; ++j) EXPECT_NEAR(std::abs(x[j]), j % 6 == 2 ? 0.5 : 0.0, 1e-15) << j;
+}
+
 TEST(OnlineTransformTest, CountsWhatItCosts) {
   const OnlineTransform t = Everything();
-  // divide 24; rotate 24 * 8; rotate 24 * 6; Hadamard of order 12 = 12 * 1: 24 * 12.
-  EXPECT_EQ(t.OperationsPerRow(kWidth), 24 + 24 * 8 + 24 * 6 + 24 * 12);
+  // divide 24; rotate 24 * 8; rotate 24 * 6; Hadamard of order 12 = 12 * 1: 24 * 12;
+  // Hadamard of order 4: 24 * 2.
+  EXPECT_EQ(t.OperationsPerRow(kWidth), 24 + 24 * 8 + 24 * 6 + 24 * 12 + 24 * 2);
   EXPECT_EQ(t.StoredBytes(), 2 * 24 + 2 * 64 + 2 * 24 + 2 * 36);
-  EXPECT_EQ(t.ToString(), "divide, rotate 8, permute, rotate 6, Hadamard 12");
+  EXPECT_EQ(t.ToString(), "divide, rotate 8, permute, rotate 6, Hadamard 12, Hadamard 4 stride 3");
 }
 
 TEST(OnlineTransformTest, RefusesWhatDoesNotFit) {
@@ -113,6 +123,9 @@ TEST(OnlineTransformTest, RefusesWhatDoesNotFit) {
   EXPECT_FALSE(valid(OnlineStep::Permute(std::vector<int32_t>(kWidth, 0))));
   EXPECT_FALSE(valid(OnlineStep::Hadamard(6)));
   EXPECT_FALSE(valid(OnlineStep::Hadamard(16)));
+  EXPECT_FALSE(valid(OnlineStep::Hadamard(8, 2)));
+  EXPECT_FALSE(valid(OnlineStep::Hadamard(8, 0)));
+  EXPECT_TRUE(valid(OnlineStep::Hadamard(8, 3)));
   EXPECT_TRUE(valid(OnlineStep::Hadamard(8)));
 }
 

@@ -1,6 +1,8 @@
 #include "eaq/quant/packed_file.h"
 
+#include <algorithm>
 #include <cstring>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -12,6 +14,7 @@
 #include "eaq/base/status_macros.h"
 #include "eaq/checkpoint/safetensors.h"
 #include "eaq/checkpoint/safetensors_writer.h"
+#include "eaq/quant/packed_online.h"
 
 namespace eaq {
 namespace {
@@ -19,7 +22,10 @@ namespace {
 constexpr char kReserved[] = "eaq.";
 constexpr char kFormatKey[] = "eaq.format";
 constexpr char kFormat[] = "packed-weights-1";
-constexpr char kLinearKey[] = "eaq.linear.";  // + name: "bits kind granularity group_size rows cols"
+constexpr char kFormatOnline[] = "packed-weights-2";  // the same, with online transforms
+constexpr char kLinearKey[] = "eaq.linear.";          // + name: "bits kind granularity group_size rows cols"
+constexpr char kOnlineKey[] = "eaq.online.";          // + index: the steps in words
+constexpr char kOnlineOfKey[] = "eaq.online_of.";     // + name: the index of the linear's transform
 constexpr const char* kKinds[] = {"asymmetric", "symmetric_full_range", "symmetric_restricted"};
 constexpr const char* kGranularities[] = {"channel", "tensor", "group"};
 
@@ -116,7 +122,69 @@ absl::Status ReadLinear(const SafetensorsFile& file, const std::string& name, ab
   return ValidatePacked(*p);
 }
 
+std::string OnlineName(int64_t index) { return absl::StrCat("online.", index); }
+
+// Every linear's index leads to a transform that fits it, and every transform has a linear.
+absl::Status CheckTransforms(const PackedModel& model) {
+  std::set<int64_t> used;
+  for (const auto& [name, index] : model.transform_of) {
+    const auto linear = model.linears.find(name);
+    if (linear == model.linears.end()) {
+      return absl::InvalidArgumentError(absl::StrCat("online transform of linear ", name, ", which is not there"));
+    }
+    if (index < 0 || index >= static_cast<int64_t>(model.transforms.size()) || model.transforms[index] == nullptr) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("linear ", name, " names online transform ", index, "; there are ", model.transforms.size()));
+    }
+    EAQ_RETURN_IF_ERROR(
+        Annotate(model.transforms[index]->Validate(linear->second.cols), absl::StrCat("linear ", name)));
+    used.insert(index);
+  }
+  if (used.size() == model.transforms.size()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(model.transforms.size(), " online transforms, of which only ", used.size(), " belong to a linear"));
+}
+
+// The transforms that the metadata describes, and whose they are.
+absl::Status ReadTransforms(const SafetensorsFile& file, PackedModel* model, int64_t* used) {
+  for (int64_t index = 0;; ++index) {
+    const auto it = file.metadata().find(absl::StrCat(kOnlineKey, index));
+    if (it == file.metadata().end()) break;
+    absl::StatusOr<OnlineTransform> online = ReadOnline(file, OnlineName(index), it->second, used);
+    EAQ_RETURN_IF_ERROR(Annotate(online.status(), OnlineName(index)));
+    model->transforms.push_back(std::make_shared<const OnlineTransform>(*std::move(online)));
+  }
+  for (const auto& [key, value] : file.metadata()) {
+    absl::string_view name = key;
+    if (!absl::ConsumePrefix(&name, kOnlineOfKey)) continue;
+    if (!absl::SimpleAtoi(value, &model->transform_of[std::string(name)])) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("linear ", name, " names online transform '", value, "'; expected its index, 0 or more"));
+    }
+  }
+  return CheckTransforms(*model);
+}
+
 }  // namespace
+
+void PackedModel::SetOnline(const std::string& linear, const std::shared_ptr<const OnlineTransform>& online) {
+  transform_of.erase(linear);
+  if (online == nullptr) return;
+  const auto it = std::find(transforms.begin(), transforms.end(), online);
+  transform_of[linear] = it - transforms.begin();
+  if (it == transforms.end()) transforms.push_back(online);
+}
+
+std::shared_ptr<const OnlineTransform> PackedModel::OnlineOf(const std::string& linear) const {
+  const auto it = transform_of.find(linear);
+  return it == transform_of.end() ? nullptr : transforms[it->second];
+}
+
+bool operator==(const PackedModel& a, const PackedModel& b) {
+  return a.linears == b.linears && a.metadata == b.metadata && a.transform_of == b.transform_of &&
+         std::equal(a.transforms.begin(), a.transforms.end(), b.transforms.begin(), b.transforms.end(),
+                    [](const auto& x, const auto& y) { return *x == *y; });
+}
 
 absl::Status WritePackedModel(const std::string& path, const PackedModel& model) {
   SafetensorsWriter writer;
@@ -127,9 +195,18 @@ absl::Status WritePackedModel(const std::string& path, const PackedModel& model)
     }
     writer.SetMetadata(key, value);
   }
-  writer.SetMetadata(kFormatKey, kFormat);
+  writer.SetMetadata(kFormatKey, model.transforms.empty() ? kFormat : kFormatOnline);
   for (const auto& [name, linear] : model.linears) {
     EAQ_RETURN_IF_ERROR(Annotate(AddLinear(name, linear, &writer), absl::StrCat("packed model: linear ", name)));
+  }
+  EAQ_RETURN_IF_ERROR(Annotate(CheckTransforms(model), "packed model"));
+  for (const auto& [name, index] : model.transform_of) {
+    writer.SetMetadata(absl::StrCat(kOnlineOfKey, name), absl::StrCat(index));
+  }
+  for (size_t i = 0; i < model.transforms.size(); ++i) {
+    writer.SetMetadata(absl::StrCat(kOnlineKey, i), DescribeOnline(*model.transforms[i]));
+    EAQ_RETURN_IF_ERROR(
+        Annotate(AddOnline(OnlineName(i), *model.transforms[i], &writer), absl::StrCat("packed model: online.", i)));
   }
   return writer.Write(path);
 }
@@ -137,11 +214,12 @@ absl::Status WritePackedModel(const std::string& path, const PackedModel& model)
 absl::StatusOr<PackedModel> ReadPackedModel(const std::string& path) {
   EAQ_ASSIGN_OR_RETURN(const auto file, SafetensorsFile::Open(path));
   const auto format = file->metadata().find(kFormatKey);
-  if (format == file->metadata().end() || format->second != kFormat) {
+  const bool online = format != file->metadata().end() && format->second == kFormatOnline;
+  if (!online && (format == file->metadata().end() || format->second != kFormat)) {
     return absl::InvalidArgumentError(
         absl::StrCat(path, ": not a file of packed weights: metadata '", kFormatKey, "' is ",
                      format == file->metadata().end() ? "missing" : absl::StrCat("'", format->second, "'"),
-                     "; expected '", kFormat, "'"));
+                     "; expected '", kFormat, "' or '", kFormatOnline, "'"));
   }
   PackedModel model;
   int64_t used = 0;
@@ -155,9 +233,10 @@ absl::StatusOr<PackedModel> ReadPackedModel(const std::string& path) {
       model.metadata[key] = value;
     }
   }
+  if (online) EAQ_RETURN_IF_ERROR(Annotate(ReadTransforms(*file, &model, &used), path));
   if (used != static_cast<int64_t>(file->tensors().size())) {
     return absl::InvalidArgumentError(absl::StrCat(path, ": ", file->tensors().size(), " tensors, of which only ", used,
-                                                   " belong to linears described in the metadata"));
+                                                   " belong to what the metadata describes"));
   }
   return model;
 }

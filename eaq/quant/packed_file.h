@@ -3,19 +3,24 @@
 //
 //   PackedModel model;
 //   model.linears["L0.q"] = packed;
+//   model.SetOnline("L0.q", linear.online);                              // where a transform left work for run time
 //   EAQ_RETURN_IF_ERROR(WritePackedModel(path, model));
 //   EAQ_ASSIGN_OR_RETURN(PackedModel back, ReadPackedModel(path));       // back == model
 //
-// The tensors of the file hold exactly the bytes of the size account; only the file's JSON header comes on top.
+// The tensors of the file hold exactly the bytes of the size account, online transforms included; only the file's JSON
+// header comes on top.
 #ifndef EAQ_QUANT_PACKED_FILE_H_
 #define EAQ_QUANT_PACKED_FILE_H_
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "eaq/model/online.h"
 #include "eaq/quant/packing.h"
 
 namespace eaq {
@@ -24,15 +29,25 @@ struct PackedModel {
   std::map<std::string, PackedMatrix> linears;
   std::map<std::string, std::string>
       metadata;  // free text for people: recipe, model, ...; keys must not start with "eaq."
-  friend bool operator==(const PackedModel&, const PackedModel&) = default;
+  // What the inputs of linears go through first. Linears that share an object share its place in the file.
+  std::vector<std::shared_ptr<const OnlineTransform>> transforms;
+  std::map<std::string, int64_t> transform_of;  // linear -> index into TRANSFORMS
+
+  // Null: nothing.
+  void SetOnline(const std::string& linear, const std::shared_ptr<const OnlineTransform>& online);
+  // The linear's transform, or null.
+  std::shared_ptr<const OnlineTransform> OnlineOf(const std::string& linear) const;
+
+  // Transforms are compared by what they hold.
+  friend bool operator==(const PackedModel& a, const PackedModel& b);
 };
 
-// All or nothing, the same bytes for the same model. InvalidArgument: a linear that is not valid (named), a reserved
-// metadata key. Errors of the disk name the path.
+// All or nothing, the same bytes for the same model. InvalidArgument: a linear or transform that is not valid (named),
+// a transform that belongs to no linear, a reserved metadata key. Errors of the disk name the path.
 absl::Status WritePackedModel(const std::string& path, const PackedModel& model);
 
 // Everything is checked: InvalidArgument names the file, the linear and what is wrong (unknown version or grid, missing
-// or superfluous tensors, shapes that disagree, scales of 0, group indices out of range).
+// or superfluous tensors, shapes that disagree, scales of 0, group indices out of range, transforms that do not fit).
 absl::StatusOr<PackedModel> ReadPackedModel(const std::string& path);
 
 // Bytes of all tensors in a safetensors file, without its header.

@@ -78,6 +78,138 @@ TEST(PackedFileTest, TheSizeAccountEqualsTheBytesInTheFile) {
   EXPECT_EQ(file.size(), 8 + header + bytes);
 }
 
+// Two linears that share a transform of every kind of step, and one with a Hadamard alone.
+PackedModel WithTransforms() {
+  PackedModel model = Example();
+  model.linears["L0.k"] = Packed(32, 48, 4, GridKind::kAsymmetric, 0);
+  Matrix swap(4, 4);
+  for (int64_t i = 0; i < 4; ++i) swap(i, i ^ 1) = i < 2 ? -1 : 1;
+  std::vector<float> divisors(48);
+  std::vector<int32_t> order(48);
+  for (int i = 0; i < 48; ++i) divisors[i] = 0.1f + i, order[i] = i * 5 % 48;
+  const auto shared = std::make_shared<const OnlineTransform>(
+      OnlineTransform{{OnlineStep::Divide(divisors), OnlineStep::Rotate(swap), OnlineStep::Permute(order),
+                       OnlineStep::Rotate(swap), OnlineStep::Hadamard(12, 4)}});
+  model.SetOnline("L0.q", shared);
+  model.SetOnline("L0.k", shared);
+  model.SetOnline("L0.e3.down", std::make_shared<const OnlineTransform>(OnlineTransform{{OnlineStep::Hadamard(96)}}));
+  return model;
+}
+
+TEST(PackedFileTest, OnlineTransformsAreStoredOnceAndCounted) {
+  const std::string path = TempPath("online.safetensors");
+  PackedModel model = WithTransforms();
+  EXPECT_EQ(model.transforms.size(), 2);
+  EAQ_ASSERT_OK(WritePackedModel(path, model));
+  EAQ_ASSERT_OK_AND_ASSIGN(const PackedModel back, ReadPackedModel(path));
+  EXPECT_EQ(back, model);
+  EXPECT_EQ(back.OnlineOf("L0.q"), back.OnlineOf("L0.k"));
+  EXPECT_EQ(back.OnlineOf("L0.router"), nullptr);
+  EXPECT_EQ(back.OnlineOf("L0.q")->ToString(), "divide, rotate 4, permute, rotate 4, Hadamard 12 stride 4");
+  int64_t bytes = 2 * 48 + 2 * 16 + 2 * 48 + 2 * 16;
+  EXPECT_EQ(bytes, model.OnlineOf("L0.q")->StoredBytes());
+  for (const auto& [name, p] : model.linears) bytes += p.size().total_bytes();
+  EXPECT_THAT(TensorBytesInFile(path), IsOkAndHolds(bytes));
+  model.SetOnline("L0.k", nullptr);
+  EXPECT_NE(back, model);
+}
+
+TEST(PackedFileTest, LongPermutationsHaveWideEntries) {
+  const std::string path = TempPath("long.safetensors");
+  const int64_t width = 65538;
+  PackedModel model;
+  model.linears["L0.o"] = Packed(1, width, 2, GridKind::kSymmetricRestricted, 0);
+  std::vector<int32_t> order(width);
+  for (int64_t i = 0; i < width; ++i) order[i] = static_cast<int32_t>(width - 1 - i);
+  model.SetOnline("L0.o", std::make_shared<const OnlineTransform>(OnlineTransform{{OnlineStep::Permute(order)}}));
+  EAQ_ASSERT_OK(WritePackedModel(path, model));
+  EXPECT_THAT(TensorBytesInFile(path), IsOkAndHolds(model.linears["L0.o"].size().total_bytes() + 4 * width));
+  EAQ_ASSERT_OK_AND_ASSIGN(const PackedModel back, ReadPackedModel(path));
+  EXPECT_EQ(back, model);
+}
+
+TEST(PackedFileTest, RejectsBadTransforms) {
+  const std::string path = TempPath("bad_online.safetensors");
+  const auto with = [](OnlineTransform online) {
+    PackedModel model = Example();
+    model.SetOnline("L0.q", std::make_shared<const OnlineTransform>(std::move(online)));
+    return model;
+  };
+  OnlineStep third = OnlineStep::Divide(std::vector<float>(48, 1.0f));
+  third.divisors[7] = 1.0f / 3;
+  EXPECT_THAT(WritePackedModel(path, with({{third}})), StatusIs(kInvalid, HasSubstr("not a float16")));
+  EXPECT_THAT(WritePackedModel(path, with({})), StatusIs(kInvalid, HasSubstr("without steps")));
+  EXPECT_THAT(WritePackedModel(path, with({{OnlineStep::Hadamard(32)}})),
+              StatusIs(kInvalid, HasSubstr("linear L0.q: online transform, step 1: no Hadamard blocks of 32")));
+  PackedModel nobody = WithTransforms();
+  nobody.transform_of.erase("L0.e3.down");
+  EXPECT_THAT(WritePackedModel(path, nobody), StatusIs(kInvalid, HasSubstr("only 1 belong to a linear")));
+  nobody = WithTransforms();
+  nobody.transform_of["L9.q"] = 0;
+  EXPECT_THAT(WritePackedModel(path, nobody), StatusIs(kInvalid, HasSubstr("L9.q, which is not there")));
+
+  // One linear of 3 columns (U8 codes, no zeros) with what the metadata and BYTES of one tensor say.
+  struct Bad {
+    const char* description;
+    const char* of;
+    const char* tensor;
+    DType dtype;
+    std::string bytes;
+    const char* message;
+  };
+  const std::string ones("\0\x3c\0\x3c\0\x3c", 6), order("\2\0\0\0\1\0", 6);
+  const std::string format = "packed-weights-2";
+  const auto write = [&](const Bad& bad, const std::string& version) {
+    SafetensorsWriter writer;
+    writer.SetMetadata("eaq.format", version);
+    writer.SetMetadata("eaq.linear.L0.q", "8 symmetric_restricted channel 0 2 3");
+    writer.SetMetadata("eaq.online.0", bad.description);
+    writer.SetMetadata("eaq.online_of.L0.q", bad.of);
+    EXPECT_THAT(writer.AddBytes("L0.q.codes", DType::kU8, {6}, "xxxxxx"), IsOk());
+    EXPECT_THAT(writer.Add("L0.q.scales", DType::kF16, {2}, {1.0f, 2.0f}), IsOk());
+    const int64_t size = bad.dtype == DType::kU8 ? 1 : bad.dtype == DType::kU32 ? 4 : 2;
+    const int64_t count = static_cast<int64_t>(bad.bytes.size()) / size;
+    EXPECT_THAT(writer.AddBytes(bad.tensor, bad.dtype, {count}, bad.bytes), IsOk());
+    EXPECT_THAT(writer.Write(path), IsOk());
+  };
+  for (const Bad& good : {Bad{"divide", "0", "online.0.0.divisors", DType::kF16, ones, ""},
+                          Bad{"permute", "0", "online.0.0.permutation", DType::kU16, order, ""}}) {
+    write(good, format);
+    EXPECT_THAT(ReadPackedModel(path), IsOk());
+    write(good, "packed-weights-1");  // a reader of version 1 must not pass over them
+    EXPECT_THAT(ReadPackedModel(path), StatusIs(kInvalid, HasSubstr("3 tensors, of which only 2")));
+    write(good, "packed-weights-3");
+    EXPECT_THAT(ReadPackedModel(path), StatusIs(kInvalid, HasSubstr("'packed-weights-3'")));
+  }
+  const std::string zero("\0\x3c\0\0\0\x3c", 6), infinite("\0\x3c\0\x7c\0\x3c", 6), twice("\2\0\2\0\1\0", 6);
+  for (const Bad& bad : {
+           Bad{"", "0", "online.0.0.divisors", DType::kF16, ones, "expected 'divide'"},
+           Bad{"spin", "0", "online.0.0.divisors", DType::kF16, ones, "'spin'; expected"},
+           Bad{"divide 3", "0", "online.0.0.divisors", DType::kF16, ones, "'divide 3'; expected"},
+           Bad{"divide, ", "0", "online.0.0.divisors", DType::kF16, ones, "step 2: ''"},
+           Bad{"divide", "0", "online.0.1.divisors", DType::kF16, ones, "divisors' is missing"},
+           Bad{"divide", "0", "online.0.0.divisors", DType::kI16, ones, "expected F16, found I16"},
+           Bad{"divide", "0", "online.0.0.divisors", DType::kF16, ones + ones, "6 divisors; expected 3"},
+           Bad{"divide", "0", "online.0.0.divisors", DType::kF16, zero, "the divisor 0"},
+           Bad{"divide", "0", "online.0.0.divisors", DType::kF16, infinite, "the divisor inf"},
+           Bad{"divide", "1", "online.0.0.divisors", DType::kF16, ones, "names online transform 1; there are 1"},
+           Bad{"divide", "-1", "online.0.0.divisors", DType::kF16, ones, "names online transform -1"},
+           Bad{"divide", "first", "online.0.0.divisors", DType::kF16, ones, "'first'; expected its index"},
+           Bad{"permute", "0", "online.0.0.permutation", DType::kU16, twice, "not a permutation"},
+           Bad{"permute", "0", "online.0.0.permutation", DType::kU32, order + order, "entries of 32 bits"},
+           Bad{"permute", "0", "online.0.0.permutation", DType::kU8, order, "expected U16, found U8"},
+           Bad{"rotate 2", "0", "online.0.0.rotation", DType::kF16, ones, "6 bytes; expected 2 * 2^2"},
+           Bad{"rotate 4000000000", "0", "online.0.0.rotation", DType::kF16, ones, "expected 2 * 4000000000^2"},
+           Bad{"rotate 1", "0", "online.0.0.rotation", DType::kF16, zero.substr(2, 2), "nearly orthogonal"},
+           Bad{"hadamard 4 1", "0", "online.0.0.x", DType::kF16, ones, "no Hadamard blocks of 4"},
+           Bad{"hadamard 1 9223372036854775807", "0", "online.0.0.x", DType::kF16, ones, "stride"},
+           Bad{"hadamard 1 1", "0", "online.0.0.x", DType::kF16, ones, "3 tensors, of which only 2"},
+       }) {
+    write(bad, format);
+    EXPECT_THAT(ReadPackedModel(path), StatusIs(kInvalid, HasSubstr(bad.message))) << bad.description;
+  }
+}
+
 TEST(PackedFileTest, RejectsBadFiles) {
   const std::string path = TempPath("bad.safetensors");
   PackedModel model = Example();

@@ -114,11 +114,16 @@ struct Walked {
     in.pool = &pool;
     in.progress = &progress;
     solved.clear();
+    packed = {};
     probe.clear();
     Matrix x(10, source->config().hidden_size);
     for (int64_t i = 0; i < x.size(); ++i) x.data()[i] = static_cast<float>(std::sin(double(i)));
     auto result = QuantizeModel(in, [&](const FinishedLayer& layer) {
       solved.push_back(*layer.solved);
+      for (const auto& [id, linear] : *layer.solved) {
+        packed.linears[id.ToString()] = Pack(linear.weight).value();
+        packed.SetOnline(id.ToString(), layer.params->linears.at(id).online);
+      }
       layer.quantized->Forward(x.view());
       probe.push_back(x);
       return absl::OkStatus();
@@ -133,6 +138,7 @@ struct Walked {
   ModelEnds ends;
   std::vector<CalibrationWindow> calibration;
   std::vector<SolvedLinears> solved;
+  PackedModel packed;
   std::vector<Matrix> probe;  // made-up hidden states after each quantized layer
   PipelineReport report;
   int64_t hits = 0;
@@ -238,16 +244,12 @@ TEST(Pipeline, SizeIsThatOfTheFileWritten) {
     }
     Walked run;
     ASSERT_THAT(run.Go(Gptq(), scheme, 1, ""), IsOk());
-    PackedModel packed;
     int64_t weights = 0;
     for (const SolvedLinears& layer : run.solved) {
-      for (const auto& [id, linear] : layer) {
-        EAQ_ASSERT_OK_AND_ASSIGN(packed.linears[id.ToString()], Pack(linear.weight));
-        weights += linear.weight.rows * linear.weight.cols;
-      }
+      for (const auto& [id, linear] : layer) weights += linear.weight.rows * linear.weight.cols;
     }
     const std::string path = JoinPath(::testing::TempDir(), "packed.safetensors");
-    ASSERT_THAT(WritePackedModel(path, packed), IsOk());
+    ASSERT_THAT(WritePackedModel(path, run.packed), IsOk());
     EXPECT_THAT(TensorBytesInFile(path), IsOkAndHolds(run.report.size.quantized.total_bytes()));
     EXPECT_EQ(run.report.size.parameters(), CountParameters(run.source->config()).total);
     EXPECT_EQ(run.report.size.quantized.weights, weights);
@@ -349,6 +351,14 @@ TEST(Pipeline, OnlineTransformsGoAllTheWay) {
   // quantized. Permutation 2 bytes a channel, rotation 2 bytes an entry.
   const int64_t wide = 2 * 32 + 2 * 64, narrow = 2 * 24 + 2 * 64;
   EXPECT_EQ(once.report.size.quantized.online_bytes, 2 * (2 * wide + 8 * (wide + narrow)));
+  // The file holds those bytes and gives the transforms back, shared ones once.
+  const std::string path = JoinPath(::testing::TempDir(), "packed_online.safetensors");
+  ASSERT_THAT(WritePackedModel(path, once.packed), IsOk());
+  EXPECT_THAT(TensorBytesInFile(path), IsOkAndHolds(once.report.size.quantized.total_bytes()));
+  EAQ_ASSERT_OK_AND_ASSIGN(const PackedModel back, ReadPackedModel(path));
+  EXPECT_EQ(back, once.packed);
+  EXPECT_EQ(back.transforms.size(), 2 * (2 + 8 * 2));
+  EXPECT_EQ(back.OnlineOf("L1.q"), back.OnlineOf("L1.v"));
 }
 
 TEST(Pipeline, RecipesThatCannotRunAreRefused) {

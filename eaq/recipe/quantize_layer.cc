@@ -104,7 +104,7 @@ absl::StatusOr<QuantizedLayer> AssembleLayer(const ModelConfig& config, const La
     std::shared_ptr<const Linear> linear;
     LinearReport report;
     bool quantized = false;
-    bool stores_online = false;  // the first of those that share an online transform
+    bool stores_online = false;  // the first quantized one of those that share an online transform
     SizeAccount size;
     absl::Status status;
   };
@@ -113,7 +113,7 @@ absl::StatusOr<QuantizedLayer> AssembleLayer(const ModelConfig& config, const La
   for (const auto& [id, linear] : params.linears) {
     Item& item = items.emplace_back();
     item.id = id;
-    item.stores_online = linear.online != nullptr && stored.insert(linear.online.get()).second;
+    item.stores_online = linear.online != nullptr && solved.count(id) > 0 && stored.insert(linear.online.get()).second;
   }
   const auto assemble = [&](Item& item) -> absl::Status {
     const LinearParams& from = params.linears.at(item.id);

@@ -30,7 +30,7 @@ void PutOnline(const OnlineTransform& online, ByteWriter& out) {
   for (const OnlineStep& step : online.steps) {
     out.Number(static_cast<int>(step.kind)).Array(absl::MakeConstSpan(step.divisors));
     PutMatrix(step.rotation, out);
-    out.Array(absl::MakeConstSpan(step.permutation)).Number(step.block);
+    out.Array(absl::MakeConstSpan(step.permutation)).Number(step.block).Number(step.stride);
   }
 }
 bool TakeOnline(ByteReader& in, OnlineTransform* online) {
@@ -44,6 +44,7 @@ bool TakeOnline(ByteReader& in, OnlineTransform* online) {
     if (!TakeMatrix(in, &step.rotation)) return false;
     in.Array(&step.permutation);
     step.block = in.Number<int64_t>();
+    step.stride = in.Number<int64_t>();
   }
   return in.ok();
 }

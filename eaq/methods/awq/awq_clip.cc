@@ -1,0 +1,74 @@
+// Slot 4: round to nearest after AWQ's clip search.
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "eaq/base/status_macros.h"
+#include "eaq/methods/awq/search.h"
+#include "eaq/proto/recipe.pb.h"
+#include "eaq/quant/fake_quant.h"
+#include "eaq/recipe/layer_inputs.h"
+#include "eaq/recipe/stage.h"
+
+namespace eaq {
+namespace {
+
+class AwqClipSolver : public SolveSlot {
+ public:
+  explicit AwqClipSolver(const AwqClipOptions& options) : options_(options) {}
+  bool solves_whole_layers() const override { return true; }
+
+  absl::StatusOr<SolvedLinear> Solve(const LinearId& id, ConstMatrixView, const InputStatistics&,
+                                     const GridSpec&) const override {
+    return absl::UnimplementedError(absl::StrCat("awq_clip solves whole layers; it was asked for ", id.ToString()));
+  }
+
+  absl::StatusOr<SolvedLinears> SolveLayer(const LayerContext& context, const LayerParams& params,
+                                           const std::map<LinearId, GridSpec>& plan) const override {
+    EAQ_ASSIGN_OR_RETURN(const auto layer, BuildLayer(*context.config, params));
+    std::vector<LinearId> ids, owners;
+    for (const auto& [id, grid] : plan) {
+      ids.push_back(id);
+      owners.push_back(LayerProfile::InputOwner(id));
+    }
+    const std::map<LinearId, Matrix> inputs = CollectInputs(*layer, context.hidden, owners, *context.pool);
+    std::vector<absl::StatusOr<SolvedLinear>> results(ids.size(), absl::UnknownError("not solved"));
+    context.pool->ParallelFor(ids.size(), [&](int64_t i) {
+      results[i] = Round(ids[i], params.linears.at(ids[i]).weight, inputs.at(owners[i]), plan.at(ids[i]));
+    });
+    SolvedLinears solved;
+    for (size_t i = 0; i < ids.size(); ++i) {
+      EAQ_RETURN_IF_ERROR(Annotate(results[i].status(), ids[i].ToString()));
+      solved.emplace(ids[i], *std::move(results[i]));
+    }
+    return solved;
+  }
+
+ private:
+  absl::StatusOr<SolvedLinear> Round(const LinearId& id, const Matrix& weight, const Matrix& x,
+                                     const GridSpec& grid) const {
+    SolvedLinear solved;
+    if (id.role == Role::kQ || id.role == Role::kK || x.rows() == 0) {
+      EAQ_ASSIGN_OR_RETURN(solved.weight, QuantizeNearest(weight.const_view(), grid));
+      if (x.rows() == 0) solved.note = "no calibration token: rounded to nearest without clip search";
+      return solved;
+    }
+    EAQ_ASSIGN_OR_RETURN(const Matrix clipped, ClipWeights(weight, Subsample(x, options_.tokens), grid, options_));
+    EAQ_ASSIGN_OR_RETURN(solved.weight, QuantizeNearest(clipped.const_view(), grid));
+    return solved;
+  }
+
+  const AwqClipOptions options_;
+};
+
+EAQ_REGISTER_STAGE(SolveSlot, AwqClip, [](const AwqClip& options) -> absl::StatusOr<std::unique_ptr<SolveSlot>> {
+  if (options.steps() < 1 || options.tokens() < 1 || !(options.max_shrink() >= 0 && options.max_shrink() < 1)) {
+    return absl::InvalidArgumentError(absl::StrCat("awq_clip: steps is ", options.steps(), ", tokens ",
+                                                   options.tokens(), ", max_shrink ", options.max_shrink(),
+                                                   "; expected steps >= 1, tokens >= 1, max_shrink in [0, 1)"));
+  }
+  return std::make_unique<AwqClipSolver>(AwqClipOptions{options.steps(), options.max_shrink(), options.tokens()});
+});
+
+}  // namespace
+}  // namespace eaq
