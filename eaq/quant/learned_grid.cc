@@ -10,7 +10,7 @@ namespace eaq {
 
 template <typename T>
 absl::StatusOr<LearnedGrid<T>> LearnedGrid<T>::Create(int64_t rows, int64_t cols, const GridSpec& spec, bool soft,
-                                                       ScaleStorage storage) {
+                                                      ScaleStorage storage) {
   EAQ_RETURN_IF_ERROR(ValidateGrid(spec));
   if (rows < 0 || cols < 1) {
     return absl::InvalidArgumentError(absl::StrCat("learned grid of [", rows, ", ", cols, "]; expected columns"));
@@ -53,8 +53,7 @@ typename LearnedGrid<T>::Grid LearnedGrid<T>::Find(const T* w, int64_t begin, in
       g.scale = std::max(-bottom, top) / (middle - 1), g.zero = middle;
     }
   } else {
-    const GridParams p =
-        ParamsFromRangeUnchecked(spec_, static_cast<float>(bottom), static_cast<float>(top), storage_);
+    const GridParams p = ParamsFromRangeUnchecked(spec_, static_cast<float>(bottom), static_cast<float>(top), storage_);
     g.scale = p.scale, g.zero = p.zero;
   }
   if (spec_.kind == GridKind::kAsymmetric) {

@@ -138,7 +138,8 @@ TEST(LearnedGrid, RefusesWhatIsNotFinite) {
   EAQ_ASSERT_OK_AND_ASSIGN(const auto grid, LearnedGrid<float>::Create(1, 2, {.bits = 4}));
   const std::vector<float> w = {1.0f, std::nanf("")};
   const float one = 1;
-  EXPECT_THAT(grid.Finish(w.data(), nullptr, &one, &one).status(), StatusIs(absl::StatusCode::kInvalidArgument, ::testing::HasSubstr("weight 1")));
+  EXPECT_THAT(grid.Finish(w.data(), nullptr, &one, &one).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, ::testing::HasSubstr("weight 1")));
 }
 
 }  // namespace
