@@ -224,6 +224,35 @@ void OnlineTransform::ApplyToInput(MatrixView x) const {
     for (const OnlineStep& step : steps) ApplyInput(step, x.row(r), 1, x.cols);
 }
 
+void OnlineTransform::ApplyToGradient(MatrixView g) const {
+  std::vector<float> row(g.cols);
+  std::vector<double> exact;
+  for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
+    const int64_t b = step->kind == OnlineStep::Kind::kRotate ? step->rotation.rows() : step->block;
+    for (int64_t r = 0; r < g.rows; ++r) {
+      float* at = g.row(r);
+      switch (step->kind) {
+        case OnlineStep::Kind::kDivide:
+          for (int64_t j = 0; j < g.cols; ++j) at[j] /= step->divisors[j];
+          break;
+        case OnlineStep::Kind::kRotate:
+          std::copy_n(at, g.cols, row.begin());
+          kernels::Gemm(false, true, g.cols / b, b, b, 1.0f, row.data(), b, step->rotation.data(), b, 0.0f, at, b);
+          break;
+        case OnlineStep::Kind::kPermute:
+          std::copy_n(at, g.cols, row.begin());
+          for (int64_t j = 0; j < g.cols; ++j) at[step->permutation[j]] = row[j];
+          break;
+        case OnlineStep::Kind::kHadamard:
+          exact.assign(at, at + g.cols);
+          for (int64_t c = 0; c < g.cols; c += b) HadamardInverse(absl::MakeSpan(&exact[c], b));
+          for (int64_t j = 0; j < g.cols; ++j) at[j] = static_cast<float>(exact[j]);
+          break;
+      }
+    }
+  }
+}
+
 void OnlineTransform::FoldIntoWeight(MatrixView w) const {
   std::vector<double> rows;
   for (int64_t r = 0; r < w.rows; ++r) rows.insert(rows.end(), w.row(r), w.row(r) + w.cols);

@@ -58,6 +58,8 @@ struct OnlineTransform {
   void ApplyToInput(MatrixView x) const;
   // w[out, width] <- w T^-T, so that ApplyToInput(x) w'^T = x w^T; in float64, rounded once.
   void FoldIntoWeight(MatrixView w) const;
+  // g[n, width] <- g T^T: the gradient of ApplyToInput's result becomes that of its input.
+  void ApplyToGradient(MatrixView g) const;
   // The same in float64 for proofs: rows of WIDTH doubles.
   void ApplyToInput(double* rows, int64_t n, int64_t width) const;
   void FoldIntoWeight(double* rows, int64_t n, int64_t width) const;

@@ -129,5 +129,24 @@ TEST(OnlineTransformTest, RefusesWhatDoesNotFit) {
   EXPECT_TRUE(valid(OnlineStep::Hadamard(8)));
 }
 
+// <g, x T> = <g T^T, x>.
+TEST(OnlineTransform, GradientsGoBackByTheTranspose) {
+  const OnlineTransform t = Everything();
+  Matrix x(kRows, kWidth), g(kRows, kWidth);
+  const std::vector<double> xs = Random(x.size(), "x"), gs = Random(g.size(), "g");
+  std::copy(xs.begin(), xs.end(), x.data());
+  std::copy(gs.begin(), gs.end(), g.data());
+  Matrix forward = x, backward = g;
+  t.ApplyToInput(forward.view());
+  t.ApplyToGradient(backward.view());
+  double left = 0, right = 0;
+  for (int64_t i = 0; i < x.size(); ++i) {
+    left += double{g.data()[i]} * forward.data()[i];
+    right += double{backward.data()[i]} * x.data()[i];
+  }
+  EXPECT_NEAR(left, right, 1e-5 * std::abs(left));
+  EXPECT_GT(std::abs(left), 0.1);
+}
+
 }  // namespace
 }  // namespace eaq

@@ -34,6 +34,7 @@ class ActivationQuantizer {
   const GridSpec& spec() const { return spec_; }
   // The fixed grid; static only.
   GridParams static_params() const { return params_; }
+  float clip_ratio() const { return clip_ratio_; }
   std::string ToString() const;
 
   // x[n, in] in place. Thread-safe; a row's result depends on that row alone.

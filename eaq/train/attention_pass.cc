@@ -13,7 +13,7 @@ constexpr int64_t kRows = 64;  // causal blocks: so many queries, or keys, at a 
 }  // namespace
 
 template <typename T>
-AttentionPass<T>::AttentionPass(const ModelConfig& config, int64_t windows, int64_t context)
+AttentionPass<T>::AttentionPass(const ModelConfig& config, int64_t windows, int64_t context, RowHook<T>* hook)
     : config_(config),
       windows_(windows),
       t_(context),
@@ -21,7 +21,8 @@ AttentionPass<T>::AttentionPass(const ModelConfig& config, int64_t windows, int6
       head_(config.head_dim),
       q_(config.num_heads * config.head_dim),
       kv_(config.num_kv_heads * config.head_dim),
-      c_(q_ + 2 * kv_) {
+      c_(q_ + 2 * kv_),
+      hook_(hook) {
   const int64_t n = windows * context, half = head_ / 2;
   dy_.resize(n * q_), dqkv_.resize(n * c_), dp_.resize(t_ * t_), dh_.resize(n * d_);
   for (int64_t t = 0; t < t_; ++t)
@@ -124,6 +125,7 @@ void AttentionPass<T>::Forward(const T* params, const ParameterLayout::Layer& o,
                                T* out) const {
   const T eps = config_.rms_norm_eps;
   train::RmsNorm(x, d_, params + o.input_norm, eps, s.h.data(), d_, s.r.data(), n, d_);
+  if (hook_ != nullptr) hook_->Forward(RowSite::kQkv, -1, s.h.data(), n, d_);
   train::Linear(s.h.data(), params + o.qkv, s.qkv.data(), n, c_, d_);
   T *q = s.qk.data(), *k = q + q_;
   const int64_t w_qk = q_ + kv_;
@@ -135,7 +137,9 @@ void AttentionPass<T>::Forward(const T* params, const ParameterLayout::Layer& o,
   }
   Rope(q, w_qk, config_.num_heads, n, 1);
   Rope(k, w_qk, config_.num_kv_heads, n, 1);
+  if (hook_ != nullptr) hook_->Operands(q, k, w_qk, &s.qkv[w_qk], c_, n);
   Scores(n, s);
+  if (hook_ != nullptr) hook_->Forward(RowSite::kO, -1, s.y.data(), n, q_);
   std::copy_n(x, n * d_, out);
   train::Linear<T>(s.y.data(), params + o.o, out, n, d_, q_, 1);
 }
@@ -144,6 +148,7 @@ template <typename T>
 void AttentionPass<T>::Backward(const T* params, const ParameterLayout::Layer& o, int64_t n, const T* x, const State& s,
                                 T* dx, T* gradient) {
   train::LinearBackward(dx, s.y.data(), params + o.o, dy_.data(), gradient + o.o, n, d_, q_);
+  if (hook_ != nullptr) hook_->Backward(RowSite::kO, -1, dy_.data(), n, q_);
   ScoresBackward(n, s);
   T *dq = dqkv_.data(), *dk = dq + q_;
   Rope(dq, c_, config_.num_heads, n, -1);
@@ -155,6 +160,7 @@ void AttentionPass<T>::Backward(const T* params, const ParameterLayout::Layer& o
                            gradient + o.k_norm, n, kv_);
   }
   train::LinearBackward(dqkv_.data(), s.h.data(), params + o.qkv, dh_.data(), gradient + o.qkv, n, c_, d_);
+  if (hook_ != nullptr) hook_->Backward(RowSite::kQkv, -1, dh_.data(), n, d_);
   train::RmsNormBackward(x, d_, params + o.input_norm, s.r.data(), dh_.data(), d_, dx, d_, true,
                          gradient + o.input_norm, n, d_);
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "eaq/train/parameters.h"
+#include "eaq/train/row_hook.h"
 
 namespace eaq {
 
@@ -19,8 +20,8 @@ class AttentionPass {
     std::vector<T> h, r, qkv, qk, rq, rk, p, y;
   };
 
-  // For at most WINDOWS windows of CONTEXT tokens.
-  AttentionPass(const ModelConfig& config, int64_t windows, int64_t context);
+  // For at most WINDOWS windows of CONTEXT tokens. HOOK (null: none) must outlive the pass.
+  AttentionPass(const ModelConfig& config, int64_t windows, int64_t context, RowHook<T>* hook = nullptr);
   State NewState() const;
 
   // OUT[n, hidden] from X[n, hidden]; n a multiple of the context.
@@ -37,6 +38,7 @@ class AttentionPass {
 
   const ModelConfig config_;
   const int64_t windows_, t_, d_, head_, q_, kv_, c_;  // c: width of a row of q, k and v
+  RowHook<T>* const hook_;
   std::vector<T> cos_, sin_, dy_, dqkv_, dp_, dh_;
 };
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "eaq/train/parameters.h"
+#include "eaq/train/row_hook.h"
 
 namespace eaq {
 
@@ -20,14 +21,14 @@ class FeedForwardPass {
   };
   // What the backward pass of one layer needs of the forward pass.
   struct State {
-    std::vector<T> h, r;
+    std::vector<T> h, r, hr;                   // hr: what the router reads, where a hook makes that differ from h
     std::vector<T> prob, lse, weight, xe, ye;  // [n, experts], [n], [n k], [n k, hidden] twice; empty in a dense layer
     std::vector<int32_t> choice, slot, begin;  // [n k], [n k], [experts + 1]
     SwiGlu routed, common;                     // common: the shared expert, or the dense layer's own
   };
 
-  // For at most N tokens.
-  FeedForwardPass(const ModelConfig& config, int64_t n);
+  // For at most N tokens. HOOK (null: none) must outlive the pass.
+  FeedForwardPass(const ModelConfig& config, int64_t n, RowHook<T>* hook = nullptr);
   State NewState(const ParameterLayout::Layer& layer) const;
 
   void Forward(const T* params, const ParameterLayout::Layer& layer, int64_t n, const T* x, State& s, T* out);
@@ -37,14 +38,18 @@ class FeedForwardPass {
                 T z, T* dx, T* gradient);
 
  private:
-  void RunSwiGlu(const T* gate_up, const T* down, int64_t m, int64_t width, const T* x, T* gu, T* a, T* y, T beta);
-  void RunSwiGluBackward(const T* gate_up, const T* down, int64_t m, int64_t width, const T* x, const T* gu, const T* a,
-                         const T* dy, T* dx, T beta, T* d_gate_up, T* d_down);
+  // EXPERT -1: what every token passes.
+  void RunSwiGlu(int64_t expert, const T* gate_up, const T* down, int64_t m, int64_t width, T* x, T* gu, T* a, T* y,
+                 T beta);
+  // dx is written.
+  void RunSwiGluBackward(int64_t expert, const T* gate_up, const T* down, int64_t m, int64_t width, const T* x,
+                         const T* gu, const T* a, const T* dy, T* dx, T* d_gate_up, T* d_down);
   void Route(int64_t n, State& s);
 
   const ModelConfig config_;
   const int64_t n_, d_, e_, k_;
-  std::vector<T> dh_, dxe_, dye_, dgu_, da_, drouter_;
+  RowHook<T>* const hook_;
+  std::vector<T> dh_, dxe_, dye_, dgu_, da_, drouter_, dhr_;
 };
 
 extern template class FeedForwardPass<float>;

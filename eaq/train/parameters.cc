@@ -42,26 +42,80 @@ ParameterLayout::ParameterLayout(const ModelConfig& c) : config(c) {
   final_norm = add("final_norm", d, false, 0);
 }
 
-absl::Status CheckTrainable(const ModelConfig& c) {
-  const auto fail = [](absl::string_view expected) {
-    return absl::InvalidArgumentError(absl::StrCat("the trainer does not know this architecture: expected ", expected));
-  };
-  if (c.vocab_size < 1 || c.hidden_size < 1 || c.num_layers < 1 || c.num_heads < 1 || c.expert_width < 1)
-    return fail("positive sizes");
-  if (!c.tie_word_embeddings) return fail("tied embeddings");
-  if (c.num_kv_heads < 1 || c.num_heads % c.num_kv_heads != 0) return fail("heads divisible by KV heads");
-  if (c.head_dim < 2 || c.head_dim % 2 != 0) return fail("an even head_dim");
-  if (c.qk_norm == QkNorm::kPerHead) return fail("full-width QK norm or none");
-  if (c.router_score != RouterScore::kSoftmax || c.routed_scaling != 1) return fail("a softmax router without scaling");
+namespace {
+
+absl::Status Unknown(absl::string_view expected) {
+  return absl::InvalidArgumentError(absl::StrCat("the trainer does not know this architecture: expected ", expected));
+}
+
+absl::Status CheckAttention(const ModelConfig& c) {
+  if (c.num_kv_heads < 1 || c.num_heads % c.num_kv_heads != 0) return Unknown("heads divisible by KV heads");
+  if (c.head_dim < 2 || c.head_dim % 2 != 0) return Unknown("an even head_dim");
+  if (c.qk_norm == QkNorm::kPerHead) return Unknown("full-width QK norm or none");
+  if (c.attention_bias || c.attention_output_bias || c.sliding_window > 0 || c.clip_qkv || c.llama3_rope)
+    return Unknown("no biases, sliding window, clip_qkv or stretched rotary frequencies");
+  return absl::OkStatus();
+}
+
+absl::Status CheckMixture(const ModelConfig& c) {
+  if (c.router_score != RouterScore::kSoftmax || c.routed_scaling != 1)
+    return Unknown("a softmax router without scaling");
   if (c.num_experts < 2 || c.num_experts > kMaxTrainExperts || c.experts_per_token < 1 ||
       c.experts_per_token > std::min(c.num_experts, kMaxTrainTopK))
-    return fail(absl::StrCat("2 to ", kMaxTrainExperts, " experts, top-k of at most ", kMaxTrainTopK));
-  if (!c.dense_layers.empty() && c.dense_width < 1) return fail("a width of the dense layers");
-  if (static_cast<int64_t>(c.dense_layers.size()) >= c.num_layers) return fail("at least one mixture layer");
-  if (c.attention_bias || c.attention_output_bias || c.sliding_window > 0 || c.clip_qkv || c.llama3_rope)
-    return fail("no biases, sliding window, clip_qkv or stretched rotary frequencies");
-  if (c.shared_width > 0 && c.shared_expert_gated) return fail("a shared expert without a gate");
+    return Unknown(absl::StrCat("2 to ", kMaxTrainExperts, " experts, top-k of at most ", kMaxTrainTopK));
+  if (c.shared_width > 0 && c.shared_expert_gated) return Unknown("a shared expert without a gate");
   return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status CheckTrainable(const ModelConfig& c) {
+  if (c.vocab_size < 1 || c.hidden_size < 1 || c.num_layers < 1 || c.num_heads < 1 || c.expert_width < 1)
+    return Unknown("positive sizes");
+  if (!c.tie_word_embeddings) return Unknown("tied embeddings");
+  if (!c.dense_layers.empty() && c.dense_width < 1) return Unknown("a width of the dense layers");
+  if (static_cast<int64_t>(c.dense_layers.size()) >= c.num_layers) return Unknown("at least one mixture layer");
+  if (absl::Status status = CheckAttention(c); !status.ok()) return status;
+  return CheckMixture(c);
+}
+
+absl::Status CheckTrainableLayer(const ModelConfig& c, int layer) {
+  if (c.hidden_size < 1 || c.num_heads < 1) return Unknown("positive sizes");
+  if (absl::Status status = CheckAttention(c); !status.ok()) return status;
+  if (c.IsMoe(layer)) return CheckMixture(c);
+  return c.dense_width < 1 ? Unknown("a width of the dense layers") : absl::OkStatus();
+}
+
+ParameterLayout SingleLayerLayout(ModelConfig config, int layer) {
+  const bool mixture = config.IsMoe(layer);
+  config.vocab_size = 0, config.num_layers = 1, config.dense_layers.clear();
+  if (!mixture) config.num_experts = 0, config.experts_per_token = 0;
+  return ParameterLayout(config);
+}
+
+std::map<LinearId, int64_t> LinearOffsets(const ParameterLayout& single, int layer) {
+  const ModelConfig& c = single.config;
+  const ParameterLayout::Layer& o = single.layers[0];
+  const int64_t d = c.hidden_size, f = c.expert_width, q = c.num_heads * c.head_dim, kv = c.num_kv_heads * c.head_dim;
+  std::map<LinearId, int64_t> at;
+  at[{layer, Role::kQ}] = o.qkv;
+  at[{layer, Role::kK}] = o.qkv + q * d;
+  at[{layer, Role::kV}] = o.qkv + (q + kv) * d;
+  at[{layer, Role::kO}] = o.o;
+  const bool mixture = o.router >= 0;
+  if (o.common_width > 0) {
+    at[{layer, mixture ? Role::kSharedGate : Role::kGate}] = o.common_gate_up;
+    at[{layer, mixture ? Role::kSharedUp : Role::kUp}] = o.common_gate_up + o.common_width * d;
+    at[{layer, mixture ? Role::kSharedDown : Role::kDown}] = o.common_down;
+  }
+  if (!mixture) return at;
+  at[{layer, Role::kRouter}] = o.router;
+  for (int e = 0; e < c.num_experts; ++e) {
+    at[{layer, Role::kGate, e}] = o.gate_up + e * 2 * f * d;
+    at[{layer, Role::kUp, e}] = o.gate_up + (e * 2 + 1) * f * d;
+    at[{layer, Role::kDown, e}] = o.down + e * d * f;
+  }
+  return at;
 }
 
 std::vector<float> InitialParameters(const ParameterLayout& layout, uint64_t seed) {

@@ -7,11 +7,13 @@
 #define EAQ_TRAIN_PARAMETERS_H_
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "eaq/model/config.h"
+#include "eaq/model/linear_id.h"
 
 namespace eaq {
 
@@ -53,6 +55,15 @@ constexpr int64_t kMaxTrainExperts = 64, kMaxTrainTopK = 8;
 // InvalidArgument unless the model is what this trainer can train: tied embeddings, full-width QK norm or none, softmax
 // router with top-k renormalised or not, an ungated shared expert or none, dense layers, no biases.
 absl::Status CheckTrainable(const ModelConfig& config);
+
+// The same of one decoder layer: the architectures that the passes know, whatever stands around the layer.
+absl::Status CheckTrainableLayer(const ModelConfig& config, int layer);
+
+// Layer LAYER of CONFIG alone, as layers[0]: no embedding, a final norm that nothing reads.
+ParameterLayout SingleLayerLayout(ModelConfig config, int layer);
+
+// Where every linear of layer LAYER of CONFIG lies in the flat array of that layer's SingleLayerLayout.
+std::map<LinearId, int64_t> LinearOffsets(const ParameterLayout& single, int layer);
 
 // Normal(0, 0.02) for matrices (o and down divided by sqrt(2 layers), as in GPT-2), ones for norms. Depends on SEED
 // alone.
