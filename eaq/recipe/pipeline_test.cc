@@ -70,6 +70,29 @@ EAQ_REGISTER_STAGE(TransformSlot, google::protobuf::Int64Value,
                      return std::make_unique<Spin>(options.value());
                    });
 
+// Reverses the channels that every linear of the hidden width reads, by one object for all: router and experts share
+// it.
+class Reverse : public TransformSlot {
+ public:
+  bool needs_profile() const override { return false; }
+  absl::Status Apply(const LayerContext& context, LayerParams& params) const override {
+    const int32_t width = static_cast<int32_t>(context.config->hidden_size);
+    std::vector<int32_t> order(width);
+    for (int32_t i = 0; i < width; ++i) order[i] = width - 1 - i;
+    const auto online = std::make_shared<const OnlineTransform>(OnlineTransform{{OnlineStep::Permute(order)}});
+    for (auto& [id, linear] : params.linears) {
+      if (linear.weight.cols() != width) continue;
+      linear.online = online;
+      online->FoldIntoWeight(linear.weight.view());
+    }
+    return absl::OkStatus();
+  }
+};
+EAQ_REGISTER_STAGE(TransformSlot, google::protobuf::BytesValue,
+                   [](const google::protobuf::BytesValue&) -> absl::StatusOr<std::unique_ptr<TransformSlot>> {
+                     return std::make_unique<Reverse>();
+                   });
+
 Recipe ParseRecipe(const std::string& text) {
   Recipe recipe;
   EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(
@@ -311,6 +334,23 @@ TEST(Pipeline, AStageFromOutsideRuns) {
   ASSERT_THAT(run.Go(recipe, W3A4(), 1, ""), IsOk());
   EXPECT_EQ(run.report.linears[5].note(), "from outside");
   EXPECT_FALSE(run.report.linears[5].has_output_error());  // no data, no output
+}
+
+// A transform shared by what is rounded and what is not (attention and router, which come first) is stored all the
+// same.
+TEST(Pipeline, ASharedTransformIsCountedWithTheFirstRoundedLinear) {
+  Scheme scheme = W3A4();
+  scheme.set_quantize_attention(false);
+  Walked run;
+  run.calibration.clear();
+  ASSERT_THAT(run.Go(ParseRecipe("calibration { none {} } solve { nearest {} } "
+                                 "transform { external { [type.googleapis.com/google.protobuf.BytesValue] {} } }"),
+                     scheme, 1, ""),
+              IsOk());
+  EXPECT_EQ(run.report.size.quantized.online_bytes, 2 * (2 * 32));
+  const std::string path = JoinPath(::testing::TempDir(), "packed_shared.safetensors");
+  ASSERT_THAT(WritePackedModel(path, run.packed), IsOk());
+  EXPECT_THAT(TensorBytesInFile(path), IsOkAndHolds(run.report.size.quantized.total_bytes()));
 }
 
 // Online transforms leave the function alone, reach profile, solver and cache, and are counted once per object.

@@ -5,8 +5,8 @@
 //   q.ApplyRight(w.view());           // W <- W Q        readers of the residual: q k v gate up router head; embedding
 //   q.ApplyTransposedLeft(w.view());  // W <- Q^T W      writers: o, down
 //
-// Q = diag(signs) H / sqrt(n) with H the Hadamard matrix of Sylvester's construction (n a power of two), or of the orders below; Q Q^T = I.
-// Computed in float64 and rounded once.
+// Q = diag(signs) H / sqrt(n) with H the Hadamard matrix of Sylvester's construction (n a power of two), or of the
+// orders below; Q Q^T = I. Computed in float64 and rounded once.
 #ifndef EAQ_TENSOR_HADAMARD_H_
 #define EAQ_TENSOR_HADAMARD_H_
 
