@@ -49,6 +49,21 @@ void AddRouting(const EvaluationDomain& domain, int layer, absl::Span<const std:
   AddMetric("router_top1_change", domain.name, sum.top1_change / n, result, layer);
 }
 
+// Mean over the tokens of KL(softmax(full) || softmax(quantized)) over all experts.
+double RouterKl(absl::Span<const Matrix> full, absl::Span<const Matrix> quantized) {
+  double sum = 0;
+  int64_t tokens = 0;
+  for (size_t w = 0; w < full.size(); ++w) {
+    const int64_t experts = full[w].cols();
+    for (int64_t t = 0; t < full[w].rows(); ++t) {
+      sum += KlFromLogits({full[w].row(t), static_cast<size_t>(experts)},
+                          {quantized[w].row(t), static_cast<size_t>(experts)});
+    }
+    tokens += full[w].rows();
+  }
+  return sum / static_cast<double>(tokens);
+}
+
 }  // namespace
 
 std::vector<absl::Span<const int32_t>> WindowIds(const std::vector<EvaluationDomain>& domains) {
@@ -106,6 +121,12 @@ absl::Status Evaluate(const ModelEnds& ends, const std::vector<EvaluationDomain>
       if (quantized != nullptr) {
         AddRouting(domain, layer, absl::MakeConstSpan(full.experts.at(layer)).subspan(first, n), own,
                    config.experts_per_token, result);
+        if (config.router_score == RouterScore::kSoftmax) {
+          AddMetric("router_kl", domain.name,
+                    RouterKl(absl::MakeConstSpan(full.router_logits.at(layer)).subspan(first, n),
+                             absl::MakeConstSpan(quantized->router_logits.at(layer)).subspan(first, n)),
+                    result, layer);
+        }
       }
       TrialResult::ExpertUse& use = *result.add_expert_use();
       use.set_domain(domain.name);

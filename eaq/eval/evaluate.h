@@ -4,6 +4,7 @@
 //   series   nll, kl, greedy_agreement          one value a window, with the window's document
 //   metrics  nll, perplexity, kl, greedy_agreement                       means over the windows
 //            router_topk_agreement, router_top1_change                   per layer with a router
+//            router_kl   KL(full || quantized) of the softmax over all experts, nats per token, likewise
 //   expert use of the model measured, per layer
 #ifndef EAQ_EVAL_EVALUATE_H_
 #define EAQ_EVAL_EVALUATE_H_

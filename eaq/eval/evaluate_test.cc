@@ -98,8 +98,18 @@ TEST(Evaluate, IsWhatTheDefinitionsSay) {
     EXPECT_NEAR(Find(result, "kl", domain.name)->value(), kl_sum, 1e-9);
     EXPECT_NEAR(Find(result, "greedy_agreement", domain.name)->value(), agree_sum, 1e-12);
     for (int l = 0; l < 2; ++l) {
-      double common = 0, changed = 0;
+      double common = 0, changed = 0, kl = 0;
       for (int w = 0; w < 3; ++w) {
+        for (int64_t t = 0; t < kTokens; ++t) {
+          std::vector<double> p, q;
+          double p_sum = 0, q_sum = 0;
+          for (int64_t e = 0; e < 8; ++e) {
+            p.push_back(std::exp(double{a.router_logits.at(l)[first + w](t, e)}));
+            q.push_back(std::exp(double{b.router_logits.at(l)[first + w](t, e)}));
+            p_sum += p.back(), q_sum += q.back();
+          }
+          for (int64_t e = 0; e < 8; ++e) kl += p[e] / p_sum * std::log(p[e] / p_sum / (q[e] / q_sum));
+        }
         const auto &x = a.experts.at(l)[first + w], &y = b.experts.at(l)[first + w];
         for (int64_t t = 0; t < kTokens; ++t) {
           changed += x[2 * t] != y[2 * t];
@@ -109,6 +119,7 @@ TEST(Evaluate, IsWhatTheDefinitionsSay) {
       }
       EXPECT_NEAR(Find(result, "router_topk_agreement", domain.name, l)->value(), common / (3 * kTokens * 2), 1e-12);
       EXPECT_NEAR(Find(result, "router_top1_change", domain.name, l)->value(), changed / (3 * kTokens), 1e-12);
+      EXPECT_NEAR(Find(result, "router_kl", domain.name, l)->value(), kl / (3 * kTokens), 1e-9);
     }
     first += 3;
   }
@@ -133,6 +144,7 @@ TEST(Evaluate, AModelAgreesWithItself) {
   EXPECT_EQ(Find(twice, "greedy_agreement", "code")->value(), 1);
   EXPECT_EQ(Find(twice, "router_topk_agreement", "prose", 1)->value(), 1);
   EXPECT_EQ(Find(twice, "router_top1_change", "prose", 1)->value(), 0);
+  EXPECT_EQ(Find(twice, "router_kl", "prose", 1)->value(), 0);
 }
 
 TEST(Evaluate, NaNAndForeignTracesAreRefused) {

@@ -9,15 +9,17 @@
 namespace eaq {
 namespace {
 
-class ChoiceRecorder : public LayerObserver {
+class RoutingRecorder : public LayerObserver {
  public:
-  explicit ChoiceRecorder(std::vector<uint16_t>* chosen) : chosen_(chosen) {}
-  void OnRouter(int, ConstMatrixView, absl::Span<const int32_t> experts, absl::Span<const float>) override {
+  RoutingRecorder(std::vector<uint16_t>* chosen, Matrix* logits) : chosen_(chosen), logits_(logits) {}
+  void OnRouter(int, ConstMatrixView logits, absl::Span<const int32_t> experts, absl::Span<const float>) override {
     chosen_->assign(experts.begin(), experts.end());
+    *logits_ = Matrix(logits);
   }
 
  private:
   std::vector<uint16_t>* const chosen_;
+  Matrix* const logits_;
 };
 
 }  // namespace
@@ -30,6 +32,7 @@ std::string ModelTrace::Serialize() const {
   for (const auto& [layer, windows] : experts) {
     out.Number(layer).Number<uint64_t>(windows.size());
     for (const std::vector<uint16_t>& chosen : windows) out.Array(absl::MakeConstSpan(chosen));
+    for (const Matrix& logits : router_logits.at(layer)) PutMatrix(logits, out);
   }
   return out.Take();
 }
@@ -46,11 +49,18 @@ absl::StatusOr<ModelTrace> ModelTrace::Parse(absl::string_view bytes) {
   }
   const uint64_t layers = in.Number<uint64_t>();
   for (uint64_t l = 0; l < layers && in.ok(); ++l) {
-    std::vector<std::vector<uint16_t>>& layer = trace.experts[in.Number<int>()];
+    const int index = in.Number<int>();
+    std::vector<std::vector<uint16_t>>& layer = trace.experts[index];
     const uint64_t count = in.Number<uint64_t>();
     for (uint64_t w = 0; w < count && in.ok(); ++w) {
       layer.emplace_back();
       in.Array(&layer.back());
+    }
+    std::vector<Matrix>& logits = trace.router_logits[index];
+    for (uint64_t w = 0; w < count && in.ok(); ++w) {
+      if (!TakeMatrix(in, &logits.emplace_back())) {
+        return absl::InvalidArgumentError(absl::StrCat("not a model trace: ", bytes.size(), " bytes that do not fit"));
+      }
     }
   }
   if (!in.Finished() || trace.hidden.size() != windows) {
@@ -75,11 +85,14 @@ void Tracer::Advance(int layer, const DecoderLayer& decoder, ThreadPool& pool) {
     return;
   }
   std::vector<std::vector<uint16_t>> chosen(trace_.hidden.size());
+  std::vector<Matrix> logits(trace_.hidden.size());
   pool.ParallelFor(trace_.hidden.size(), [&](int64_t w) {
-    ChoiceRecorder recorder(&chosen[w]);
+    RoutingRecorder recorder(&chosen[w], &logits[w]);
     decoder.Forward(trace_.hidden[w].view(), &recorder);
   });
-  if (!chosen.empty() && !chosen[0].empty()) trace_.experts[layer] = std::move(chosen);
+  if (chosen.empty() || chosen[0].empty()) return;
+  trace_.experts[layer] = std::move(chosen);
+  trace_.router_logits[layer] = std::move(logits);
 }
 
 RouterAgreement CompareRouting(absl::Span<const uint16_t> full, absl::Span<const uint16_t> quantized, int64_t k) {

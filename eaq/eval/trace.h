@@ -29,6 +29,7 @@ struct ModelTrace {
   std::vector<Matrix> hidden;  // of each window, [tokens, hidden_size], before the final norm
   // Layers with a router -> of each window, [tokens, k]: the experts chosen, falling by score.
   std::map<int, std::vector<std::vector<uint16_t>>> experts;
+  std::map<int, std::vector<Matrix>> router_logits;  // of the same layers, [tokens, experts] of each window
 
   // For caches. Parse: InvalidArgument when BYTES are not a whole trace.
   std::string Serialize() const;

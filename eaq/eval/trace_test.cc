@@ -30,10 +30,12 @@ ModelTrace Trace(const Model& model, const std::vector<std::vector<int32_t>>& te
 // What the whole model says, asked window by window.
 class Choices : public LayerObserver {
  public:
-  void OnRouter(int layer, ConstMatrixView, absl::Span<const int32_t> experts, absl::Span<const float>) override {
+  void OnRouter(int layer, ConstMatrixView x, absl::Span<const int32_t> experts, absl::Span<const float>) override {
     chosen[layer].assign(experts.begin(), experts.end());
+    logits[layer] = Matrix(x);
   }
   std::map<int, std::vector<uint16_t>> chosen;
+  std::map<int, Matrix> logits;
 };
 
 TEST(Trace, IsTheModelForAnyNumberOfThreads) {
@@ -42,12 +44,16 @@ TEST(Trace, IsTheModelForAnyNumberOfThreads) {
   const ModelTrace one = Trace(*model, texts, 1), three = Trace(*model, texts, 3);
   EXPECT_EQ(one.hidden, three.hidden);
   EXPECT_EQ(one.experts, three.experts);
+  EXPECT_EQ(one.router_logits, three.router_logits);
   for (size_t w = 0; w < texts.size(); ++w) {
     Choices choices;
     Matrix hidden(12, model->config().hidden_size);
     model->ForwardHidden(texts[w], hidden.view(), &choices);
     EXPECT_EQ(one.hidden[w], hidden);
-    for (int l = 0; l < model->config().num_layers; ++l) EXPECT_EQ(one.experts.at(l)[w], choices.chosen[l]);
+    for (int l = 0; l < model->config().num_layers; ++l) {
+      EXPECT_EQ(one.experts.at(l)[w], choices.chosen[l]);
+      EXPECT_EQ(one.router_logits.at(l)[w], choices.logits[l]);
+    }
   }
 }
 

@@ -85,7 +85,8 @@ struct DomainCell {
   double nll = 0;                           // nats per token, mean over windows and seeds
   double perplexity = 0;                    // exp(nll)
   std::optional<PairedResult> versus_full;  // delta; absent for full precision itself and when it is missing
-  std::optional<double> kl, greedy_agreement, router_topk_agreement, router_top1_change;  // means over windows, seeds
+  // Means over windows and seeds; those of routers over layers too.
+  std::optional<double> kl, greedy_agreement, router_topk_agreement, router_top1_change, router_kl;
   std::vector<double> seed_delta;  // delta per calibration seed (nll where full precision is missing)
   double seed_spread = 0;          // their sample standard deviation
   bool lowest = false;             // no unmarked row of the scheme has a lower perplexity, to two digits
@@ -93,7 +94,7 @@ struct DomainCell {
 
 struct LayerRouter {
   int layer = 0;
-  double topk_agreement = 0, top1_change = 0;  // means over domains and seeds
+  double topk_agreement = 0, top1_change = 0, kl = 0;  // means over domains and seeds
 };
 
 struct LinearError {

@@ -365,7 +365,8 @@ std::string RouterFigures(const Comparison& c) {
       for (const LayerRouter& r : g.router) {
         series.points.push_back({static_cast<double>(r.layer), 100 * r.topk_agreement, 0, 0,
                                  absl::StrCat(RowName(g), ", layer ", r.layer, ": ", Fixed(100 * r.topk_agreement, 2),
-                                              " % (top-1 changed: ", Fixed(100 * r.top1_change, 2), " %)")});
+                                              " % (top-1 changed: ", Fixed(100 * r.top1_change, 2),
+                                              " %; KL of the router ", Fixed(r.kl, 4), " nats)")});
         layers = std::max(layers, static_cast<size_t>(r.layer) + 1);
       }
       if (!series.points.empty()) chart.series.push_back(std::move(series));

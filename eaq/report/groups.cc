@@ -92,8 +92,8 @@ std::optional<double> MeanOf(const std::vector<const ReportTrial*>& trials, absl
 
 void AddRouter(Measured& m) {
   struct Sum {
-    double topk = 0, change = 0;
-    int topk_n = 0, change_n = 0;
+    double topk = 0, change = 0, kl = 0;
+    int topk_n = 0, change_n = 0, kl_n = 0;
   };
   std::map<int, Sum> layers;
   for (const ReportTrial* trial : m.trial) {
@@ -105,12 +105,16 @@ void AddRouter(Measured& m) {
       } else if (metric.name() == "router_top1_change") {
         layers[metric.layer()].change += metric.value();
         ++layers[metric.layer()].change_n;
+      } else if (metric.name() == "router_kl") {
+        layers[metric.layer()].kl += metric.value();
+        ++layers[metric.layer()].kl_n;
       }
     }
   }
   for (const auto& [layer, s] : layers) {
     if (s.topk_n == 0) continue;
-    m.group.router.push_back({layer, s.topk / s.topk_n, s.change_n == 0 ? 0 : s.change / s.change_n});
+    m.group.router.push_back(
+        {layer, s.topk / s.topk_n, s.change_n == 0 ? 0 : s.change / s.change_n, s.kl_n == 0 ? 0 : s.kl / s.kl_n});
   }
 }
 
@@ -186,6 +190,7 @@ absl::Status AddCells(const std::vector<std::string>& domains, Measured& m) {
     cell.greedy_agreement = MeanOf(m.trial, "greedy_agreement", domain);
     cell.router_topk_agreement = MeanOf(m.trial, "router_topk_agreement", domain);
     cell.router_top1_change = MeanOf(m.trial, "router_top1_change", domain);
+    cell.router_kl = MeanOf(m.trial, "router_kl", domain);
     cell.seed_delta = combined->seed_mean;
     cell.seed_spread = combined->spread;
     AppendWindows(domain, combined->mean, m.pooled);
@@ -220,6 +225,7 @@ void AddPooledCell(Measured& m) {
   all.greedy_agreement = pool(&DomainCell::greedy_agreement);
   all.router_topk_agreement = pool(&DomainCell::router_topk_agreement);
   all.router_top1_change = pool(&DomainCell::router_top1_change);
+  all.router_kl = pool(&DomainCell::router_kl);
 }
 
 double ScalarMean(const std::vector<const ReportTrial*>& trials, absl::string_view name) {

@@ -16,15 +16,19 @@ std::string GridText(const Grid& grid) {
   return grid.bits() >= 16 ? std::string("kept") : absl::StrCat("at ", grid.bits(), " bits");
 }
 
+// Of QuantizeRouter and AlignedRouter, which have the same two grids.
+template <typename Stage>
+std::string RouterGrids(const Stage& q) {
+  // Unset: 8 bits, as the stages say.
+  const std::string weights = q.has_weights() ? GridText(q.weights()) : "at 8 bits";
+  return q.has_activations() && q.activations().bits() < 16
+             ? absl::StrCat("router ", weights, ", its input ", GridText(q.activations()))
+             : absl::StrCat("router ", weights);
+}
+
 std::string RouterText(const RouterStage& router) {
-  if (router.has_quantize()) {
-    const QuantizeRouter& q = router.quantize();
-    // Unset: 8 bits, as QuantizeRouter says.
-    const std::string weights = q.has_weights() ? GridText(q.weights()) : "at 8 bits";
-    return q.has_activations() && q.activations().bits() < 16
-               ? absl::StrCat("router ", weights, ", its input ", GridText(q.activations()))
-               : absl::StrCat("router ", weights);
-  }
+  if (router.has_quantize()) return RouterGrids(router.quantize());
+  if (router.has_aligned()) return RouterGrids(router.aligned());
   if (router.has_external()) {
     const std::string& url = router.external().type_url();
     return absl::StrCat("router by ", url.substr(url.rfind('/') + 1));

@@ -58,6 +58,7 @@ std::string CsvRow(const Comparison& c, const Group& g, const DomainCell& cell) 
   f.push_back(EscapeCsv(c.form));
   f.push_back(EscapeCsv(g.scope));
   f.push_back(absl::StrCat(g.rank_class));
+  f.push_back(Optional(cell.router_kl));
   return absl::StrCat(absl::StrJoin(f, ","), report_internal::TaskCellsCsv(c, g, &cell == &g.pooled), "\r\n");
 }
 
@@ -86,6 +87,7 @@ std::string CellJson(const DomainCell& cell) {
   add("greedy_agreement", cell.greedy_agreement);
   add("router_topk_agreement", cell.router_topk_agreement);
   add("router_top1_change", cell.router_top1_change);
+  add("router_kl", cell.router_kl);
   if (cell.versus_full) absl::StrAppend(&out, ",\"versus_full\":", PairedJson(*cell.versus_full));
   absl::StrAppend(&out, ",\"seed_spread\":", Number(cell.seed_spread), ",\"seed_delta\":[",
                   absl::StrJoin(cell.seed_delta, ",", [](std::string* o, double v) { *o += Number(v); }), "]}");
@@ -119,7 +121,7 @@ std::string RenderCsv(absl::Span<const Comparison> parts) {
       "model,scheme,recipe,domain,calibration,mark,seeds,windows,documents,bits_per_weight,model_bits_per_weight,"
       "stored_bytes,nll,perplexity,delta_nll,delta_low,delta_high,delta_se,p,p_holm,verdict,seed_spread,kl,"
       "greedy_agreement,router_topk_agreement,router_top1_change,wall_seconds,peak_memory_bytes,best,tied,trials,form,"
-      "scope,rank_class",
+      "scope,rank_class,router_kl",
       parts.empty() ? "" : report_internal::TaskHeadCsv(parts[0]), "\r\n");
   for (const Comparison& c : parts) {
     for (const Group& g : c.groups) {

@@ -160,7 +160,7 @@ TEST(Renderings, ShowTheTask) {
     if (line.empty()) continue;
     int64_t fields = 1, quotes = 0;
     for (const char ch : line) quotes += ch == '"', fields += ch == ',' && quotes % 2 == 0;
-    EXPECT_EQ(fields, 34 + 2 * 9) << line;
+    EXPECT_EQ(fields, 35 + 2 * 9) << line;
   }
   EXPECT_THAT(lines[0], HasSubstr(",BLiMP_accuracy,"));
   EXPECT_THAT(RenderJson(c), HasSubstr("\"tasks\":[{\"name\":\"BLiMP\",\"protocol\":\"original\",\"paradigms\":30"));

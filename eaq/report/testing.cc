@@ -93,6 +93,7 @@ ReportInputs SyntheticInputs(const SyntheticOptions& o) {
       for (int l = 0; l < o.layers; ++l) {
         AddMetric(r, "router_topk_agreement", kDomains[d], 1 - loss * (l + 1) / 6, l);
         AddMetric(r, "router_top1_change", kDomains[d], loss * (l + 1) / 7, l);
+        AddMetric(r, "router_kl", kDomains[d], loss * (l + 1) / 9, l);
       }
     }
     AddMetric(r, "bits_per_weight", "", scheme < 0 ? 16 : kBits[scheme]);
