@@ -115,20 +115,25 @@ void Permute(const std::vector<int32_t>& permutation, T* rows, int64_t n, int64_
     for (int64_t j = 0; j < width; ++j) rows[i * width + j] = row[permutation[j]];
   }
 }
-template <typename T>
-void Hadamard(int64_t block, int64_t stride, T* rows, int64_t n, int64_t width) {
+// TRANSFORM, of `block` channels that lie `stride` apart, everywhere in the rows.
+template <typename T, typename F>
+void InBlocks(int64_t block, int64_t stride, T* rows, int64_t n, int64_t width, const F& transform) {
   if (stride == 1) {
-    for (T* at = rows; at < rows + n * width; at += block) HadamardTransform(absl::MakeSpan(at, block));
+    for (T* at = rows; at < rows + n * width; at += block) transform(absl::MakeSpan(at, block));
     return;
   }
   std::vector<T> column(block);
   for (T* piece = rows; piece < rows + n * width; piece += block * stride) {
     for (int64_t s = 0; s < stride; ++s) {
       for (int64_t b = 0; b < block; ++b) column[b] = piece[b * stride + s];
-      HadamardTransform(absl::MakeSpan(column));
+      transform(absl::MakeSpan(column));
       for (int64_t b = 0; b < block; ++b) piece[b * stride + s] = column[b];
     }
   }
+}
+template <typename T>
+void Hadamard(int64_t block, int64_t stride, T* rows, int64_t n, int64_t width) {
+  InBlocks(block, stride, rows, n, width, [](absl::Span<T> values) { HadamardTransform(values); });
 }
 
 template <typename T>
@@ -245,7 +250,8 @@ void OnlineTransform::ApplyToGradient(MatrixView g) const {
           break;
         case OnlineStep::Kind::kHadamard:
           exact.assign(at, at + g.cols);
-          for (int64_t c = 0; c < g.cols; c += b) HadamardInverse(absl::MakeSpan(&exact[c], b));
+          InBlocks(b, step->stride, exact.data(), 1, g.cols,
+                   [](absl::Span<double> values) { HadamardInverse(values); });
           for (int64_t j = 0; j < g.cols; ++j) at[j] = static_cast<float>(exact[j]);
           break;
       }

@@ -308,8 +308,10 @@ TEST(Fields, EqualAndUnequalByName) {
   EXPECT_THAT(f.unequal,
               ElementsAre("solve: nearest (RTN, RTN+clip); gptq (GPTQ)",
                           "solve.clip: unset (RTN); { norm: L24 steps: 100 max_shrink: 0.8 } (RTN+clip, GPTQ)"));
-  EXPECT_THAT(f.equal, ElementsAre("calibration: none", "transform: none", "allocate: none", "router: keep",
-                                   "activation: none", "propagate: QUANTIZED"));  // GPTQ's damping: its own business
+  EXPECT_THAT(f.equal,
+              ElementsAre("calibration: none", "transform: none", "allocate: none", "solve.fixed_clip_ratio: 1",
+                          "solve.ratio_search: unset", "solve.zero_in_range: true", "router: keep", "activation: none",
+                          "propagate: QUANTIZED"));  // GPTQ's damping: its own business
 }
 
 TEST(Forms, AreNamedAndStandApart) {
