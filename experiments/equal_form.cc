@@ -19,13 +19,15 @@ bool IsMethodsOwn(const FieldDescriptor* slot) {
   return slot->name() == "transform" || slot->name() == "allocate" || slot->name() == "solve";
 }
 
-// The options that the fragment's STAGE sets and that apply to the one in SLOT.
-void WriteOptions(const StageOptions& stage, Message& slot) {
+// The options that the fragment's STAGE sets and that apply to the one in SLOT. WHOLE: a stage of the same kind gets
+// all of its options, those left at their defaults too; a solver's ways to choose a range exclude each other.
+void WriteOptions(const StageOptions& stage, bool whole, Message& slot) {
   StageOptions own = StageOf(slot);
   if (own.options == nullptr || stage.options == nullptr) return;
   std::vector<const FieldDescriptor*> set;
   stage.options->GetReflection()->ListFields(*stage.options, &set);
   if (own.kind == stage.kind) {
+    if (whole) own.options->Clear();
     for (const FieldDescriptor* field : set) CopyField(*stage.options, field, *own.options);
     return PutStage(own, slot);
   }
@@ -70,13 +72,14 @@ Recipe WriteEqual(const Recipe& recipe, const Recipe& fragment) {
     }
     if (!field->is_repeated()) {
       if (!reflection->HasField(out, field)) continue;
-      WriteOptions(StageOf(reflection->GetMessage(fragment, field)), *reflection->MutableMessage(&out, field));
+      WriteOptions(StageOf(reflection->GetMessage(fragment, field)), field->name() == "solve",
+                   *reflection->MutableMessage(&out, field));
       continue;
     }
     for (int i = 0; i < reflection->FieldSize(fragment, field); ++i) {
       const StageOptions stage = StageOf(reflection->GetRepeatedMessage(fragment, field, i));
       for (int j = 0; j < reflection->FieldSize(out, field); ++j) {
-        WriteOptions(stage, *reflection->MutableRepeatedMessage(&out, field, j));
+        WriteOptions(stage, false, *reflection->MutableRepeatedMessage(&out, field, j));
       }
     }
   }

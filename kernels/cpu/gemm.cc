@@ -31,7 +31,7 @@ void GemmByLibrary(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int
 void Gemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, float alpha, const float* a, int64_t lda,
           const float* b, int64_t ldb, float beta, float* c, int64_t ldc) {
   static const bool avx512 = __builtin_cpu_supports("avx512f");  // where the library is fast at this shape too
-  if (!avx512 && transpose_a && !transpose_b && m * n >= 64 * 64 && k > 0) {
+  if (!avx512 && transpose_a && !transpose_b && m * n >= 128 * 128 && k > 0) {
     GemmTransposed(m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
   } else {
     GemmByLibrary(transpose_a, transpose_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
