@@ -71,6 +71,12 @@ class InputAccumulator {
 
 }  // namespace
 
+const InputStatistics& LayerProfile::OfOrNone(const LinearId& id) const {
+  static const InputStatistics* const none = new InputStatistics;
+  const auto it = inputs.find(InputOwner(id));
+  return it == inputs.end() ? *none : it->second;
+}
+
 LinearId LayerProfile::InputOwner(LinearId id) {
   switch (id.role) {
     case Role::kK:

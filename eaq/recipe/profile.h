@@ -41,6 +41,8 @@ struct LayerProfile {
 
   // ID: any linear of the layer that was profiled.
   const InputStatistics& Of(const LinearId& id) const { return inputs.at(InputOwner(id)); }
+  // The same, or statistics of nothing (no tokens, no channels) in the empty profile of a recipe without data.
+  const InputStatistics& OfOrNone(const LinearId& id) const;
   // The linear under which the input of ID is recorded.
   static LinearId InputOwner(LinearId id);
 };

@@ -15,13 +15,6 @@
 namespace eaq {
 namespace {
 
-// The statistics of a linear's input; none when the recipe uses no data.
-const InputStatistics& StatisticsOf(const LayerProfile& profile, const LinearId& id) {
-  static const InputStatistics* const none = new InputStatistics;
-  const auto it = profile.inputs.find(LayerProfile::InputOwner(id));
-  return it == profile.inputs.end() ? *none : it->second;
-}
-
 // ||W - Q||_F^2 / ||W||_F^2 in float64; 0 for a matrix of zeros.
 double RelativeError(const Matrix& w, const Matrix& q) {
   double error = 0, norm = 0;
@@ -87,7 +80,7 @@ absl::StatusOr<SolvedLinears> SolveLayer(const LayerContext& context, const Laye
   context.pool->ParallelFor(ids.size(), [&](int64_t i) {
     const LinearId& id = ids[i];
     results[i] =
-        slots.solve->Solve(id, params.linears.at(id).weight.view(), StatisticsOf(*context.profile, id), rest.at(id));
+        slots.solve->Solve(id, params.linears.at(id).weight.view(), context.profile->OfOrNone(id), rest.at(id));
   });
   for (size_t i = 0; i < ids.size(); ++i) {
     EAQ_RETURN_IF_ERROR(Annotate(results[i].status(), ids[i].ToString()));
@@ -117,16 +110,9 @@ absl::StatusOr<QuantizedLayer> AssembleLayer(const ModelConfig& config, const La
   }
   const auto assemble = [&](Item& item) -> absl::Status {
     const LinearParams& from = params.linears.at(item.id);
-    const InputStatistics& input = StatisticsOf(profile, item.id);
-    ActivationQuantizer activation;
-    if (item.id.role == Role::kRouter) {
-      if (slots.router->activations().quantized()) {
-        EAQ_ASSIGN_OR_RETURN(activation, ActivationQuantizer::Dynamic(slots.router->activations(),
-                                                                      slots.router->activation_clip_ratio()));
-      }
-    } else if (scheme.Covers(item.id) && scheme.activations.quantized()) {
-      EAQ_ASSIGN_OR_RETURN(activation, slots.activation->Make(item.id, input, scheme.activations));
-    }
+    const InputStatistics& input = profile.OfOrNone(item.id);
+    EAQ_ASSIGN_OR_RETURN(ActivationQuantizer activation,
+                         MakeActivation(item.id, profile, scheme, *slots.router, *slots.activation));
     LinearReport& report = item.report;
     report.set_id(item.id.ToString());
     report.set_bits(16);

@@ -12,4 +12,15 @@ absl::StatusOr<SolvedLinear> RouterSlot::Solve(const LayerContext&, const LayerP
   return SolvedLinear{std::move(q), ""};
 }
 
+absl::StatusOr<ActivationQuantizer> MakeActivation(const LinearId& id, const LayerProfile& profile,
+                                                   const LayerScheme& scheme, const RouterSlot& router,
+                                                   const ActivationSlot& activation) {
+  if (id.role == Role::kRouter) {
+    if (!router.activations().quantized()) return ActivationQuantizer();
+    return ActivationQuantizer::Dynamic(router.activations(), router.activation_clip_ratio());
+  }
+  if (!scheme.Covers(id) || !scheme.activations.quantized()) return ActivationQuantizer();
+  return activation.Make(id, profile.OfOrNone(id), scheme.activations);
+}
+
 }  // namespace eaq

@@ -161,6 +161,12 @@ class ActivationSlot {
   }
 };
 
+// How the input of the linear ID is quantized at run time: the router's as slot 5 says, that of a linear which the
+// scheme covers as slot 6 says, any other not at all (the identity). Errors are the slots'.
+absl::StatusOr<ActivationQuantizer> MakeActivation(const LinearId& id, const LayerProfile& profile,
+                                                   const LayerScheme& scheme, const RouterSlot& router,
+                                                   const ActivationSlot& activation);
+
 }  // namespace eaq
 
 #endif  // EAQ_RECIPE_STAGE_H_

@@ -48,17 +48,10 @@ absl::StatusOr<LayerActivations> LayerActivations::Create(const LayerContext& co
   for (const auto& [id, linear] : params.linears) {
     Site site;
     site.online = linear.online;
-    if (id.role == Role::kRouter) {
-      EAQ_ASSIGN_OR_RETURN(site.quantizer, ActivationQuantizer::Dynamic(context.router->activations(),
-                                                                        context.router->activation_clip_ratio()));
-    } else if (scheme.Covers(id) && scheme.activations.quantized()) {
-      static const InputStatistics* const none = new InputStatistics;
-      const auto it = context.profile->inputs.find(LayerProfile::InputOwner(id));
-      const InputStatistics& input = it == context.profile->inputs.end() ? *none : it->second;
-      absl::StatusOr<ActivationQuantizer> made = context.activation->Make(id, input, scheme.activations);
-      EAQ_RETURN_IF_ERROR(Annotate(made.status(), id.ToString()));
-      site.quantizer = *std::move(made);
-    }
+    absl::StatusOr<ActivationQuantizer> made =
+        MakeActivation(id, *context.profile, scheme, *context.router, *context.activation);
+    EAQ_RETURN_IF_ERROR(Annotate(made.status(), id.ToString()));
+    site.quantizer = *std::move(made);
     const auto [at, added] = sites.emplace(SiteOf(id, mixture), site);
     const auto& there = at->second.online;
     if (!added && there != linear.online &&
