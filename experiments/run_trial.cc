@@ -24,6 +24,10 @@
 namespace eaq {
 namespace {
 
+double SecondsSince(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
 absl::Status CheckPlanned(const std::string& what, const std::string& expected, const std::string& found) {
   if (expected.empty() || expected == found) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat(what, " has changed since the trial was planned: expected sha256 ",
@@ -151,15 +155,24 @@ absl::StatusOr<TrialResult> RunTrial(const TrialSpec& spec, const RunOptions& op
     inputs.progress = &progress;
     Tracer tracer(quantized_ends, WindowIds(domains), pool);
     Tracer sentences(quantized_ends, PairWindows(tasks), pool, Tracer::kNoRouting);
+    double trace_seconds = 0;
     EAQ_ASSIGN_OR_RETURN(PipelineReport report, QuantizeModel(inputs, [&](const FinishedLayer& layer) {
+                           const auto layer_start = std::chrono::steady_clock::now();
                            tracer.Advance(layer.index, *layer.quantized, pool);
                            sentences.Advance(layer.index, *layer.quantized, pool);
+                           trace_seconds += SecondsSince(layer_start);
                            return absl::OkStatus();
                          }));
     for (StageRun& stage : stages) *result.add_stage() = std::move(stage);
     for (StageRun& stage : report.stages) *result.add_stage() = std::move(stage);
     for (LinearReport& linear : report.linears) *result.add_linear() = std::move(linear);
     const ModelTrace quantized = tracer.Finish();
+    Fingerprint trace("quantized model/v1");
+    for (const Matrix& hidden : quantized.hidden) trace.Add(absl::MakeConstSpan(hidden.data(), hidden.size()));
+    StageRun& traced = *result.add_stage();
+    traced.set_stage("quantized model");
+    traced.set_hash(trace.Hex());
+    traced.set_seconds(trace_seconds);
     EAQ_RETURN_IF_ERROR(Evaluate(ends, domains, full, &quantized, pool, progress, result, &quantized_ends));
     EAQ_RETURN_IF_ERROR(EvaluateTasks(quantized_ends, tasks, sentences.Finish(), pool, progress, result));
     AddSize(report.size, result);
@@ -167,7 +180,7 @@ absl::StatusOr<TrialResult> RunTrial(const TrialSpec& spec, const RunOptions& op
   rusage usage;
   getrusage(RUSAGE_SELF, &usage);
   result.set_peak_memory_bytes(int64_t{usage.ru_maxrss} * 1024);
-  result.set_wall_seconds(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  result.set_wall_seconds(SecondsSince(start));
   result.set_threads(options.threads);
   return result;
 }

@@ -39,6 +39,15 @@ void TopK(const float* scores, int64_t n, int64_t k, int32_t* indices);
 // log(sum_i exp(x_i)) in float64: the normaliser of a log-probability.
 double LogSumExp(const float* x, int64_t n);
 
+// What two rows of logits say about each other, p and q their softmax, in float64.
+struct Divergence {
+  double log_sum_p = 0;  // LogSumExp of each
+  double log_sum_q = 0;
+  double kl = 0;       // KL(p || q) = sum_i p_i (log p_i - log q_i), nats; never below 0 by rounding; not finite for bad input
+  bool agree = false;  // both have their largest logit, the first of equals, at the same place
+};
+Divergence Diverge(const float* p, const float* q, int64_t n);
+
 // Causal attention of one sequence. Query row i has position first + i and sees the keys j with j <= first + i and,
 // when window > 0, j > first + i - window. Query head h reads key/value head h / (heads / kv_heads).
 //   out[i, h] = sum_j softmax_j(scale * q[i, h] . k[j, h']) v[j, h']

@@ -1,5 +1,6 @@
 #include "eaq/eval/evaluate.h"
 
+#include <chrono>
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
@@ -87,6 +88,7 @@ absl::Status Evaluate(const ModelEnds& ends, const std::vector<EvaluationDomain>
   size_t first = 0;
   for (const EvaluationDomain& domain : domains) {
     progress.Update("evaluate", first, total);
+    const auto start = std::chrono::steady_clock::now();
     const size_t n = domain.windows.size();
     if (n == 0) return absl::InvalidArgumentError(absl::StrCat("domain ", domain.name, " has no windows"));
     std::vector<double> nll(n), kl(n), greedy(n);
@@ -138,6 +140,7 @@ absl::Status Evaluate(const ModelEnds& ends, const std::vector<EvaluationDomain>
     StageRun& run = *result.add_stage();
     run.set_stage(absl::StrCat("evaluate/", domain.name));
     run.set_hash(hash.Hex());
+    run.set_seconds(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
     first += n;
   }
   progress.Update("evaluate", total, total);

@@ -37,10 +37,6 @@ absl::Status RequireFinite(double value, int64_t position) {
                                           ", expected a finite number; the model's weights or activations overflow"));
 }
 
-int64_t ArgMax(absl::Span<const float> logits) {
-  return std::max_element(logits.begin(), logits.end()) - logits.begin();
-}
-
 }  // namespace
 
 double WindowScore::nll() const {
@@ -50,15 +46,7 @@ double WindowScore::nll() const {
 }
 
 double KlFromLogits(absl::Span<const float> full, absl::Span<const float> quantized) {
-  const int64_t n = full.size();
-  const double full_total = kernels::LogSumExp(full.data(), n);
-  const double quantized_total = kernels::LogSumExp(quantized.data(), n);
-  double kl = 0;
-  for (int64_t i = 0; i < n; ++i) {
-    const double p = double{full[i]} - full_total;
-    kl += std::exp(p) * (p - (double{quantized[i]} - quantized_total));
-  }
-  return kl < 0 ? 0.0 : kl;  // NaN stays NaN
+  return kernels::Diverge(full.data(), quantized.data(), static_cast<int64_t>(full.size())).kl;
 }
 
 absl::StatusOr<WindowScore> ScoreWindow(const ModelEnds& ends, absl::Span<const int32_t> ids, ConstMatrixView hidden) {
@@ -94,18 +82,17 @@ absl::StatusOr<WindowComparison> CompareWindow(const ModelEnds& ends, absl::Span
     ends.Logits(full_hidden.Rows(begin, rows), full.view().Rows(0, rows));
     own_ends.Logits(quantized_hidden.Rows(begin, rows), quantized.view().Rows(0, rows));
     for (int64_t r = 0; r < rows; ++r) {
-      const absl::Span<const float> f(full.row(r), vocab), q(quantized.row(r), vocab);
       const int32_t target = ids[begin + r + 1];
-      const double full_log_prob = double{f[target]} - kernels::LogSumExp(f.data(), vocab);
-      const double quantized_log_prob = double{q[target]} - kernels::LogSumExp(q.data(), vocab);
-      const double kl = KlFromLogits(f, q);
+      const kernels::Divergence d = kernels::Diverge(full.row(r), quantized.row(r), vocab);
+      const double full_log_prob = double{full(r, target)} - d.log_sum_p;
+      const double quantized_log_prob = double{quantized(r, target)} - d.log_sum_q;
       EAQ_RETURN_IF_ERROR(RequireFinite(full_log_prob, begin + r + 1));
       EAQ_RETURN_IF_ERROR(RequireFinite(quantized_log_prob, begin + r + 1));
-      EAQ_RETURN_IF_ERROR(RequireFinite(kl, begin + r + 1));
+      EAQ_RETURN_IF_ERROR(RequireFinite(d.kl, begin + r + 1));
       result.full.log_probs.push_back(full_log_prob);
       result.quantized.log_probs.push_back(quantized_log_prob);
-      result.kl += kl;
-      agree += ArgMax(f) == ArgMax(q);
+      result.kl += d.kl;
+      agree += d.agree;
     }
   }
   result.kl /= static_cast<double>(predictions);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <eigen3/Eigen/Dense>
 #include <type_traits>
 #include <utility>
 
@@ -13,6 +14,8 @@
 
 namespace eaq {
 namespace {
+
+using RowMajor = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
 absl::Status Wrong(size_t step, const std::string& what) {
   return absl::InvalidArgumentError(absl::StrCat("online transform, step ", step + 1, ": ", what));
@@ -65,27 +68,23 @@ absl::Status CheckStep(size_t index, const OnlineStep& step, int64_t width) {
   return Wrong(index, "unknown kind");
 }
 
-// R^-T [b, b] in float64, R nearly orthogonal: with E = R^T R - 1,  R^-T = R (1 + E)^-1 = R (1 - E + E^2 - ...).
-std::vector<double> InverseTranspose(const Matrix& r) {
-  const int64_t b = r.rows();
-  const auto multiply = [b](const std::vector<double>& x, const std::vector<double>& y) {
-    std::vector<double> z(b * b, 0.0);
-    for (int64_t i = 0; i < b; ++i)
-      for (int64_t k = 0; k < b; ++k)
-        for (int64_t j = 0; j < b; ++j) z[i * b + j] += x[i * b + k] * y[k * b + j];
-    return z;
-  };
-  std::vector<double> exact(r.data(), r.data() + b * b), transposed(b * b), sum(b * b, 0.0);
-  for (int64_t i = 0; i < b; ++i)
-    for (int64_t j = 0; j < b; ++j) transposed[j * b + i] = exact[i * b + j];
-  std::vector<double> e = multiply(transposed, exact);
-  for (int64_t i = 0; i < b; ++i) e[i * b + i] -= 1, sum[i * b + i] = 1;
-  for (int term = 0; term < 10; ++term) {  // Horner: sum <- 1 - E sum
-    sum = multiply(e, sum);
-    for (int64_t i = 0; i < b; ++i)
-      for (int64_t j = 0; j < b; ++j) sum[i * b + j] = (i == j ? 1 : 0) - sum[i * b + j];
+RowMajor Widened(const Matrix& m) {
+  using Floats = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  return Eigen::Map<const Floats>(m.data(), m.rows(), m.cols()).cast<double>();
+}
+
+// R^-T in float64, R nearly orthogonal, by Newton's iteration Y <- Y (2 - R^T Y) from Y = R: with E = R^T R - 1 the
+// error is E, E^2, E^4, ... Validate allows |E| up to 1e-2.
+RowMajor InverseTranspose(const Matrix& rotation) {
+  const int64_t b = rotation.rows();
+  const RowMajor r = Widened(rotation);
+  RowMajor y = r;
+  for (int step = 0; step < 5; ++step) {
+    const RowMajor error = r.transpose() * y - RowMajor::Identity(b, b);
+    if (error.cwiseAbs().maxCoeff() < 1e-15) break;
+    y -= y * error;
   }
-  return multiply(exact, sum);
+  return y;
 }
 
 // x <- x R in every block, for contiguous rows: [n width / b, b] R.
@@ -96,14 +95,9 @@ void Rotate(const Matrix& r, float* x, int64_t n, int64_t width) {
   kernels::Gemm(false, false, m, b, b, 1.0f, copy.data(), b, r.data(), b, 0.0f, x, b);
 }
 // The same with any [b, b] matrix in float64.
-void Rotate(const std::vector<double>& r, int64_t b, double* x, int64_t n, int64_t width) {
-  std::vector<double> block(b);
-  for (double* at = x; at < x + n * width; at += b) {
-    std::copy_n(at, b, block.begin());
-    std::fill_n(at, b, 0.0);
-    for (int64_t k = 0; k < b; ++k)
-      for (int64_t j = 0; j < b; ++j) at[j] += block[k] * r[k * b + j];
-  }
+void Rotate(const RowMajor& r, double* x, int64_t n, int64_t width) {
+  Eigen::Map<RowMajor> rows(x, n * width / r.rows(), r.rows());
+  rows = (rows * r).eval();
 }
 
 // The steps that input and weight share.
@@ -147,8 +141,7 @@ void ApplyInput(const OnlineStep& step, T* rows, int64_t n, int64_t width) {
       if constexpr (std::is_same_v<T, float>) {
         return Rotate(step.rotation, rows, n, width);
       } else {
-        const std::vector<double> r(step.rotation.data(), step.rotation.data() + step.rotation.size());
-        return Rotate(r, step.rotation.rows(), rows, n, width);
+        return Rotate(Widened(step.rotation), rows, n, width);
       }
     case OnlineStep::Kind::kPermute:
       return Permute(step.permutation, rows, n, width);
@@ -165,7 +158,7 @@ void ApplyWeight(const OnlineStep& step, double* rows, int64_t n, int64_t width)
         for (int64_t j = 0; j < width; ++j) rows[i * width + j] *= step.divisors[j];
       return;
     case OnlineStep::Kind::kRotate:
-      return Rotate(InverseTranspose(step.rotation), step.rotation.rows(), rows, n, width);
+      return Rotate(InverseTranspose(step.rotation), rows, n, width);
     case OnlineStep::Kind::kPermute:
       return Permute(step.permutation, rows, n, width);
     case OnlineStep::Kind::kHadamard:

@@ -5,7 +5,7 @@
 
 namespace eaq {
 
-inline constexpr int kNumericsVersion = 2;
+inline constexpr int kNumericsVersion = 3;
 
 }  // namespace eaq
 

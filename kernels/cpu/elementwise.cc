@@ -25,6 +25,35 @@ double SumOfSquares(const float* x, int64_t n) {
   return sum;
 }
 
+// NaN is passed over unless it comes first.
+float Largest(const float* x, int64_t n) {
+  float largest = x[0];
+#pragma omp simd reduction(max : largest)
+  for (int64_t i = 1; i < n; ++i) largest = x[i] > largest ? x[i] : largest;
+  return largest;
+}
+
+int64_t FirstEqual(const float* x, float value, int64_t n) {
+  int64_t i = 0;
+  while (i < n && x[i] != value) ++i;
+  return i;
+}
+
+// sum exp(x_i - shift): sixteen float64 lanes.
+double SumExp(const float* x, float shift, int64_t n) {
+  double lanes[kLanes] = {};
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+#pragma omp simd
+    for (int64_t l = 0; l < kLanes; ++l)
+      lanes[l] += FastExp64(static_cast<double>(x[i + l]) - static_cast<double>(shift));
+  }
+  double sum = 0;
+  for (const double lane : lanes) sum += lane;
+  for (; i < n; ++i) sum += FastExp64(static_cast<double>(x[i]) - static_cast<double>(shift));
+  return sum;
+}
+
 }  // namespace
 
 void RmsNorm(const float* x, int64_t ldx, const float* weight, double eps, float* y, int64_t ldy, int64_t rows,
@@ -109,21 +138,38 @@ void TopK(const float* scores, int64_t n, int64_t k, int32_t* indices) {
 }
 
 double LogSumExp(const float* x, int64_t n) {
-  float largest = x[0];
-#pragma omp simd reduction(max : largest)
-  for (int64_t i = 1; i < n; ++i) largest = x[i] > largest ? x[i] : largest;
+  const float largest = Largest(x, n);
   if (std::isinf(largest)) return largest;
-  double lanes[kLanes] = {};
+  return static_cast<double>(largest) + std::log(SumExp(x, largest, n));
+}
+
+// KL = sum_i p_i (p'_i - q'_i) - log_sum_p + log_sum_q for logits p', q': one exponential each.
+Divergence Diverge(const float* p, const float* q, int64_t n) {
+  const float top_p = Largest(p, n), top_q = Largest(q, n);
+  double sums[kLanes] = {}, gaps[kLanes] = {};
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {
 #pragma omp simd
-    for (int64_t l = 0; l < kLanes; ++l)
-      lanes[l] += FastExp64(static_cast<double>(x[i + l]) - static_cast<double>(largest));
+    for (int64_t l = 0; l < kLanes; ++l) {
+      const double e = FastExp64(static_cast<double>(p[i + l]) - static_cast<double>(top_p));
+      sums[l] += e;
+      gaps[l] += e * (static_cast<double>(p[i + l]) - static_cast<double>(q[i + l]));
+    }
   }
-  double sum = 0;
-  for (const double lane : lanes) sum += lane;
-  for (; i < n; ++i) sum += FastExp64(static_cast<double>(x[i]) - static_cast<double>(largest));
-  return static_cast<double>(largest) + std::log(sum);
+  double sum = 0, gap = 0;
+  for (int64_t l = 0; l < kLanes; ++l) sum += sums[l], gap += gaps[l];
+  for (; i < n; ++i) {
+    const double e = FastExp64(static_cast<double>(p[i]) - static_cast<double>(top_p));
+    sum += e;
+    gap += e * (static_cast<double>(p[i]) - static_cast<double>(q[i]));
+  }
+  Divergence d;
+  d.log_sum_p = std::isinf(top_p) ? top_p : static_cast<double>(top_p) + std::log(sum);
+  d.log_sum_q = std::isinf(top_q) ? top_q : static_cast<double>(top_q) + std::log(SumExp(q, top_q, n));
+  const double kl = gap / sum - (d.log_sum_p - d.log_sum_q);
+  d.kl = kl < 0 && std::isfinite(kl) ? 0.0 : kl;
+  d.agree = FirstEqual(p, top_p, n) == FirstEqual(q, top_q, n);
+  return d;
 }
 
 void MatVec(const float* w, const float* x, float* y, int64_t out, int64_t in) {

@@ -131,6 +131,38 @@ TEST(LogSumExp, NanAndInfinityDoNotPass) {
   EXPECT_EQ(LogSumExp(Floats{1, inf, 2}.data(), 3), inf);
 }
 
+TEST(Diverge, AgreesWithReference) {
+  for (const int64_t n : {1, 15, 16, 777}) {
+    for (const float gap : {0.0f, 1e-3f, 5.0f}) {
+      const Floats p = Values(n, 7, 30.0f), change = Values(n, 8, gap);
+      Floats q = p;
+      for (int64_t i = 0; i < n; ++i) q[i] += change[i];
+      const Divergence d = Diverge(p.data(), q.data(), n), expected = reference::Diverge(Widen(p), Widen(q));
+      EXPECT_NEAR(d.log_sum_p, expected.log_sum_p, 1e-12);
+      EXPECT_NEAR(d.log_sum_q, expected.log_sum_q, 1e-12);
+      EXPECT_NEAR(d.kl, expected.kl, 1e-13);
+      EXPECT_GE(d.kl, 0.0);
+      EXPECT_EQ(d.agree, expected.agree);
+      EXPECT_EQ(d.log_sum_p, LogSumExp(p.data(), n));
+    }
+  }
+  EXPECT_TRUE(Diverge(Floats{1, 2, 2}.data(), Floats{0, 3, 3}.data(), 3).agree);
+  EXPECT_FALSE(Diverge(Floats{1, 2, 2}.data(), Floats{0, 3, 4}.data(), 3).agree);
+}
+
+TEST(Diverge, NanAndInfinityDoNotPass) {
+  const float nan = std::numeric_limits<float>::quiet_NaN(), inf = std::numeric_limits<float>::infinity();
+  const Floats good = {1, 2, 3};
+  for (const float bad : {nan, inf, -inf}) {
+    for (size_t at = 0; at < good.size(); ++at) {
+      Floats x = good;
+      x[at] = bad;
+      EXPECT_FALSE(std::isfinite(Diverge(x.data(), good.data(), 3).kl)) << bad << " at " << at;
+      EXPECT_FALSE(std::isfinite(Diverge(good.data(), x.data(), 3).kl)) << bad << " at " << at;
+    }
+  }
+}
+
 TEST(MatVecAndGemm, AgreeWithReference) {
   for (const int64_t in : {1, 31, 32, 100}) {
     const int64_t out = 9;

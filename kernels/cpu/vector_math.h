@@ -41,12 +41,12 @@ inline double FastExp64(double x) {
       1.0 / 720,        1.0 / 120,       1.0 / 24,       1.0 / 6,       1.0 / 2,      1.0,         1.0};
   x = x < -708.0 ? -708.0 : x;
   x = x > 708.0 ? 708.0 : x;
-  const double shifted = x * 1.4426950408889634074 + kMagic;
+  const double shifted = __builtin_fma(x, 1.4426950408889634074, kMagic);
   const double n = shifted - kMagic;
-  const double r = (x - n * 6.93147180369123816490e-01) - n * 1.90821492927058770002e-10;
+  const double r = __builtin_fma(n, -1.90821492927058770002e-10, __builtin_fma(n, -6.93147180369123816490e-01, x));
   double p = kInverseFactorial[0];
 #pragma GCC unroll 13
-  for (int i = 1; i < 14; ++i) p = p * r + kInverseFactorial[i];
+  for (int i = 1; i < 14; ++i) p = __builtin_fma(p, r, kInverseFactorial[i]);
   const uint64_t exponent = std::bit_cast<uint64_t>(shifted) - std::bit_cast<uint64_t>(kMagic) + 1023u;
   return p * std::bit_cast<double>(exponent << 52);
 }

@@ -72,6 +72,16 @@ double LogSumExp(const Doubles& x) {
   return largest + std::log(sum);
 }
 
+Divergence Diverge(const Doubles& p, const Doubles& q) {
+  Divergence d{.log_sum_p = LogSumExp(p), .log_sum_q = LogSumExp(q)};
+  for (size_t i = 0; i < p.size(); ++i) {
+    const double log_p = p[i] - d.log_sum_p;
+    d.kl += std::exp(log_p) * (log_p - (q[i] - d.log_sum_q));
+  }
+  d.agree = std::max_element(p.begin(), p.end()) - p.begin() == std::max_element(q.begin(), q.end()) - q.begin();
+  return d;
+}
+
 Doubles Attention(const AttentionShape& s, const Doubles& q, const Doubles& k, const Doubles& v) {
   const int64_t width = s.heads * s.head_dim, kv_width = s.kv_heads * s.head_dim;
   Doubles out(s.queries * width, 0.0);

@@ -20,6 +20,7 @@ Doubles SoftmaxRows(const Doubles& x, int64_t rows, int64_t n);
 Doubles SiluMul(const Doubles& gate, const Doubles& up);
 std::vector<int32_t> TopK(const Doubles& scores, int64_t k);
 double LogSumExp(const Doubles& x);
+Divergence Diverge(const Doubles& p, const Doubles& q);
 Doubles Attention(const AttentionShape& shape, const Doubles& q, const Doubles& k, const Doubles& v);
 
 }  // namespace eaq::kernels::reference
