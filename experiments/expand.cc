@@ -72,6 +72,8 @@ absl::StatusOr<std::vector<T>> Multiply(const T& base, const std::vector<Axis<T>
   return all;
 }
 
+using FieldPath = std::vector<std::pair<std::string, int>>;
+
 class Expander {
  public:
   Expander(const LoadedSpec& spec, const PresetLoader& load_preset)
@@ -92,7 +94,7 @@ class Expander {
     const std::vector<uint64_t> seeds =
         e_.seed().empty() ? std::vector<uint64_t>{0} : std::vector<uint64_t>(e_.seed().begin(), e_.seed().end());
     EAQ_ASSIGN_OR_RETURN(const std::vector<FormRecipes> forms, Forms(recipes));
-    EAQ_RETURN_IF_ERROR(CheckSkips(schemes, recipes));
+    EAQ_RETURN_IF_ERROR(CheckNames(schemes, recipes));
     double count = 0;
     for (const FormRecipes& form : forms) {
       double rows = 1.0 * form.recipes.size();
@@ -473,7 +475,8 @@ class Expander {
     return all;
   }
 
-  absl::Status CheckSkips(const std::vector<Scheme>& schemes, const std::vector<Recipe>& recipes) const {
+  // The names that `skip` and `claim` use.
+  absl::Status CheckNames(const std::vector<Scheme>& schemes, const std::vector<Recipe>& recipes) const {
     std::vector<std::string> s, r, m;
     for (const Scheme& scheme : schemes) s.push_back(scheme.name());
     for (const Recipe& recipe : recipes) r.push_back(recipe.name());
@@ -481,19 +484,28 @@ class Expander {
       for (const AblationArm& arm : plan.arms) r.push_back(arm.recipe.name());
     }
     for (const ModelRef& model : e_.model()) m.push_back(model.name());
+    const auto check = [&](const FieldPath& place, const std::string& name, const std::string& kind,
+                           const std::vector<std::string>& known) -> absl::Status {
+      if (std::find(known.begin(), known.end(), name) != known.end()) return absl::OkStatus();
+      return spec_.Error(place, absl::StrCat("no ", kind, " is called \"", name, "\"", Suggestion(name, known)));
+    };
     for (int i = 0; i < e_.skip_size(); ++i) {
       const Experiment::Skip& skip = e_.skip(i);
+      const auto at = [i](const char* field) { return FieldPath{{"skip", i}, {field, -1}}; };
       if (!skip.has_recipe() && !skip.has_scheme() && !skip.has_model())
         return spec_.Error({{"skip", i}}, "an empty skip would leave out everything");
-      const auto check = [&](bool has, const std::string& name, const std::string& kind,
-                             const std::vector<std::string>& known) -> absl::Status {
-        if (!has || std::find(known.begin(), known.end(), name) != known.end()) return absl::OkStatus();
-        return spec_.Error({{"skip", i}, {kind, -1}},
-                           absl::StrCat("no ", kind, " is called \"", name, "\"", Suggestion(name, known)));
-      };
-      EAQ_RETURN_IF_ERROR(check(skip.has_recipe(), skip.recipe(), "recipe", r));
-      EAQ_RETURN_IF_ERROR(check(skip.has_scheme(), skip.scheme(), "scheme", s));
-      EAQ_RETURN_IF_ERROR(check(skip.has_model(), skip.model(), "model", m));
+      if (skip.has_recipe()) EAQ_RETURN_IF_ERROR(check(at("recipe"), skip.recipe(), "recipe", r));
+      if (skip.has_scheme()) EAQ_RETURN_IF_ERROR(check(at("scheme"), skip.scheme(), "scheme", s));
+      if (skip.has_model()) EAQ_RETURN_IF_ERROR(check(at("model"), skip.model(), "model", m));
+    }
+    for (int i = 0; i < e_.claim_size(); ++i) {
+      const Experiment::Claim& claim = e_.claim(i);
+      if (claim.text().empty()) return spec_.Error({{"claim", i}}, "the claim has no text: say it in a sentence");
+      EAQ_RETURN_IF_ERROR(check({{"claim", i}, {"recipe", -1}}, claim.recipe(), "recipe", r));
+      EAQ_RETURN_IF_ERROR(check({{"claim", i}, {"over", -1}}, claim.over(), "recipe", r));
+      for (int k = 0; k < claim.scheme_size(); ++k) {
+        EAQ_RETURN_IF_ERROR(check({{"claim", i}, {"scheme", k}}, claim.scheme(k), "scheme", s));
+      }
     }
     return absl::OkStatus();
   }

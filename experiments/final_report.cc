@@ -131,6 +131,13 @@ absl::StatusOr<FinalReport> MakeFinalReport(const Experiment& experiment, const 
   for (const Part& part : PartsOf(expansion, plan)) {
     ReportInputs inputs = InputsOf(part, expansion, plan, by_key);
     inputs.title = experiment.has_title() ? experiment.title() : experiment.name();
+    for (const Experiment::Claim& claim : experiment.claim()) {
+      inputs.claims.push_back({claim.text(),
+                               claim.source(),
+                               claim.recipe(),
+                               claim.over(),
+                               {claim.scheme().begin(), claim.scheme().end()}});
+    }
     inputs.provenance.ledger = ledger.path();
     inputs.provenance.spec_name = experiment.name();
     google::protobuf::TextFormat::PrintToString(experiment, &inputs.provenance.spec_text);
@@ -159,6 +166,9 @@ absl::StatusOr<FinalReport> MakeFinalReport(const Experiment& experiment, const 
     if (last.size() > 1) shown.title = absl::StrCat(shown.title, ", ", shown.groups[0].model);
     absl::StrAppend(&report.text, i > 0 ? "\n" : "",
                     RenderText(shown, {options.color, options.width, options.timings}));
+  }
+  if (const std::string claims = RenderClaims(parts); !options.json && !claims.empty()) {
+    absl::StrAppend(&report.text, "\n", claims);
   }
   if (options.json && parts.size() > 1) report.text = absl::StrCat("[", report.text, "]\n");
   EAQ_RETURN_IF_ERROR(MakeDirectories(options.folder));

@@ -116,6 +116,12 @@ TEST(Spec, ErrorsPointAtTheirPlace) {
   EXPECT_THAT(error(Replaced("[0, 1]", "[1, 1]")), HasSubstr("seed 1 stands here twice"));
   EXPECT_THAT(error(std::string(kGood) + "vary { field: 'recipe.solve.gptq.dampin' values: '1' }"),
               HasSubstr("t:9:8: eaq.Gptq has no field \"dampin\"; did you mean \"damping\"?"));
+  EXPECT_THAT(error(std::string(kGood) + "claim { text: 'a' recipe: 'rtm' over: 'rtn' }"),
+              HasSubstr("no recipe is called \"rtm\"; did you mean \"rtn\"?"));
+  EXPECT_THAT(error(std::string(kGood) + "claim { text: 'a' recipe: 'rtn' }"), HasSubstr("no recipe is called \"\""));
+  EXPECT_THAT(error(std::string(kGood) + "claim { text: 'a' recipe: 'rtn' over: 'rtn' scheme: 'W9' }"),
+              HasSubstr("no scheme is called \"W9\""));
+  EXPECT_THAT(error(std::string(kGood) + "claim { recipe: 'rtn' over: 'rtn' }"), HasSubstr("the claim has no text"));
   EXPECT_THAT(error(std::string(kGood) + "skip { recipe: 'rtm' }"),
               HasSubstr("t:9:8: no recipe is called \"rtm\"; did you mean \"rtn\"?"));
   EXPECT_THAT(error(std::string(kGood) + "max_trials: 10"), HasSubstr("t:9:1: the experiment expands to"));

@@ -12,6 +12,7 @@
 #include "eaq/base/file.h"
 #include "eaq/base/hash.h"
 #include "eaq/base/status_matchers.h"
+#include "eaq/report/claims.h"
 #include "eaq/report/cost.h"
 #include "eaq/report/format.h"
 #include "eaq/report/recipe_fields.h"
@@ -91,6 +92,51 @@ const AblationEffect* Find(const AblationTable& t, EffectKind kind, const std::v
 double Mean(const AblationTable& t, EffectKind kind, const std::vector<int>& parts) {
   const AblationEffect* e = Find(t, kind, parts);
   return e == nullptr || !e->paired ? NAN : e->paired->mean;
+}
+
+// Each verdict once, among rows and arms, by name; a claim on a recipe that has no result stays open.
+TEST(Claims, VerdictsFollowTheIntervals) {
+  ReportInputs in = AblationOfThree();
+  in.claims = {{"the whole helps", "a paper, table 1", "Hybrid", "RTN", {}},
+               {"the router helps", "", "RTN + router", "RTN", {"W8A8"}},
+               {"the router alone does nothing to itself", "", "RTN + router", "RTN + router", {}},
+               {"clipping matters", "", "Hybrid", "Hybrid - clip", {}},
+               {"nobody ran it", "", "OmniQuant", "RTN", {}}};
+  CompareOptions options;
+  EAQ_ASSERT_OK_AND_ASSIGN(const Comparison c, Compare(in, options));
+  ASSERT_EQ(c.claims.size(), 5u);
+  EXPECT_NEAR(c.claims[0].paired->mean, -0.045, 5e-4);
+  EXPECT_STREQ(report_internal::ClaimVerdict(c.claims[0]), "holds");
+  EXPECT_NEAR(c.claims[1].paired->mean, +0.01, 5e-4);
+  EXPECT_STREQ(report_internal::ClaimVerdict(c.claims[1]), "does not hold");
+  EXPECT_EQ(c.claims[2].paired->verdict, Verdict::kEquivalent);
+  EXPECT_STREQ(report_internal::ClaimVerdict(c.claims[2]), "does not hold");
+  EXPECT_NEAR(c.claims[3].paired->mean, -0.005, 5e-4);
+  EXPECT_FALSE(c.claims[4].paired.has_value());
+  EXPECT_STREQ(report_internal::ClaimVerdict(c.claims[4]), "no result yet");
+  // Holm: of four tests, so no adjusted p is below the raw one.
+  for (int i = 0; i < 4; ++i) EXPECT_GE(c.claims[i].paired->p_holm, c.claims[i].paired->p_value) << i;
+
+  const std::string text = RenderText(c), html = RenderHtml(c), json = RenderJson(c);
+  EXPECT_THAT(text, HasSubstr("the whole helps"));
+  EXPECT_THAT(text, HasSubstr("does not hold"));
+  EXPECT_THAT(html, HasSubstr("a paper, table 1"));
+  EXPECT_THAT(html, HasSubstr("the whole helps: holds in 1 of 1: "));
+  EXPECT_THAT(json, HasSubstr("\"verdict\":\"does not hold\""));
+  const Comparison both[] = {c, c};
+  EXPECT_THAT(RenderClaims(both), HasSubstr("the whole helps: holds in 2 of 2: "));
+}
+
+TEST(Claims, AnUndecidedClaimIsSaidToBe) {
+  ReportInputs in = AblationOfThree();
+  for (ReportTrial& t : in.trials) {  // noise of the size of the effect, its mean 0
+    if (t.spec.recipe().name() != "Hybrid - clip") continue;
+    for (Series& s : *t.result.mutable_series())
+      for (int w = 0; w < s.value_size(); ++w) s.set_value(w, s.value(w) + (w / 2 % 2 == 0 ? 0.08 : -0.08));
+  }
+  in.claims = {{"clipping matters", "", "Hybrid", "Hybrid - clip", {}}};
+  EAQ_ASSERT_OK_AND_ASSIGN(const Comparison c, Compare(in));
+  EXPECT_STREQ(report_internal::ClaimVerdict(c.claims[0]), "undecided");
 }
 
 TEST(Ablation, EffectsAreWhatWasPutIn) {

@@ -7,6 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "eaq/base/status_macros.h"
 #include "eaq/report/ablation.h"
+#include "eaq/report/claims.h"
 #include "eaq/report/fairness.h"
 #include "eaq/report/format.h"
 #include "eaq/report/groups.h"
@@ -356,7 +357,7 @@ absl::StatusOr<Comparison> Compare(const ReportInputs& inputs, const CompareOpti
   AddUnequal(gate, c);
   AddFields(rows, c);
   AddNotes(gate, have_full, c);
-  if (inputs.ablations.empty()) return c;
+  if (inputs.ablations.empty() && inputs.claims.empty()) return c;
   // Arms are measured by themselves: their labels do not number the rows of the table.
   EAQ_ASSIGN_OR_RETURN(std::vector<Measured> arms,
                        report_internal::MeasureGroups(gate, c.domains, options.canonical_order));
@@ -371,6 +372,7 @@ absl::StatusOr<Comparison> Compare(const ReportInputs& inputs, const CompareOpti
       c.ablations.back().form = inputs.form;
     }
   }
+  EAQ_ASSIGN_OR_RETURN(c.claims, report_internal::TestClaims(inputs.claims, arms, options.paired, resampler));
   return c;
 }
 

@@ -59,10 +59,17 @@ struct AblationInputs {
   std::vector<std::string> notes;
 };
 
+// "RECIPE has a lower loss than OVER", names or titles, said in SOURCE in the words TEXT.
+struct ClaimInputs {
+  std::string text, source, recipe, over;
+  std::vector<std::string> schemes;  // empty: all
+};
+
 struct ReportInputs {
   std::string title;
   std::string form;  // "as published", "equal"; empty: the experiment has but one
   std::vector<AblationInputs> ablations;
+  std::vector<ClaimInputs> claims;
   std::vector<ReportTrial> trials;  // finished ones, full precision among them
   std::vector<ReportFailure> failures;
   int64_t pending = 0;  // trials of the experiment that have neither a result nor a failure
@@ -211,6 +218,12 @@ struct AblationTable {
   std::vector<std::string> notes;
 };
 
+// ---- claims ----
+struct ClaimRow {
+  std::string text, source, recipe, over, scheme;
+  std::optional<PairedResult> paired;  // loss of `recipe` minus that of `over`; p_holm: over the claims of the table
+};
+
 // ---- what sharing work saves ----
 struct CostRow {
   std::string recipe;  // label; "full precision"
@@ -251,6 +264,7 @@ struct Comparison {
   std::vector<ReportFailure> failures;
   int64_t pending = 0;
   std::vector<AblationTable> ablations;
+  std::vector<ClaimRow> claims;
   std::optional<CostTable> cost;
 };
 

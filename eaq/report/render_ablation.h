@@ -1,4 +1,4 @@
-// The ablations and the cost of a comparison in words, tables and figures; "" where there is none. Inside the room.
+// The ablations, the claims and the cost of a comparison in words, tables and figures; "" where there is none. Inside the room.
 #ifndef EAQ_REPORT_RENDER_ABLATION_H_
 #define EAQ_REPORT_RENDER_ABLATION_H_
 
@@ -14,6 +14,10 @@ std::string AblationHtml(const Comparison& c);     // the body of a section
 std::string AblationLatex(const Comparison& c);    // tables
 std::string AblationCsvRows(const Comparison& c);  // without the head
 extern const char kAblationCsvHead[];
+
+std::string ClaimsText(const Comparison& c, const TextOptions& options);
+std::string ClaimsHtml(absl::Span<const Comparison> parts);
+std::string ClaimsJson(const Comparison& c);  // an array
 
 std::string CostText(const Comparison& c, const TextOptions& options);
 std::string CostHtml(const Comparison& c);

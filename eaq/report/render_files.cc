@@ -258,7 +258,7 @@ std::string RenderJson(const Comparison& c) {
     }
     out += "]}";
   }
-  out += "]";
+  absl::StrAppend(&out, "],\n\"claims\":", report_internal::ClaimsJson(c));
   if (c.cost) {
     absl::StrAppend(&out, ",\n\"cost\":{\"recipes\":", c.cost->recipes, ",\"spent\":", Number(c.cost->spent),
                     ",\"alone\":", Number(c.cost->alone), "}");

@@ -438,6 +438,12 @@ std::string RenderHtml(absl::Span<const Comparison> parts) {
       "initial-scale=1\">\n<title>",
       EscapeHtml(title), "</title>\n<style>", report_internal::PageStyle(), "</style></head>\n<body><main>\n<h1>",
       EscapeHtml(title), "</h1>\n");
+  out += Section("Claims",
+                 "What has been said about these methods, tested here: difference of the losses, negative where the "
+                 "first is better. A claim holds where the difference is significant after Holm's correction over the "
+                 "claims of a model and form; it does not where the other is better or both are equivalent. A claim "
+                 "about accuracy on another model is tested as an order of losses on this one.",
+                 report_internal::ClaimsHtml(parts));
   if (parts.size() == 1) {
     out += Sections(parts[0]);
   } else {

@@ -207,7 +207,8 @@ std::string RenderText(const Comparison& c, const TextOptions& options) {
     for (const Ranking& r : s.rankings) line(r.sentence, Style::kPlain);
   }
   for (const std::string& gate : c.gate) line(absl::StrCat("Fairness gate: ", gate), Style::kRed);
-  return absl::StrCat(out, report_internal::AblationText(c, options), report_internal::CostText(c, options));
+  return absl::StrCat(out, report_internal::ClaimsText(c, options), report_internal::AblationText(c, options),
+                      report_internal::CostText(c, options));
 }
 
 }  // namespace eaq

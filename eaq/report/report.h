@@ -52,6 +52,9 @@ std::string RenderLatex(const Comparison& comparison);
 
 std::string RenderJson(const Comparison& comparison);
 
+// One line per claim: where it holds, where not, over all parts. "" without claims.
+std::string RenderClaims(absl::Span<const Comparison> parts);
+
 }  // namespace eaq
 
 #endif  // EAQ_REPORT_REPORT_H_
