@@ -1,7 +1,7 @@
 // Row-major float32 matrices: an owner and two views. All computation in the house is float32 (float64 for losses
 // and statistics); storage formats are converted at the edge (checkpoint/).
 //
-//   Matrix w(out_features, in_features);          // zeros, 64-byte aligned
+//   Matrix w(out_features, in_features);          // zeros, cache-line aligned
 //   ConstMatrixView head = w.view().Rows(0, 4);   // [4, in_features], no copy
 //
 // A view does not own; it is valid while its owner lives and keeps its size.
@@ -10,25 +10,11 @@
 
 #include <cstdint>
 #include <cstring>
-#include <new>
-#include <vector>
 
 #include "absl/types/span.h"
+#include "eaq/base/buffer.h"
 
 namespace eaq {
-
-// std::vector<float> whose storage starts on a cache line.
-template <typename T>
-struct CacheLineAllocator {
-  using value_type = T;
-  CacheLineAllocator() = default;
-  template <typename U>
-  CacheLineAllocator(const CacheLineAllocator<U>&) {}
-  T* allocate(size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), std::align_val_t(64))); }
-  void deallocate(T* p, size_t) { ::operator delete(p, std::align_val_t(64)); }
-  friend bool operator==(const CacheLineAllocator&, const CacheLineAllocator&) { return true; }
-};
-using AlignedFloats = std::vector<float, CacheLineAllocator<float>>;
 
 template <typename T>  // float or const float
 struct BasicMatrixView {
@@ -89,7 +75,7 @@ class Matrix {
  private:
   int64_t rows_ = 0;
   int64_t cols_ = 0;
-  AlignedFloats values_;
+  Buffer<float> values_;
 };
 
 }  // namespace eaq

@@ -15,7 +15,7 @@ inline void PutMatrix(const Matrix& m, ByteWriter& out) { out.Number(m.rows()).N
 // False, and M is not to be used, unless a whole matrix stands there.
 inline bool TakeMatrix(ByteReader& in, Matrix* m) {
   const int64_t rows = in.Number<int64_t>(), cols = in.Number<int64_t>();
-  AlignedFloats values;
+  Buffer<float> values;
   in.Array(&values);
   if (!in.ok() || rows < 0 || cols < 0 || (cols == 0 ? !values.empty() : values.size() % cols != 0) ||
       (cols > 0 && static_cast<int64_t>(values.size()) / cols != rows)) {

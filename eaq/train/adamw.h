@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "eaq/base/buffer.h"
 #include "eaq/base/thread_pool.h"
 #include "eaq/train/parameters.h"
 
@@ -28,10 +29,10 @@ class AdamW {
   // clipping. m, v: first and second moments.
   //   m = b1 m + (1 - b1) g,  v = b2 v + (1 - b2) g^2,  w -= rate (m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps) +
   //   decay w)
-  double Step(std::vector<std::vector<float>>& gradients, double rate, ThreadPool& pool, std::vector<float>& params);
+  double Step(std::vector<Buffer<float>>& gradients, double rate, ThreadPool& pool, std::vector<float>& params);
 
   int64_t step = 0;
-  std::vector<float> m, v;  // [layout.size]; public: a checkpoint saves and restores the three
+  Buffer<float> m, v;  // [layout.size]; public: a checkpoint saves and restores the three
 
  private:
   struct Piece {  // what one thread takes at a time: a stretch inside one group

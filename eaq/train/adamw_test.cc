@@ -22,7 +22,7 @@ TEST(AdamW, ConstantGradientHasAClosedForm) {
   std::vector<float> params(layout.size, 0.5f);
   ThreadPool pool(2);
   for (int i = 0; i < 5; ++i) {
-    std::vector<std::vector<float>> shards(2, std::vector<float>(layout.size, 0.005f));
+    std::vector<Buffer<float>> shards(2, Buffer<float>(layout.size, 0.005f));
     EXPECT_NEAR(adamw.Step(shards, 0.1, pool, params), 0.01 * std::sqrt(layout.size), 1e-6);
   }
   for (const ParameterGroup& group : layout.groups) {
@@ -36,7 +36,7 @@ TEST(AdamW, ClipsByTheGlobalNorm) {
   const ParameterLayout layout(Tiny());
   AdamW adamw(layout, {});
   std::vector<float> params(layout.size, 0.0f);
-  std::vector<std::vector<float>> gradient(1, std::vector<float>(layout.size, 3.0f));
+  std::vector<Buffer<float>> gradient(1, Buffer<float>(layout.size, 3.0f));
   ThreadPool pool(1);
   const double norm = adamw.Step(gradient, 0.1, pool, params);
   EXPECT_NEAR(norm, 3 * std::sqrt(layout.size), 1e-4);

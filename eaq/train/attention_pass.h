@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "eaq/base/buffer.h"
 #include "eaq/train/parameters.h"
 #include "eaq/train/row_hook.h"
 
@@ -17,7 +18,7 @@ class AttentionPass {
  public:
   // What the backward pass of one layer needs of the forward pass.
   struct State {
-    std::vector<T> h, r, qkv, qk, rq, rk, p, y;
+    Buffer<T> h, r, qkv, qk, rq, rk, p, y;
   };
 
   // For at most WINDOWS windows of CONTEXT tokens. HOOK (null: none) must outlive the pass.
@@ -39,7 +40,7 @@ class AttentionPass {
   const ModelConfig config_;
   const int64_t windows_, t_, d_, head_, q_, kv_, c_;  // c: width of a row of q, k and v
   RowHook<T>* const hook_;
-  std::vector<T> cos_, sin_, dy_, dqkv_, dp_, dh_;
+  Buffer<T> cos_, sin_, dy_, dqkv_, dp_, dh_;
 };
 
 extern template class AttentionPass<float>;

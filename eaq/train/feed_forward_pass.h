@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "eaq/base/buffer.h"
 #include "eaq/train/parameters.h"
 #include "eaq/train/row_hook.h"
 
@@ -17,12 +18,12 @@ class FeedForwardPass {
  public:
   // A SwiGLU's rows on the way: gate and up beside each other [m, 2 width], their product [m, width].
   struct SwiGlu {
-    std::vector<T> gu, a;
+    Buffer<T> gu, a;
   };
   // What the backward pass of one layer needs of the forward pass.
   struct State {
-    std::vector<T> h, r, hr;                   // hr: what the router reads, where a hook makes that differ from h
-    std::vector<T> prob, lse, weight, xe, ye;  // [n, experts], [n], [n k], [n k, hidden] twice; empty in a dense layer
+    Buffer<T> h, r, hr;                   // hr: what the router reads, where a hook makes that differ from h
+    Buffer<T> prob, lse, weight, xe, ye;  // [n, experts], [n], [n k], [n k, hidden] twice; empty in a dense layer
     std::vector<int32_t> choice, slot, begin;  // [n k], [n k], [experts + 1]
     SwiGlu routed, common;                     // common: the shared expert, or the dense layer's own
   };
@@ -49,7 +50,7 @@ class FeedForwardPass {
   const ModelConfig config_;
   const int64_t n_, d_, e_, k_;
   RowHook<T>* const hook_;
-  std::vector<T> dh_, dxe_, dye_, dgu_, da_, drouter_, dhr_;
+  Buffer<T> dh_, dxe_, dye_, dgu_, da_, drouter_, dhr_;
 };
 
 extern template class FeedForwardPass<float>;

@@ -23,7 +23,7 @@ Gradients<T>::Gradients(const ParameterLayout& layout, int64_t windows, int64_t 
       feed_forward_(layout.config, windows * context) {
   const int64_t n = windows * context;
   for (const ParameterLayout::Layer& layer : layout.layers) {
-    LayerState s{std::vector<T>(n * d_), std::vector<T>(n * d_), attention_.NewState(), feed_forward_.NewState(layer)};
+    LayerState s{Buffer<T>(n * d_), Buffer<T>(n * d_), attention_.NewState(), feed_forward_.NewState(layer)};
     layers_.push_back(std::move(s));
     if (layer.router >= 0) ++mixtures_;
   }

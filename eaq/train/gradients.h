@@ -20,6 +20,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "eaq/base/buffer.h"
 #include "eaq/train/attention_pass.h"
 #include "eaq/train/feed_forward_pass.h"
 #include "eaq/train/parameters.h"
@@ -56,7 +57,7 @@ class Gradients {
 
  private:
   struct LayerState {
-    std::vector<T> x, middle;  // [n, hidden]: at the entrance, and between attention and feed-forward
+    Buffer<T> x, middle;  // [n, hidden]: at the entrance, and between attention and feed-forward
     typename AttentionPass<T>::State attention;
     typename FeedForwardPass<T>::State feed_forward;
   };
@@ -69,7 +70,7 @@ class Gradients {
   FeedForwardPass<T> feed_forward_;
   std::vector<LayerState> layers_;
   std::vector<int64_t> use_;
-  std::vector<T> xf_, hf_, rf_, dx_, dh_, logits_;
+  Buffer<T> xf_, hf_, rf_, dx_, dh_, logits_;
 };
 
 extern template class Gradients<float>;

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "eaq/base/buffer.h"
 #include "eaq/train/attention_pass.h"
 #include "eaq/train/feed_forward_pass.h"
 #include "eaq/train/parameters.h"
@@ -51,7 +52,7 @@ class LayerPass {
   FeedForwardPass<T> feed_forward_;
   typename AttentionPass<T>::State attention_state_;
   typename FeedForwardPass<T>::State feed_forward_state_;
-  std::vector<T> middle_;
+  Buffer<T> middle_;
 };
 
 }  // namespace eaq

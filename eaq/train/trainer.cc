@@ -20,8 +20,8 @@ absl::Status SaveState(const std::string& path, uint64_t seed, const AdamW& adam
   const uint64_t head[3] = {seed, static_cast<uint64_t>(adamw.step), params.size()};
   std::string bytes(kMagic, 8);
   bytes.append(reinterpret_cast<const char*>(head), sizeof(head));
-  for (const auto* v : {&params, &adamw.m, &adamw.v})
-    bytes.append(reinterpret_cast<const char*>(v->data()), v->size() * sizeof(float));
+  for (const float* v : {params.data(), adamw.m.data(), adamw.v.data()})
+    bytes.append(reinterpret_cast<const char*>(v), params.size() * sizeof(float));
   return WriteFileAtomic(path, bytes);
 }
 
@@ -38,8 +38,8 @@ absl::Status LoadState(const std::string& path, uint64_t seed, AdamW* adamw, std
         absl::StrCat(path, ": training state of another run: expected seed ", seed, ", found ", head[0]));
   adamw->step = static_cast<int64_t>(head[1]);
   const char* at = bytes.data() + 8 + sizeof(head);
-  for (auto* v : {params, &adamw->m, &adamw->v}) {
-    std::memcpy(v->data(), at, size * sizeof(float));
+  for (float* v : {params->data(), adamw->m.data(), adamw->v.data()}) {
+    std::memcpy(v, at, size * sizeof(float));
     at += size * sizeof(float);
   }
   return absl::OkStatus();
@@ -91,7 +91,7 @@ absl::Status RunTraining(const TrainSpec& spec, const std::vector<TrainStream>& 
   if (!state.empty() && FileExists(state)) EAQ_RETURN_IF_ERROR(LoadState(state, spec.seed, &adamw, params));
   const int64_t per_shard = spec.windows_per_step / spec.shards;
   std::vector<std::unique_ptr<Gradients<float>>> work;
-  std::vector<std::vector<float>> gradient(spec.shards, std::vector<float>(layout.size));
+  std::vector<Buffer<float>> gradient(spec.shards, Buffer<float>(layout.size));
   std::vector<LossParts> loss(spec.shards);
   for (int64_t s = 0; s < spec.shards; ++s)
     work.push_back(std::make_unique<Gradients<float>>(layout, per_shard, spec.context));
