@@ -132,11 +132,8 @@ absl::StatusOr<FinalReport> MakeFinalReport(const Experiment& experiment, const 
     ReportInputs inputs = InputsOf(part, expansion, plan, by_key);
     inputs.title = experiment.has_title() ? experiment.title() : experiment.name();
     for (const Experiment::Claim& claim : experiment.claim()) {
-      inputs.claims.push_back({claim.text(),
-                               claim.source(),
-                               claim.recipe(),
-                               claim.over(),
-                               {claim.scheme().begin(), claim.scheme().end()}});
+      inputs.claims.push_back(
+          {claim.text(), claim.source(), claim.recipe(), claim.over(), {claim.scheme().begin(), claim.scheme().end()}});
     }
     inputs.provenance.ledger = ledger.path();
     inputs.provenance.spec_name = experiment.name();

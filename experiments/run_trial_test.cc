@@ -123,7 +123,8 @@ TEST_F(RunTrialTest, SameBitsForAnyThreadsAndAnyCache) {
     EXPECT_EQ(ResultDigest(cold), ResultDigest(one)) << recipe;
     EXPECT_EQ(ResultDigest(warm), ResultDigest(one)) << recipe;
     for (const StageRun& stage : warm.stage()) {
-      EXPECT_TRUE(stage.from_cache() || stage.stage() == "evaluate/story") << stage.stage();
+      const bool measured = stage.stage() == "evaluate/story" || stage.stage() == "quantized model";
+      EXPECT_NE(stage.from_cache(), measured) << stage.stage();  // what a trial is about is never looked up
     }
   }
 }

@@ -92,15 +92,15 @@ absl::StatusOr<Windows> TrialTexts::Calibration(const CalibrationSlot& stage, st
 
 absl::StatusOr<Windows> TrialTexts::CutEvaluation() {
   const EvaluationData& data = spec_.evaluation();
+  const Split split = data.split() == EvaluationData::CALIBRATION ? Split::kCalibration : Split::kEvaluation;
   Windows windows;
   for (const CorpusRef& ref : data.domain()) {
     EAQ_ASSIGN_OR_RETURN(const auto corpus, Load(ref));
-    EAQ_ASSIGN_OR_RETURN(std::vector<Window> all,
-                         CutWindows(*corpus, tokenizer_, Split::kEvaluation, data.window(), &pool_));
+    EAQ_ASSIGN_OR_RETURN(std::vector<Window> all, CutWindows(*corpus, tokenizer_, split, data.window(), &pool_));
     if (static_cast<int64_t>(all.size()) < data.windows()) {
       return absl::InvalidArgumentError(absl::StrCat(
-          "evaluation: domain ", ref.name(), " has ", all.size(), " windows of ", data.window(),
-          " tokens in its evaluation split; expected at least ", data.windows(), "; ask for fewer or shorter windows"));
+          "evaluation: domain ", ref.name(), " has ", all.size(), " windows of ", data.window(), " tokens in its ",
+          SplitName(split), " split; expected at least ", data.windows(), "; ask for fewer or shorter windows"));
     }
     Rng rng(0, absl::StrCat("evaluation/", ref.name()));
     for (Window& window : SelectWindows(std::move(all), data.windows(), rng)) {
@@ -113,7 +113,9 @@ absl::StatusOr<Windows> TrialTexts::CutEvaluation() {
 absl::StatusOr<std::vector<EvaluationDomain>> TrialTexts::Evaluation(std::vector<StageRun>& stages) {
   Fingerprint key("evaluation/v1");
   key.Add(salt_).Add(kNumericsVersion).Add(tokenizer_.hash());
-  key.Add(spec_.evaluation().windows()).Add(spec_.evaluation().window());
+  key.Add(spec_.evaluation().windows())
+      .Add(spec_.evaluation().window())
+      .Add(static_cast<int>(spec_.evaluation().split()));
   for (const CorpusRef& ref : spec_.evaluation().domain()) key.Add(ref.name()).Add(expected_[ref.name()]);
   EAQ_ASSIGN_OR_RETURN(const Windows windows,
                        CachedWindows(

@@ -74,18 +74,11 @@ absl::StatusOr<SolvedLinears> SolveLayer(const LayerContext& context, const Laye
     solved.merge(std::move(all));
     return solved;
   }
-  std::vector<LinearId> ids;
-  for (const auto& [id, grid] : rest) ids.push_back(id);
-  std::vector<absl::StatusOr<SolvedLinear>> results(ids.size(), absl::UnknownError("not solved"));
-  context.pool->ParallelFor(ids.size(), [&](int64_t i) {
-    const LinearId& id = ids[i];
-    results[i] =
-        slots.solve->Solve(id, params.linears.at(id).weight.view(), context.profile->OfOrNone(id), rest.at(id));
-  });
-  for (size_t i = 0; i < ids.size(); ++i) {
-    EAQ_RETURN_IF_ERROR(Annotate(results[i].status(), ids[i].ToString()));
-    solved.emplace(ids[i], *std::move(results[i]));
-  }
+  EAQ_ASSIGN_OR_RETURN(SolvedLinears all, SolveEach(rest, *context.pool, [&](const LinearId& id, const GridSpec& grid) {
+                         return slots.solve->Solve(id, params.linears.at(id).weight.view(),
+                                                   context.profile->OfOrNone(id), grid);
+                       }));
+  solved.merge(std::move(all));
   return solved;
 }
 

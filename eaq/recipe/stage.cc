@@ -12,6 +12,21 @@ absl::StatusOr<SolvedLinear> RouterSlot::Solve(const LayerContext&, const LayerP
   return SolvedLinear{std::move(q), ""};
 }
 
+absl::StatusOr<SolvedLinears> SolveEach(
+    const std::map<LinearId, GridSpec>& plan, ThreadPool& pool,
+    absl::FunctionRef<absl::StatusOr<SolvedLinear>(const LinearId&, const GridSpec&)> solve) {
+  std::vector<LinearId> ids;
+  for (const auto& [id, grid] : plan) ids.push_back(id);
+  std::vector<absl::StatusOr<SolvedLinear>> results(ids.size(), absl::UnknownError("not solved"));
+  pool.ParallelFor(ids.size(), [&](int64_t i) { results[i] = solve(ids[i], plan.at(ids[i])); });
+  SolvedLinears solved;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    EAQ_RETURN_IF_ERROR(Annotate(results[i].status(), ids[i].ToString()));
+    solved.emplace(ids[i], *std::move(results[i]));
+  }
+  return solved;
+}
+
 absl::StatusOr<ActivationQuantizer> MakeActivation(const LinearId& id, const LayerProfile& profile,
                                                    const LayerScheme& scheme, const RouterSlot& router,
                                                    const ActivationSlot& activation) {

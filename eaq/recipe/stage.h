@@ -23,6 +23,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
@@ -160,6 +161,11 @@ class ActivationSlot {
     return QuantizedAttention::Create(grid, head_dim, 1.0, 1.0);
   }
 };
+
+// SOLVE for every linear of PLAN, in parallel; the first error in order, with the linear's name before it.
+absl::StatusOr<SolvedLinears> SolveEach(
+    const std::map<LinearId, GridSpec>& plan, ThreadPool& pool,
+    absl::FunctionRef<absl::StatusOr<SolvedLinear>(const LinearId&, const GridSpec&)> solve);
 
 // How the input of the linear ID is quantized at run time: the router's as slot 5 says, that of a linear which the
 // scheme covers as slot 6 says, any other not at all (the identity). Errors are the slots'.

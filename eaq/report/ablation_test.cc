@@ -94,6 +94,25 @@ double Mean(const AblationTable& t, EffectKind kind, const std::vector<int>& par
   return e == nullptr || !e->paired ? NAN : e->paired->mean;
 }
 
+TEST(RouterPrediction, IsTheRankCorrelationOverTheRows) {
+  EAQ_ASSERT_OK_AND_ASSIGN(const Comparison c, Compare(report_internal::SyntheticInputs({.methods = 4})));
+  ASSERT_EQ(c.router_predictions.size(), c.schemes.size());
+  for (size_t s = 0; s < c.schemes.size(); ++s) {
+    std::vector<double> agreement, loss;
+    for (const int i : c.schemes[s].groups) {
+      agreement.push_back(*c.groups[i].pooled.router_topk_agreement);
+      loss.push_back(c.groups[i].pooled.versus_full->mean);
+    }
+    EAQ_ASSERT_OK_AND_ASSIGN(const RankCorrelation expected, CorrelateRanks(agreement, loss, 0));
+    EXPECT_EQ(c.router_predictions[s].agreement->rho, expected.rho);
+    EXPECT_EQ(c.router_predictions[s].agreement->points, 4);
+  }
+  EXPECT_THAT(RenderText(c), HasSubstr("rank correlation over 4 rows"));
+  EXPECT_THAT(RenderHtml(c), HasSubstr("Does it predict the loss?"));
+  EAQ_ASSERT_OK_AND_ASSIGN(const Comparison few, Compare(report_internal::SyntheticInputs({.methods = 3})));
+  EXPECT_THAT(few.router_predictions, IsEmpty());  // three rows have six orders
+}
+
 // Each verdict once, among rows and arms, by name; a claim on a recipe that has no result stays open.
 TEST(Claims, VerdictsFollowTheIntervals) {
   ReportInputs in = AblationOfThree();

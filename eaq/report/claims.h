@@ -11,10 +11,10 @@
 
 namespace eaq::report_internal {
 
-// One row per claim and scheme for which it was made, in that order. The loss of `recipe` minus that of `over`, both the
-// mean over their seeds, is paired over the pooled windows, clustered by document; Holm's correction is over the rows
-// with a result. A claim holds where the difference is significantly below 0; it does not where it is significantly
-// above, or where the two are equivalent (interval inside the margin); otherwise it is undecided.
+// One row per claim and scheme for which it was made, in that order. The loss of `recipe` minus that of `over`, both
+// the mean over their seeds, is paired over the pooled windows, clustered by document; Holm's correction is over the
+// rows with a result. A claim holds where the difference is significantly below 0; it does not where it is
+// significantly above, or where the two are equivalent (interval inside the margin); otherwise it is undecided.
 absl::StatusOr<std::vector<ClaimRow>> TestClaims(absl::Span<const ClaimInputs> claims,
                                                  absl::Span<const Measured> measured, const PairedOptions& options,
                                                  Resampler& resampler);

@@ -233,6 +233,35 @@ void AddUnequal(const Gate& gate, Comparison& c) {
     c.equal.push_back("Stored bits per weight: the same within each scheme, to 0.005 bit");
 }
 
+void PredictFromRouters(Comparison& c) {
+  constexpr size_t kRows = 4;  // three rows have six orders: no test
+  for (const SchemeSummary& scheme : c.schemes) {
+    std::vector<double> agreement, kl, agreement_loss, kl_loss;
+    for (const int i : scheme.groups) {
+      const DomainCell& cell = c.groups[i].pooled;
+      if (!cell.versus_full) continue;
+      if (cell.router_topk_agreement) {
+        agreement.push_back(*cell.router_topk_agreement);
+        agreement_loss.push_back(cell.versus_full->mean);
+      }
+      if (cell.router_kl) {
+        kl.push_back(*cell.router_kl);
+        kl_loss.push_back(cell.versus_full->mean);
+      }
+    }
+    RouterPrediction prediction{scheme.scheme, std::nullopt, std::nullopt};
+    const auto correlate = [&](const std::vector<double>& x, const std::vector<double>& y,
+                               std::optional<RankCorrelation>& out) {
+      if (x.size() < kRows) return;
+      const auto r = CorrelateRanks(x, y, c.options.seed);
+      if (r.ok()) out = *r;
+    };
+    correlate(agreement, agreement_loss, prediction.agreement);
+    correlate(kl, kl_loss, prediction.kl);
+    if (prediction.agreement || prediction.kl) c.router_predictions.push_back(std::move(prediction));
+  }
+}
+
 // The trials that are rows of the table.
 Gate RowsOf(const Gate& gate) {
   Gate rows = gate;
@@ -257,6 +286,9 @@ void AddFields(const Gate& rows, Comparison& c) {
 }
 
 void AddNotes(const Gate& gate, bool have_full, Comparison& c) {
+  if (gate.reference->evaluation().split() == EvaluationData::CALIBRATION) {
+    c.notes.push_back("Measured on the calibration split: good for choosing among recipes, not for results.");
+  }
   if (!have_full) c.notes.push_back("No full-precision trial is finished: differences to it are missing.");
   int64_t fewest = c.groups.empty() ? 0 : c.groups[0].domain[0].documents;
   std::string where;
@@ -354,6 +386,7 @@ absl::StatusOr<Comparison> Compare(const ReportInputs& inputs, const CompareOpti
   for (SchemeSummary& scheme : c.schemes) {
     for (Ranking& ranking : scheme.rankings) Summarize(c, ranking);
   }
+  PredictFromRouters(c);
   AddUnequal(gate, c);
   AddFields(rows, c);
   AddNotes(gate, have_full, c);

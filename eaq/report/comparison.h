@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "eaq/eval/rank_correlation.h"
 #include "eaq/eval/statistics.h"
 #include "eaq/proto/trial.pb.h"
 
@@ -224,11 +225,21 @@ struct ClaimRow {
   std::optional<PairedResult> paired;  // loss of `recipe` minus that of `over`; p_holm: over the claims of the table
 };
 
+// ---- does a faithful router mean a small loss? ----
+// Over the rows of one scheme: rank correlation of what the router does with the difference to full precision. Absent
+// with fewer than 4 rows that have both, or where all are equal.
+struct RouterPrediction {
+  std::string scheme;
+  std::optional<RankCorrelation> agreement;  // top-k agreement; negative where agreement goes with a small loss
+  std::optional<RankCorrelation> kl;         // of the routers' distributions; positive likewise
+};
+
 // ---- what sharing work saves ----
 struct CostRow {
   std::string recipe;  // label; "full precision"
   int64_t trials = 0;
-  double spent = 0;  // wall seconds of its trials
+  double peak_memory_bytes = 0;  // the largest of its trials; 0: not known
+  double spent = 0;              // wall seconds of its trials
   double alone = 0;  // what they would have taken without the cache: `spent`, plus for every stage from the cache what
                      // making it took the trial that made it, minus the time of reading it
   int64_t stages = 0, stages_from_cache = 0;
@@ -265,6 +276,7 @@ struct Comparison {
   int64_t pending = 0;
   std::vector<AblationTable> ablations;
   std::vector<ClaimRow> claims;
+  std::vector<RouterPrediction> router_predictions;
   std::optional<CostTable> cost;
 };
 

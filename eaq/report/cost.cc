@@ -43,6 +43,7 @@ CostTable MeasureCost(absl::Span<const ReportTrial> trials) {
     }
     CostRow& row = table.rows[at->second];
     ++row.trials;
+    row.peak_memory_bytes = std::max(row.peak_memory_bytes, static_cast<double>(t.result.peak_memory_bytes()));
     double alone = t.result.wall_seconds();
     for (const StageRun& s : t.result.stage()) {
       ++row.stages;

@@ -60,7 +60,10 @@ std::string CalibrationText(const TrialSpec& spec) {
 std::string Yardstick(const TrialSpec& spec) {
   Fingerprint f("report/yardstick/v1");
   f.Add(ModelId(spec)).Add(spec.model().tokenizer_hash()).Add(spec.numerics_version());
-  f.Add(spec.evaluation().windows()).Add(spec.evaluation().window()).Add(spec.evaluation().domain_size());
+  f.Add(spec.evaluation().windows())
+      .Add(spec.evaluation().window())
+      .Add(static_cast<int>(spec.evaluation().split()))
+      .Add(spec.evaluation().domain_size());
   for (const CorpusRef& d : spec.evaluation().domain()) f.Add(d.name());
   for (const std::string& hash : EvaluationHashes(spec)) f.Add(hash);
   f.Add(Tasks(spec));

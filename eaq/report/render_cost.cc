@@ -1,4 +1,5 @@
 // The cost section: what sharing profiles, rotations and full-precision passes saves.
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,7 @@ std::string CostText(const Comparison& c, const TextOptions& options) {
   if (!c.cost || !options.timings) return "";
   TextTable table({{"cost", false},
                    {"trials", true},
+                   {"peak memory", true},
                    {"spent", true},
                    {"from the cache", true},
                    {"alone", true},
@@ -44,6 +46,7 @@ std::string CostText(const Comparison& c, const TextOptions& options) {
   for (const CostRow& row : c.cost->rows) {
     table.Add({{PlainText(row.recipe)},
                {absl::StrCat(row.trials)},
+               {row.peak_memory_bytes > 0 ? Bytes(row.peak_memory_bytes) : "-"},
                {Seconds(row.spent)},
                {Seconds(Saved(row))},
                {Seconds(row.alone)},
@@ -60,12 +63,16 @@ std::string CostHtml(const Comparison& c) {
   };
   std::string out =
       "<div class=\"scroll\" tabindex=\"0\"><table class=\"sortable\"><thead><tr><th class=\"l\">recipe</th>"
-      "<th>trials</th><th>spent</th><th>from the cache</th><th>alone</th><th>spent / alone</th><th>stages from the "
+      "<th>trials</th><th>per trial</th><th>peak memory</th><th>spent</th><th>from the "
+      "cache</th><th>alone</th><th>spent / alone</th><th>stages from the "
       "cache</th></tr></thead><tbody>\n";
   for (const CostRow& row : c.cost->rows) {
-    absl::StrAppend(&out, "<tr><th scope=\"row\">", EscapeHtml(row.recipe), "</th>",
-                    td(static_cast<double>(row.trials), absl::StrCat(row.trials)), td(row.spent, Seconds(row.spent)),
-                    td(Saved(row), Seconds(Saved(row))), td(row.alone, Seconds(row.alone)));
+    absl::StrAppend(
+        &out, "<tr><th scope=\"row\">", EscapeHtml(row.recipe), "</th>",
+        td(static_cast<double>(row.trials), absl::StrCat(row.trials)),
+        td(row.spent / std::max<double>(1, row.trials), Seconds(row.spent / std::max<double>(1, row.trials))),
+        td(row.peak_memory_bytes, row.peak_memory_bytes > 0 ? Bytes(row.peak_memory_bytes) : "-"),
+        td(row.spent, Seconds(row.spent)), td(Saved(row), Seconds(Saved(row))), td(row.alone, Seconds(row.alone)));
     const double ratio = row.alone > 0 ? row.spent / row.alone : 1;
     absl::StrAppend(
         &out, td(ratio, absl::StrCat(Fixed(100 * ratio, 0), " %")),

@@ -258,6 +258,17 @@ std::string RenderJson(const Comparison& c) {
     }
     out += "]}";
   }
+  out += "],\n\"router_predictions\":[";
+  for (size_t i = 0; i < c.router_predictions.size(); ++i) {
+    const RouterPrediction& r = c.router_predictions[i];
+    absl::StrAppend(&out, i == 0 ? "" : ",", "{\"scheme\":", EscapeJson(r.scheme));
+    if (r.agreement) {
+      absl::StrAppend(&out, ",\"agreement_rho\":", Number(r.agreement->rho),
+                      ",\"agreement_p\":", Number(r.agreement->p_value));
+    }
+    if (r.kl) absl::StrAppend(&out, ",\"kl_rho\":", Number(r.kl->rho), ",\"kl_p\":", Number(r.kl->p_value));
+    out += "}";
+  }
   absl::StrAppend(&out, "],\n\"claims\":", report_internal::ClaimsJson(c));
   if (c.cost) {
     absl::StrAppend(&out, ",\n\"cost\":{\"recipes\":", c.cost->recipes, ",\"spent\":", Number(c.cost->spent),

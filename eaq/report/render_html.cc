@@ -387,7 +387,8 @@ std::string Sections(const Comparison& c) {
   out += Section("Router agreement",
                  "Share of the top-k experts that the quantized model chooses like full precision on the same tokens, "
                  "by layer; mean over domains and seeds. The scales differ.",
-                 absl::StrCat("<div class=\"pair\">", report_internal::RouterFigures(c), "</div>\n"));
+                 absl::StrCat("<div class=\"pair\">", report_internal::RouterFigures(c), "</div>\n",
+                              report_internal::RouterPredictionHtml(c)));
   out +=
       Section("Luck of the calibration draw",
               "Difference to full precision (nats per token) for every calibration draw, and the draws' standard "

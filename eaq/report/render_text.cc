@@ -207,6 +207,7 @@ std::string RenderText(const Comparison& c, const TextOptions& options) {
     for (const Ranking& r : s.rankings) line(r.sentence, Style::kPlain);
   }
   for (const std::string& gate : c.gate) line(absl::StrCat("Fairness gate: ", gate), Style::kRed);
+  for (const std::string& sentence : report_internal::RouterPredictionLines(c)) line(sentence, Style::kDim);
   return absl::StrCat(out, report_internal::ClaimsText(c, options), report_internal::AblationText(c, options),
                       report_internal::CostText(c, options));
 }

@@ -294,7 +294,7 @@ TEST(Golden, SmallReport) {
   EXPECT_EQ(Sha256Hex(RenderText(c)), "97b4b0979f431f9fa1767ee1285a0bbb36582defc7aa619838854b5ddfcf3f26");
   EXPECT_EQ(Sha256Hex(RenderCsv(c)), "05d20d4d2cbb248182c5b67d9b9b487a6033138ae504e6c5a035762d542c115f");
   EXPECT_EQ(Sha256Hex(RenderLatex(c)), "427f70152619ae025475257a99d30c1aadf65f200766e7a4abb96b47a0209612");
-  EXPECT_EQ(Sha256Hex(RenderJson(c)), "11c0ee0d983775fc16da2fed7bb22727f2a46499bbecda6b480e4b23e634c7bc");
+  EXPECT_EQ(Sha256Hex(RenderJson(c)), "a9dc52a0c5640b56b754998f32bba5fd501fa79496d9265790a1aab099037108");
 }
 
 }  // namespace

@@ -22,8 +22,8 @@ class FeedForwardPass {
   };
   // What the backward pass of one layer needs of the forward pass.
   struct State {
-    Buffer<T> h, r, hr;                   // hr: what the router reads, where a hook makes that differ from h
-    Buffer<T> prob, lse, weight, xe, ye;  // [n, experts], [n], [n k], [n k, hidden] twice; empty in a dense layer
+    Buffer<T> h, r, hr;                        // hr: what the router reads, where a hook makes that differ from h
+    Buffer<T> prob, lse, weight, xe, ye;       // [n, experts], [n], [n k], [n k, hidden] twice; empty in a dense layer
     std::vector<int32_t> choice, slot, begin;  // [n k], [n k], [experts + 1]
     SwiGlu routed, common;                     // common: the shared expert, or the dense layer's own
   };

@@ -26,22 +26,12 @@ class AwqClipSolver : public SolveSlot {
   absl::StatusOr<SolvedLinears> SolveLayer(const LayerContext& context, const LayerParams& params,
                                            const std::map<LinearId, GridSpec>& plan) const override {
     EAQ_ASSIGN_OR_RETURN(const auto layer, BuildLayer(*context.config, params));
-    std::vector<LinearId> ids, owners;
-    for (const auto& [id, grid] : plan) {
-      ids.push_back(id);
-      owners.push_back(LayerProfile::InputOwner(id));
-    }
+    std::vector<LinearId> owners;
+    for (const auto& [id, grid] : plan) owners.push_back(LayerProfile::InputOwner(id));
     const std::map<LinearId, Matrix> inputs = CollectInputs(*layer, context.hidden, owners, *context.pool);
-    std::vector<absl::StatusOr<SolvedLinear>> results(ids.size(), absl::UnknownError("not solved"));
-    context.pool->ParallelFor(ids.size(), [&](int64_t i) {
-      results[i] = Round(ids[i], params.linears.at(ids[i]).weight, inputs.at(owners[i]), plan.at(ids[i]));
+    return SolveEach(plan, *context.pool, [&](const LinearId& id, const GridSpec& grid) {
+      return Round(id, params.linears.at(id).weight, inputs.at(LayerProfile::InputOwner(id)), grid);
     });
-    SolvedLinears solved;
-    for (size_t i = 0; i < ids.size(); ++i) {
-      EAQ_RETURN_IF_ERROR(Annotate(results[i].status(), ids[i].ToString()));
-      solved.emplace(ids[i], *std::move(results[i]));
-    }
-    return solved;
   }
 
  private:
