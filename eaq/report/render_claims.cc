@@ -44,27 +44,28 @@ std::string ClaimsText(const Comparison& c, const TextOptions& options) {
 
 std::string ClaimsHtml(absl::Span<const Comparison> parts) {
   std::string rows;
+  bool forms = false;
+  for (const Comparison& c : parts) forms = forms || !c.form.empty();
+  const auto left = [](absl::string_view html) { return absl::StrCat("<td class=\"l\">", html, "</td>"); };
   for (const Comparison& c : parts) {
     for (const ClaimRow& row : c.claims) {
-      absl::StrAppend(
-          &rows, "<tr><td>", EscapeHtml(row.text),
-          row.source.empty() ? "" : absl::StrCat(" <span class=\"dim\">", EscapeHtml(row.source), "</span>"),
-          "</td><td>", EscapeHtml(c.groups[0].model), "</td><td>", EscapeHtml(row.scheme), "</td><td>",
-          EscapeHtml(c.form), "</td><td>", EscapeHtml(row.recipe), " \xE2\x88\x92 ", EscapeHtml(row.over), "</td><td",
-          row.paired ? absl::StrCat(" data-v=\"", Exact(row.paired->mean), "\"") : "", ">", EscapeHtml(Difference(row)),
-          "</td><td>", EscapeHtml(P(row, c)), "</td><td>", ClaimVerdict(row), "</td></tr>\n");
+      const std::string source =
+          row.source.empty() ? "" : absl::StrCat("<br><span class=\"dim\">", EscapeHtml(row.source), "</span>");
+      absl::StrAppend(&rows, "<tr>", left(EscapeHtml(row.text) + source), left(EscapeHtml(c.groups[0].model)),
+                      left(EscapeHtml(row.scheme)), forms ? left(EscapeHtml(c.form)) : "", left(ClaimVerdict(row)),
+                      "<td", row.paired ? absl::StrCat(" data-v=\"", Exact(row.paired->mean), "\"") : "", ">",
+                      EscapeHtml(Difference(row)), "</td><td>", EscapeHtml(P(row, c)), "</td></tr>\n");
     }
   }
   if (rows.empty()) return "";
   std::string summaries;
   for (const std::string& line : ClaimSummaries(parts))
     absl::StrAppend(&summaries, "<li>", EscapeHtml(line), "</li>\n");
-  return absl::StrCat("<ul>\n", summaries,
-                      "</ul>\n<div class=\"scroll\" tabindex=\"0\"><table class=\"sortable\">\n<thead><tr>",
-                      "<th class=\"l\">claim</th><th class=\"l\">model</th><th class=\"l\">scheme</th><th "
-                      "class=\"l\">form</th><th class=\"l\">measured</th>",
-                      "<th>nats per token</th><th>Holm p</th><th class=\"l\">verdict</th></tr></thead>\n<tbody>\n",
-                      rows, "</tbody></table></div>\n");
+  return absl::StrCat("<ul>\n", summaries, "</ul>\n<div class=\"scroll\" tabindex=\"0\"><table class=\"sortable\">",
+                      "\n<thead><tr><th class=\"l\">claim</th><th class=\"l\">model</th><th class=\"l\">scheme</th>",
+                      forms ? "<th class=\"l\">form</th>" : "", "<th class=\"l\">verdict</th>",
+                      "<th>difference<br><small>nats/token</small></th><th>Holm p</th></tr></thead>\n<tbody>\n", rows,
+                      "</tbody></table></div>\n");
 }
 
 std::string ClaimsJson(const Comparison& c) {
