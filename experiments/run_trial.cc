@@ -18,6 +18,7 @@
 #include "eaq/model/outliers.h"
 #include "eaq/recipe/cached_stage.h"
 #include "eaq/recipe/pipeline.h"
+#include "eaq/recipe/token_cost.h"
 #include "eaq/recipe/version.h"
 #include "experiments/trial_texts.h"
 
@@ -73,15 +74,16 @@ absl::StatusOr<ModelTrace> FullTrace(const ModelSource& source, const ModelEnds&
       [](const ModelTrace& trace) { return trace.Serialize(); }, ModelTrace::Parse, run);
 }
 
+void AddMetric(const char* name, double value, TrialResult& result) {
+  Metric& metric = *result.add_metric();
+  metric.set_name(name);
+  metric.set_value(value);
+}
+
 void AddSize(const ModelSize& size, TrialResult& result) {
-  const auto add = [&](const char* name, double value) {
-    Metric& metric = *result.add_metric();
-    metric.set_name(name);
-    metric.set_value(value);
-  };
-  add("bits_per_weight", size.bits_per_quantized_weight());
-  add("model_bits_per_weight", size.bits_per_parameter());
-  add("stored_bytes", static_cast<double>(size.total_bytes()));
+  AddMetric("bits_per_weight", size.bits_per_quantized_weight(), result);
+  AddMetric("model_bits_per_weight", size.bits_per_parameter(), result);
+  AddMetric("stored_bytes", static_cast<double>(size.total_bytes()), result);
 }
 
 // A model of which nothing is quantized.
@@ -156,11 +158,15 @@ absl::StatusOr<TrialResult> RunTrial(const TrialSpec& spec, const RunOptions& op
     Tracer tracer(quantized_ends, WindowIds(domains), pool);
     Tracer sentences(quantized_ends, PairWindows(tasks), pool, Tracer::kNoRouting);
     double trace_seconds = 0;
+    TokenCost token_cost;
     EAQ_ASSIGN_OR_RETURN(PipelineReport report, QuantizeModel(inputs, [&](const FinishedLayer& layer) {
                            const auto layer_start = std::chrono::steady_clock::now();
                            tracer.Advance(layer.index, *layer.quantized, pool);
                            sentences.Advance(layer.index, *layer.quantized, pool);
                            trace_seconds += SecondsSince(layer_start);
+                           const TokenCost cost = CostOfToken(wrapped->config(), *layer.params);
+                           token_cost.linears += cost.linears;
+                           token_cost.online += cost.online;
                            return absl::OkStatus();
                          }));
     for (StageRun& stage : stages) *result.add_stage() = std::move(stage);
@@ -176,6 +182,8 @@ absl::StatusOr<TrialResult> RunTrial(const TrialSpec& spec, const RunOptions& op
     EAQ_RETURN_IF_ERROR(Evaluate(ends, domains, full, &quantized, pool, progress, result, &quantized_ends));
     EAQ_RETURN_IF_ERROR(EvaluateTasks(quantized_ends, tasks, sentences.Finish(), pool, progress, result));
     AddSize(report.size, result);
+    AddMetric("linear_operations", token_cost.linears, result);
+    AddMetric("online_operations", token_cost.online, result);
   }
   rusage usage;
   getrusage(RUSAGE_SELF, &usage);

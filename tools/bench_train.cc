@@ -51,7 +51,7 @@ absl::Status BenchTraining(int64_t repeats, Json* out) {
     for (int64_t r = 0; r <= repeats; ++r) {
       // From the end of the first step, which touches fresh memory, to the end of the last.
       std::chrono::steady_clock::time_point first, last;
-      std::vector<float> params;
+      Buffer<float> params;
       const auto watch = [&](const TrainProgress& p) {
         last = std::chrono::steady_clock::now();
         if (p.step == 1) first = last;

@@ -124,7 +124,7 @@ absl::Status Run(const Options& o, const std::string& spec_path, const std::stri
     if (!status.ok() && log_status.ok()) std::cerr << "the loss curve is not kept: " << status.message() << "\n";
     log_status.Update(status);
   };
-  std::vector<float> params;
+  Buffer<float> params;
   EAQ_RETURN_IF_ERROR(RunTraining(spec, streams, JoinPath(out, "train.state"), &pool, report, &params));
   if (spec.stop_after >= 0 && spec.stop_after < spec.steps) {
     std::cerr << "stopped after step " << spec.stop_after << "; the same command without --stop_after goes on\n";

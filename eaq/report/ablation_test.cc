@@ -113,6 +113,25 @@ TEST(RouterPrediction, IsTheRankCorrelationOverTheRows) {
   EXPECT_THAT(few.router_predictions, IsEmpty());  // three rows have six orders
 }
 
+TEST(RunTimeWork, IsSaidWhereRowsDiffer) {
+  ReportInputs in = report_internal::SyntheticInputs({.methods = 2, .schemes = 1});
+  EAQ_ASSERT_OK_AND_ASSIGN(const Comparison without, Compare(in));
+  EXPECT_THAT(RenderText(without), Not(HasSubstr("Run-time work")));
+  for (ReportTrial& t : in.trials) {
+    if (!t.spec.has_scheme()) continue;
+    for (const auto& [name, value] : std::map<std::string, double>{
+             {"linear_operations", 4000}, {"online_operations", t.spec.recipe().name() == "RTN" ? 0 : 300}}) {
+      Metric& metric = *t.result.add_metric();
+      metric.set_name(name);
+      metric.set_value(value);
+    }
+  }
+  EAQ_ASSERT_OK_AND_ASSIGN(const Comparison c, Compare(in));
+  EXPECT_THAT(RenderText(c), HasSubstr("on top of the linears' 4000: "));
+  EXPECT_THAT(RenderText(c), HasSubstr(" +7.5 %; others none."));
+  EXPECT_THAT(RenderHtml(c), HasSubstr("Run-time work"));
+}
+
 // Each verdict once, among rows and arms, by name; a claim on a recipe that has no result stays open.
 TEST(Claims, VerdictsFollowTheIntervals) {
   ReportInputs in = AblationOfThree();

@@ -151,7 +151,8 @@ struct Group {
   double bits_per_weight = 0;        // stored, quantized linears
   double model_bits_per_weight = 0;  // stored, whole model
   double stored_bytes = 0;
-  double wall_seconds = 0, peak_memory_bytes = 0;  // means over seeds
+  double linear_operations = 0, online_operations = 0;  // multiply-adds a token: of the linears; of run-time transforms
+  double wall_seconds = 0, peak_memory_bytes = 0;       // means over seeds
   std::vector<DomainCell> domain;
   DomainCell pooled;
   std::vector<LayerRouter> router;

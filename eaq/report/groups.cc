@@ -288,6 +288,8 @@ absl::StatusOr<std::vector<Measured>> MeasureGroups(const Gate& gate, const std:
     m.group.bits_per_weight = ScalarMean(m.trial, "bits_per_weight");
     m.group.model_bits_per_weight = ScalarMean(m.trial, "model_bits_per_weight");
     m.group.stored_bytes = ScalarMean(m.trial, "stored_bytes");
+    m.group.linear_operations = ScalarMean(m.trial, "linear_operations");
+    m.group.online_operations = ScalarMean(m.trial, "online_operations");
     EAQ_RETURN_IF_ERROR(AddCells(domains, m));
     AddPooledCell(m);
     AddRouter(m);

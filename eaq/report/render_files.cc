@@ -218,6 +218,8 @@ std::string RenderJson(const Comparison& c) {
                     absl::StrJoin(g.seeds, ","), "],\"trials\":", Strings(g.keys),
                     ",\"bits_per_weight\":", Number(g.bits_per_weight),
                     ",\"model_bits_per_weight\":", Number(g.model_bits_per_weight),
+                    ",\"linear_operations\":", Number(g.linear_operations),
+                    ",\"online_operations\":", Number(g.online_operations),
                     ",\"stored_bytes\":", Number(g.stored_bytes), ",\"wall_seconds\":", Number(g.wall_seconds),
                     ",\"peak_memory_bytes\":", Number(g.peak_memory_bytes), ",\"domains\":[",
                     absl::StrJoin(g.domain, ",", [](std::string* o, const DomainCell& cell) { *o += CellJson(cell); }),

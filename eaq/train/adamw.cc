@@ -19,7 +19,7 @@ AdamW::AdamW(const ParameterLayout& layout, const AdamWOptions& options)
       pieces_.push_back({group.offset + at, group.offset + std::min(at + kPiece, group.size), group.decay});
 }
 
-double AdamW::Step(std::vector<Buffer<float>>& gradients, double rate, ThreadPool& pool, std::vector<float>& params) {
+double AdamW::Step(std::vector<Buffer<float>>& gradients, double rate, ThreadPool& pool, Buffer<float>& params) {
   ++step;
   float* const gradient = gradients[0].data();
   pool.ParallelFor(pieces_.size(), [&](int64_t p) {

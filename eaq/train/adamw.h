@@ -29,7 +29,7 @@ class AdamW {
   // clipping. m, v: first and second moments.
   //   m = b1 m + (1 - b1) g,  v = b2 v + (1 - b2) g^2,  w -= rate (m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps) +
   //   decay w)
-  double Step(std::vector<Buffer<float>>& gradients, double rate, ThreadPool& pool, std::vector<float>& params);
+  double Step(std::vector<Buffer<float>>& gradients, double rate, ThreadPool& pool, Buffer<float>& params);
 
   int64_t step = 0;
   Buffer<float> m, v;  // [layout.size]; public: a checkpoint saves and restores the three

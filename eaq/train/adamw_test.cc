@@ -19,7 +19,7 @@ ModelConfig Tiny() {
 TEST(AdamW, ConstantGradientHasAClosedForm) {
   const ParameterLayout layout(Tiny());
   AdamW adamw(layout, {});
-  std::vector<float> params(layout.size, 0.5f);
+  Buffer<float> params(layout.size, 0.5f);
   ThreadPool pool(2);
   for (int i = 0; i < 5; ++i) {
     std::vector<Buffer<float>> shards(2, Buffer<float>(layout.size, 0.005f));
@@ -35,7 +35,7 @@ TEST(AdamW, ConstantGradientHasAClosedForm) {
 TEST(AdamW, ClipsByTheGlobalNorm) {
   const ParameterLayout layout(Tiny());
   AdamW adamw(layout, {});
-  std::vector<float> params(layout.size, 0.0f);
+  Buffer<float> params(layout.size, 0.0f);
   std::vector<Buffer<float>> gradient(1, Buffer<float>(layout.size, 3.0f));
   ThreadPool pool(1);
   const double norm = adamw.Step(gradient, 0.1, pool, params);

@@ -118,8 +118,8 @@ std::map<LinearId, int64_t> LinearOffsets(const ParameterLayout& single, int lay
   return at;
 }
 
-std::vector<float> InitialParameters(const ParameterLayout& layout, uint64_t seed) {
-  std::vector<float> params(layout.size);
+Buffer<float> InitialParameters(const ParameterLayout& layout, uint64_t seed) {
+  Buffer<float> params(layout.size);
   for (const ParameterGroup& group : layout.groups) {
     Rng rng(seed, absl::StrCat("train/init/", group.name));
     for (int64_t i = 0; i < group.size; ++i)

@@ -2,7 +2,7 @@
 // are plain loops. [out, in] row-major like everywhere in the house.
 //
 //   const ParameterLayout layout(config);
-//   std::vector<float> params = InitialParameters(layout, seed);   // [layout.size]
+//   Buffer<float> params = InitialParameters(layout, seed);   // [layout.size]
 #ifndef EAQ_TRAIN_PARAMETERS_H_
 #define EAQ_TRAIN_PARAMETERS_H_
 
@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "eaq/base/buffer.h"
 #include "eaq/model/config.h"
 #include "eaq/model/linear_id.h"
 
@@ -67,7 +68,7 @@ std::map<LinearId, int64_t> LinearOffsets(const ParameterLayout& single, int lay
 
 // Normal(0, 0.02) for matrices (o and down divided by sqrt(2 layers), as in GPT-2), ones for norms. Depends on SEED
 // alone.
-std::vector<float> InitialParameters(const ParameterLayout& layout, uint64_t seed);
+Buffer<float> InitialParameters(const ParameterLayout& layout, uint64_t seed);
 
 }  // namespace eaq
 

@@ -16,7 +16,7 @@ namespace {
 // State file: magic, seed, step, size (int64 each), then params, m, v (float32, size each), in native order.
 constexpr char kMagic[9] = "EAQTRN01";
 
-absl::Status SaveState(const std::string& path, uint64_t seed, const AdamW& adamw, const std::vector<float>& params) {
+absl::Status SaveState(const std::string& path, uint64_t seed, const AdamW& adamw, const Buffer<float>& params) {
   const uint64_t head[3] = {seed, static_cast<uint64_t>(adamw.step), params.size()};
   std::string bytes(kMagic, 8);
   bytes.append(reinterpret_cast<const char*>(head), sizeof(head));
@@ -25,7 +25,7 @@ absl::Status SaveState(const std::string& path, uint64_t seed, const AdamW& adam
   return WriteFileAtomic(path, bytes);
 }
 
-absl::Status LoadState(const std::string& path, uint64_t seed, AdamW* adamw, std::vector<float>* params) {
+absl::Status LoadState(const std::string& path, uint64_t seed, AdamW* adamw, Buffer<float>* params) {
   EAQ_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(path));
   uint64_t head[3];
   const size_t size = params->size(), expected = 8 + sizeof(head) + 3 * size * sizeof(float);
@@ -83,7 +83,7 @@ std::vector<const uint16_t*> WindowsOfStep(const TrainSpec& spec, const std::vec
 
 absl::Status RunTraining(const TrainSpec& spec, const std::vector<TrainStream>& streams, const std::string& state,
                          ThreadPool* pool, const std::function<void(const TrainProgress&)>& report,
-                         std::vector<float>* params) {
+                         Buffer<float>* params) {
   EAQ_RETURN_IF_ERROR(Check(spec, streams));
   const ParameterLayout layout(spec.model);
   *params = InitialParameters(layout, spec.seed);

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "eaq/base/buffer.h"
 #include "eaq/base/thread_pool.h"
 #include "eaq/train/adamw.h"
 #include "eaq/train/gradients.h"
@@ -54,7 +55,7 @@ struct TrainProgress {
 // keeps is never older than STATE.
 absl::Status RunTraining(const TrainSpec& spec, const std::vector<TrainStream>& streams, const std::string& state,
                          ThreadPool* pool, const std::function<void(const TrainProgress&)>& report,
-                         std::vector<float>* params);
+                         Buffer<float>* params);
 
 }  // namespace eaq
 

@@ -27,9 +27,9 @@ std::vector<TrainStream> Streams() {
   return streams;
 }
 
-std::vector<float> Train(const TrainSpec& spec, int threads, const std::string& state, double* last = nullptr) {
+Buffer<float> Train(const TrainSpec& spec, int threads, const std::string& state, double* last = nullptr) {
   ThreadPool pool(threads);
-  std::vector<float> params;
+  Buffer<float> params;
   const absl::Status status = RunTraining(
       spec, Streams(), state, &pool,
       [&](const TrainProgress& p) {
@@ -42,7 +42,7 @@ std::vector<float> Train(const TrainSpec& spec, int threads, const std::string& 
 
 TEST(Trainer, LearnsAndDoesNotDependOnTheThreads) {
   double nll = 99;
-  const std::vector<float> one = Train(Spec(), 1, "", &nll);
+  const Buffer<float> one = Train(Spec(), 1, "", &nll);
   EXPECT_LT(nll, 1.0);  // log 16 = 2.77 at the start; the text is periodic
   EXPECT_TRUE(one == Train(Spec(), 3, ""));
 }
@@ -51,15 +51,15 @@ TEST(Trainer, ResumesWithTheSameBits) {
   const std::string state = absl::StrCat(testing::TempDir(), "/state");
   TrainSpec part = Spec();
   part.stop_after = 23;
-  const std::vector<float> early = Train(part, 2, state);
-  const std::vector<float> whole = Train(Spec(), 2, "");
+  const Buffer<float> early = Train(part, 2, state);
+  const Buffer<float> whole = Train(Spec(), 2, "");
   EXPECT_FALSE(early == whole);
   EXPECT_TRUE(Train(Spec(), 1, state) == whole);
 }
 
 TEST(Trainer, RejectsBadInput) {
   ThreadPool pool(1);
-  std::vector<float> params;
+  Buffer<float> params;
   std::vector<TrainStream> streams = Streams();
   streams[0].ids[3] = 16;
   EXPECT_FALSE(RunTraining(Spec(), streams, "", &pool, nullptr, &params).ok());

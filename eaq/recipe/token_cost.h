@@ -1,0 +1,21 @@
+// What a token costs in the linears of a layer, and what transforms add to it at run time.
+#ifndef EAQ_RECIPE_TOKEN_COST_H_
+#define EAQ_RECIPE_TOKEN_COST_H_
+
+#include "eaq/model/config.h"
+#include "eaq/model/params.h"
+
+namespace eaq {
+
+struct TokenCost {
+  double linears = 0;  // multiply-adds of the linears that a token goes through: of experts, the chosen ones
+  double online =
+      0;  // on top: rotations, divisions (Hadamards: additions) of their inputs, each input once; of q and k
+};
+
+// Of one layer, a mean over its experts. Permutations cost nothing.
+TokenCost CostOfToken(const ModelConfig& config, const LayerParams& params);
+
+}  // namespace eaq
+
+#endif  // EAQ_RECIPE_TOKEN_COST_H_
