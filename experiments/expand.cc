@@ -261,7 +261,10 @@ class Expander {
     std::set<std::string> models;
     for (int i = 0; i < e_.model_size(); ++i) {
       if (e_.model(i).path().empty()) return spec_.Error({{"model", i}}, "the model has no path");
-      if (!models.insert(e_.model(i).path()).second) return spec_.Error({{"model", i}}, "this model is named twice");
+      const ModelRef& model = e_.model(i);  // with outliers injected it is another model
+      if (!models.insert(absl::StrCat(model.path(), "\n", model.outliers().ShortDebugString())).second) {
+        return spec_.Error({{"model", i}}, "this model is named twice");
+      }
     }
     if (e_.recipe().empty() != e_.scheme().empty()) {
       return spec_.source.Error({}, e_.recipe().empty() ? "schemes but no recipe" : "recipes but no scheme");

@@ -23,7 +23,7 @@ namespace {
 
 // A model in one form of the experiment.
 struct Part {
-  std::string model_path, form;
+  std::string model, form;  // hash of the content: one path holds several where outliers are injected
 };
 
 std::string Label(const Recipe& recipe) { return recipe.has_title() ? recipe.title() : recipe.name(); }
@@ -32,8 +32,8 @@ std::string Label(const Recipe& recipe) { return recipe.has_title() ? recipe.tit
 std::vector<Part> PartsOf(const Expansion& expansion, const SweepPlan& plan) {
   std::vector<Part> parts;
   for (size_t i = 0; i < plan.asked.size(); ++i) {
-    const Part part{plan.asked[i].spec.model().path(), expansion.tags[i].form};
-    const auto same_model = [&](const Part& p) { return p.model_path == part.model_path; };
+    const Part part{plan.asked[i].spec.model().hash(), expansion.tags[i].form};
+    const auto same_model = [&](const Part& p) { return p.model == part.model; };
     const auto same = [&](const Part& p) { return same_model(p) && p.form == part.form; };
     if (!plan.asked[i].spec.has_scheme()) {
       // Alone it is a part of its own, until another trial of the model says which forms there are.
@@ -60,7 +60,7 @@ ReportInputs InputsOf(const Part& part, const Expansion& expansion, const SweepP
   std::map<std::string, bool> rows;  // key -> a row of the table (not an arm only)
   const auto mine = [&](size_t i) {
     const TrialSpec& spec = plan.asked[i].spec;
-    return spec.model().path() == part.model_path && (!spec.has_scheme() || expansion.tags[i].form == part.form);
+    return spec.model().hash() == part.model && (!spec.has_scheme() || expansion.tags[i].form == part.form);
   };
   for (size_t i = 0; i < plan.asked.size(); ++i) {
     if (mine(i)) rows[plan.asked[i].key] |= expansion.tags[i].arm < 0;
@@ -145,8 +145,8 @@ absl::StatusOr<FinalReport> MakeFinalReport(const Experiment& experiment, const 
       continue;
     }
     EAQ_RETURN_IF_ERROR(comparison.status());
-    last[part.model_path] = parts.size();
-    std::vector<ReportTrial>& all = of_model[part.model_path];
+    last[part.model] = parts.size();
+    std::vector<ReportTrial>& all = of_model[part.model];
     all.insert(all.end(), inputs.trials.begin(), inputs.trials.end());
     parts.push_back(*std::move(comparison));
   }

@@ -192,6 +192,30 @@ TEST(Spec, TheShippedOnesParse) {
   }
 }
 
+// Every file of specs/, by the presets that are shipped.
+TEST(Spec, TheShippedOnesExpand) {
+  EAQ_ASSERT_OK_AND_ASSIGN(const std::string folder, FindInRepository("experiments/specs"));
+  EAQ_ASSERT_OK_AND_ASSIGN(const std::vector<std::string> names, ListDirectory(folder));
+  size_t specs = 0;
+  for (const std::string& name : names) {
+    EAQ_ASSERT_OK_AND_ASSIGN(const std::string text, ReadFile(JoinPath(folder, name)));
+    EAQ_ASSERT_OK_AND_ASSIGN(const auto spec, LoadSpec(name, text));
+    EAQ_ASSERT_OK_AND_ASSIGN(const Expansion expansion, Expand(*spec, LoadShippedPreset));
+    EXPECT_GT(expansion.trials.size(), 1u) << name;
+    ++specs;
+  }
+  EXPECT_GE(specs, 11u);
+}
+
+TEST(Spec, AModelWithOutliersIsAnotherModel) {
+  const std::string with = "model { name: 'm' path: 'm' outliers { factor: 8 } }";
+  EAQ_ASSERT_OK_AND_ASSIGN(const auto trials, All(kGood + with));
+  EXPECT_EQ(trials.size(), 2 * (1 + 2 * (1 + 2 * 2)));
+  EXPECT_THAT(All(kGood + with + with), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("named twice")));
+  EXPECT_THAT(All(std::string(kGood) + "model { name: 'n' path: 'm' }"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("named twice")));
+}
+
 TEST(DidYouMean, FindsNeighbours) {
   EXPECT_EQ(DidYouMean("dampin", {"block", "damping"}), "damping");
   EXPECT_EQ(DidYouMean("jbos", {"plan", "jobs"}), "jobs");
