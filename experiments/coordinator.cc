@@ -19,6 +19,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "eaq/base/file.h"
+#include "eaq/base/seconds_since.h"
 #include "eaq/base/status_macros.h"
 #include "eaq/ledger/provenance.h"
 #include "experiments/process.h"
@@ -39,8 +40,6 @@ void OnSignal(int number) {
   g_last_signal = number;
   ++g_signals;
 }
-
-double Since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 // How often the system has killed for memory so far (/proc/vmstat); 0 when it does not say.
 int64_t OomKills() {
@@ -124,7 +123,7 @@ class Coordinator {
       }
       if (running_.empty() && (stopping_ || (pending_.empty() && held_.empty()))) break;
       if (!stopping_ && pending_.empty() && !held_.empty() && running_.size() < static_cast<size_t>(options_.jobs) &&
-          Since(retry_held) > 0.5) {
+          SecondsSince(retry_held) > 0.5) {
         retry_held = Clock::now();
         if (!told_held_) view_.Event(absl::StrCat("waiting for ", held_.size(), " trials that another sweep runs"));
         told_held_ = true;
@@ -140,7 +139,7 @@ class Coordinator {
       }
       Wait();
       EAQ_RETURN_IF_ERROR(Collect());
-      if (Since(heartbeat) > 10) {
+      if (SecondsSince(heartbeat) > 10) {
         heartbeat = Clock::now();
         EAQ_RETURN_IF_ERROR(ledger_.Heartbeat(owner_));
       }
@@ -292,12 +291,12 @@ class Coordinator {
     for (size_t i = 0; i < running_.size();) {
       Running& running = *running_[i];
       running.Read();
-      running.view.seconds = Since(running.start);
+      running.view.seconds = SecondsSince(running.start);
       if (options_.timeout > 0 && running.view.seconds > options_.timeout && !running.terminated) {
         running.timed_out = true;
         running.Terminate();
       }
-      if (running.terminated && !running.killed && Since(running.terminated_at) > kTermToKill) running.Kill();
+      if (running.terminated && !running.killed && SecondsSince(running.terminated_at) > kTermToKill) running.Kill();
       int status = 0;
       if (waitpid(running.child.pid, &status, WNOHANG) != running.child.pid) {
         ++i;
@@ -330,7 +329,7 @@ class Coordinator {
     Attempt attempt = NewAttempt(trial);
     attempt.started_ns = running.started_ns;
     attempt.finished_ns = absl::GetCurrentTimeNanos();
-    attempt.duration_ns = static_cast<int64_t>(Since(running.start) * 1e9);
+    attempt.duration_ns = static_cast<int64_t>(SecondsSince(running.start) * 1e9);
     attempt.pid = running.child.pid;
     const int number = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
     attempt.exit_code = number > 0 ? 128 + number : WEXITSTATUS(status);
@@ -384,7 +383,7 @@ class Coordinator {
     }
     if (seen > 1) {
       for (auto& running : running_) running->Kill();
-    } else if (Since(signalled_at_) > options_.grace) {
+    } else if (SecondsSince(signalled_at_) > options_.grace) {
       for (auto& running : running_) running->Terminate();
     }
   }

@@ -9,10 +9,12 @@
 #include "absl/strings/str_cat.h"
 #include "eaq/base/file.h"
 #include "eaq/base/hash.h"
+#include "eaq/base/seconds_since.h"
 #include "eaq/base/status_macros.h"
 #include "eaq/base/thread_pool.h"
 #include "eaq/checkpoint/model_source.h"
 #include "eaq/eval/evaluate.h"
+#include "eaq/eval/metric.h"
 #include "eaq/eval/minimal_pairs.h"
 #include "eaq/ledger/provenance.h"
 #include "eaq/model/outliers.h"
@@ -24,10 +26,6 @@
 
 namespace eaq {
 namespace {
-
-double SecondsSince(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 absl::Status CheckPlanned(const std::string& what, const std::string& expected, const std::string& found) {
   if (expected.empty() || expected == found) return absl::OkStatus();
@@ -74,16 +72,10 @@ absl::StatusOr<ModelTrace> FullTrace(const ModelSource& source, const ModelEnds&
       [](const ModelTrace& trace) { return trace.Serialize(); }, ModelTrace::Parse, run);
 }
 
-void AddMetric(const char* name, double value, TrialResult& result) {
-  Metric& metric = *result.add_metric();
-  metric.set_name(name);
-  metric.set_value(value);
-}
-
 void AddSize(const ModelSize& size, TrialResult& result) {
-  AddMetric("bits_per_weight", size.bits_per_quantized_weight(), result);
-  AddMetric("model_bits_per_weight", size.bits_per_parameter(), result);
-  AddMetric("stored_bytes", static_cast<double>(size.total_bytes()), result);
+  AddMetric("bits_per_weight", "", size.bits_per_quantized_weight(), result);
+  AddMetric("model_bits_per_weight", "", size.bits_per_parameter(), result);
+  AddMetric("stored_bytes", "", static_cast<double>(size.total_bytes()), result);
 }
 
 // A model of which nothing is quantized.
@@ -182,8 +174,8 @@ absl::StatusOr<TrialResult> RunTrial(const TrialSpec& spec, const RunOptions& op
     EAQ_RETURN_IF_ERROR(Evaluate(ends, domains, full, &quantized, pool, progress, result, &quantized_ends));
     EAQ_RETURN_IF_ERROR(EvaluateTasks(quantized_ends, tasks, sentences.Finish(), pool, progress, result));
     AddSize(report.size, result);
-    AddMetric("linear_operations", token_cost.linears, result);
-    AddMetric("online_operations", token_cost.online, result);
+    AddMetric("linear_operations", "", token_cost.linears, result);
+    AddMetric("online_operations", "", token_cost.online, result);
   }
   rusage usage;
   getrusage(RUSAGE_SELF, &usage);

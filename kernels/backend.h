@@ -43,8 +43,8 @@ double LogSumExp(const float* x, int64_t n);
 struct Divergence {
   double log_sum_p = 0;  // LogSumExp of each
   double log_sum_q = 0;
-  double kl =
-      0;  // KL(p || q) = sum_i p_i (log p_i - log q_i), nats; never below 0 by rounding; not finite for bad input
+  // KL(p || q) = sum_i p_i (log p_i - log q_i), nats; never below 0 by rounding; not finite for bad input.
+  double kl = 0;
   bool agree = false;  // both have their largest logit, the first of equals, at the same place
 };
 Divergence Diverge(const float* p, const float* q, int64_t n);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "eaq/base/seconds_since.h"
 #include "kernels/cpu/gemm.h"
 
 namespace eaq {
@@ -21,7 +22,7 @@ double Rate(Product product, int64_t out, int64_t in, int64_t tokens, const std:
   const auto start = std::chrono::steady_clock::now();
   for (int64_t i = 0; i < times; ++i)
     product(true, false, out, in, tokens, 1.0f, dy.data(), out, x.data(), in, 1.0f, dw.data(), in);
-  return flops * times / std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return flops * times / SecondsSince(start);
 }
 
 }  // namespace

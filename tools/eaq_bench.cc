@@ -11,6 +11,7 @@
 #include "eaq/base/file.h"
 #include "eaq/base/json.h"
 #include "eaq/base/rng.h"
+#include "eaq/base/seconds_since.h"
 #include "eaq/base/status_macros.h"
 #include "eaq/base/thread_pool.h"
 #include "eaq/checkpoint/model_source.h"
@@ -30,7 +31,7 @@ namespace {
 double Seconds(const std::function<void()>& work) {
   const auto start = std::chrono::steady_clock::now();
   work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return SecondsSince(start);
 }
 
 double Median(std::vector<double> values) {

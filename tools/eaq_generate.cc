@@ -7,6 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "eaq/base/file.h"
 #include "eaq/base/json.h"
+#include "eaq/base/seconds_since.h"
 #include "eaq/base/status_macros.h"
 #include "eaq/checkpoint/model_source.h"
 #include "eaq/model/generate.h"
@@ -29,7 +30,7 @@ absl::Status Run(const std::string& model_flag, const std::string& prompt, const
                          if (!json) std::cout << tokenizer->Decode({token}) << std::flush;
                          return true;
                        }));
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const double seconds = SecondsSince(start);
   if (json) {
     std::cout << Json({{"prompt_tokens", ids.size()},
                        {"ids", tokens},

@@ -10,6 +10,7 @@
 #include "absl/strings/str_format.h"
 #include "eaq/base/file.h"
 #include "eaq/base/json.h"
+#include "eaq/base/seconds_since.h"
 #include "eaq/base/status_macros.h"
 #include "eaq/base/thread_pool.h"
 #include "eaq/checkpoint/model_source.h"
@@ -60,7 +61,7 @@ absl::StatusOr<Score> Run(const Options& o) {
     for (const double logp : model->LogProbs(absl::MakeConstSpan(ids).subspan(w * o.window, o.window))) sum -= logp;
     sums[w] = sum;
   });
-  score.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  score.seconds = SecondsSince(start);
   for (const double sum : sums) score.nll += sum;
   score.nll /= static_cast<double>(score.tokens);
   return score;

@@ -5,19 +5,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "eaq/base/hash.h"
+#include "eaq/base/seconds_since.h"
 #include "eaq/base/status_macros.h"
+#include "eaq/eval/metric.h"
 #include "eaq/eval/score.h"
 
 namespace eaq {
 namespace {
-
-void AddMetric(const std::string& name, const std::string& domain, double value, TrialResult& result, int layer = -1) {
-  Metric& metric = *result.add_metric();
-  metric.set_name(name);
-  metric.set_domain(domain);
-  if (layer >= 0) metric.set_layer(layer);
-  metric.set_value(value);
-}
 
 // The series and its mean as a metric; returns the mean.
 double AddSeries(const std::string& name, const EvaluationDomain& domain, const std::vector<double>& values,
@@ -140,7 +134,7 @@ absl::Status Evaluate(const ModelEnds& ends, const std::vector<EvaluationDomain>
     StageRun& run = *result.add_stage();
     run.set_stage(absl::StrCat("evaluate/", domain.name));
     run.set_hash(hash.Hex());
-    run.set_seconds(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    run.set_seconds(SecondsSince(start));
     first += n;
   }
   progress.Update("evaluate", total, total);

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "eaq/base/hash.h"
 #include "eaq/base/status_macros.h"
+#include "eaq/eval/metric.h"
 #include "eaq/eval/score.h"
 
 namespace eaq {
@@ -15,13 +16,6 @@ namespace {
 
 // Sentences that one turn of a thread scores.
 constexpr int64_t kBlock = 64;
-
-void AddMetric(const std::string& name, const std::string& domain, double value, TrialResult& result) {
-  Metric& metric = *result.add_metric();
-  metric.set_name(name);
-  metric.set_domain(domain);
-  metric.set_value(value);
-}
 
 // "task blimp, paradigm wh_island, pair 17, the good sentence" of sentence INDEX.
 std::string Where(const PairTask& task, int64_t index) {

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "eaq/base/hash.h"
+#include "eaq/base/seconds_since.h"
 #include "eaq/base/status_macros.h"
 #include "eaq/proto/trial.pb.h"
 #include "eaq/recipe/stage_cache.h"
@@ -39,7 +40,7 @@ absl::StatusOr<T> CachedStage(const StageCache& cache, const std::string& stage,
   }
   run.set_stage(stage);
   run.set_hash(Sha256Hex(*bytes));
-  run.set_seconds(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  run.set_seconds(SecondsSince(start));
   run.set_from_cache(hit);
   return *std::move(result);
 }

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "eaq/base/status_macros.h"
 #include "eaq/quant/fake_quant.h"
 
@@ -10,6 +11,16 @@ namespace eaq {
 absl::StatusOr<SolvedLinear> RouterSlot::Solve(const LayerContext&, const LayerParams&, ConstMatrixView weight) const {
   EAQ_ASSIGN_OR_RETURN(QuantizedMatrix q, QuantizeNearest(weight, weights()));
   return SolvedLinear{std::move(q), ""};
+}
+
+absl::StatusOr<SolvedLinear> SolveSlot::Solve(const LinearId& id, ConstMatrixView, const InputStatistics&,
+                                              const GridSpec&) const {
+  return absl::UnimplementedError(absl::StrCat("this solver works on whole layers; it was asked for ", id.ToString()));
+}
+
+absl::StatusOr<SolvedLinears> SolveSlot::SolveLayer(const LayerContext&, const LayerParams&,
+                                                    const std::map<LinearId, GridSpec>&) const {
+  return absl::UnimplementedError("this solver works linear by linear");
 }
 
 absl::StatusOr<SolvedLinears> SolveEach(

@@ -122,16 +122,15 @@ class SolveSlot {
   virtual ~SolveSlot() = default;
   // Whether Solve reads InputStatistics::second_moments.
   virtual bool needs_second_moments() const { return false; }
-  // True: SolveLayer is called, with everything in its context; else Solve, linear by linear.
+  // True: SolveLayer is called, with everything in its context; else Solve, linear by linear. The other one need not be
+  // there.
   virtual bool solves_whole_layers() const { return false; }
   virtual bool needs_full_hidden() const { return false; }
   virtual absl::StatusOr<SolvedLinear> Solve(const LinearId& id, ConstMatrixView weight, const InputStatistics& input,
-                                             const GridSpec& grid) const = 0;
+                                             const GridSpec& grid) const;
   // PLAN: the grids of the linears to round, the router not among them; the result has each of them.
   virtual absl::StatusOr<SolvedLinears> SolveLayer(const LayerContext& context, const LayerParams& params,
-                                                   const std::map<LinearId, GridSpec>& plan) const {
-    return absl::UnimplementedError("this solver works linear by linear");
-  }
+                                                   const std::map<LinearId, GridSpec>& plan) const;
 };
 
 // Slot 5: what happens to expert selection?

@@ -9,8 +9,8 @@ namespace eaq {
 
 struct TokenCost {
   double linears = 0;  // multiply-adds of the linears that a token goes through: of experts, the chosen ones
-  double online =
-      0;  // on top: rotations, divisions (Hadamards: additions) of their inputs, each input once; of q and k
+  // On top: rotations, divisions (Hadamards: additions) of their inputs, each input once, and of queries and keys.
+  double online = 0;
 };
 
 // Of one layer, a mean over its experts. Permutations cost nothing.

@@ -8,6 +8,7 @@
 #include "eaq/base/status_macros.h"
 #include "eaq/report/ablation.h"
 #include "eaq/report/claims.h"
+#include "eaq/report/cost.h"
 #include "eaq/report/fairness.h"
 #include "eaq/report/format.h"
 #include "eaq/report/groups.h"
@@ -196,25 +197,6 @@ void Summarize(Comparison& c, Ranking& scheme) {
   scheme.sentence = std::move(text);
 }
 
-// "Run-time work: multiply-adds a token on top of the linears' 459000: DuQuant +103 %, QuaRot-RTN +2 %"; "" where none.
-std::string RunTimeWork(const Comparison& c) {
-  std::vector<std::string> recipes, parts;
-  double linears = 0;
-  bool others = false;
-  for (const Group& g : c.groups) {
-    others = others || (!g.full_precision && g.online_operations == 0);
-    if (!(g.online_operations > 0 && g.linear_operations > 0)) continue;
-    if (std::find(recipes.begin(), recipes.end(), g.recipe) != recipes.end()) continue;
-    recipes.push_back(g.recipe);
-    linears = g.linear_operations;
-    const double share = 100 * g.online_operations / g.linear_operations;
-    parts.push_back(absl::StrCat(g.recipe, " +", Fixed(share, share < 10 ? 1 : 0), " %"));
-  }
-  if (parts.empty()) return "";
-  return absl::StrCat("Run-time work, multiply-adds a token on top of the linears' ", Fixed(linears, 0), ": ",
-                      absl::StrJoin(parts, ", "), others ? "; others none" : "");
-}
-
 std::string Join(const std::vector<std::string>& names) { return absl::StrJoin(names, ", "); }
 
 // What the rows of one table do not share.
@@ -248,7 +230,7 @@ void AddUnequal(const Gate& gate, Comparison& c) {
                                      Fixed(low->bits_per_weight, 2), " (", low->recipe, ") to ",
                                      Fixed(high->bits_per_weight, 2), " (", high->recipe, ")"));
   }
-  if (const std::string work = RunTimeWork(c); !work.empty()) c.unequal.push_back(work);
+  if (const std::string work = report_internal::RunTimeWork(c); !work.empty()) c.unequal.push_back(work);
   if (same && !c.schemes.empty())
     c.equal.push_back("Stored bits per weight: the same within each scheme, to 0.005 bit");
 }

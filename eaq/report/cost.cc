@@ -5,6 +5,11 @@
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "eaq/report/format.h"
 
 namespace eaq {
 namespace {
@@ -64,4 +69,25 @@ CostTable MeasureCost(absl::Span<const ReportTrial> trials) {
   return table;
 }
 
+namespace report_internal {
+
+std::string RunTimeWork(const Comparison& c) {
+  std::vector<std::string> recipes, parts;
+  double linears = 0;
+  bool others = false;
+  for (const Group& g : c.groups) {
+    others = others || (!g.full_precision && g.online_operations == 0);
+    if (!(g.online_operations > 0 && g.linear_operations > 0)) continue;
+    if (std::find(recipes.begin(), recipes.end(), g.recipe) != recipes.end()) continue;
+    recipes.push_back(g.recipe);
+    linears = g.linear_operations;
+    const double share = 100 * g.online_operations / g.linear_operations;
+    parts.push_back(absl::StrCat(g.recipe, " +", Fixed(share, share < 10 ? 1 : 0), " %"));
+  }
+  if (parts.empty()) return "";
+  return absl::StrCat("Run-time work, multiply-adds a token on top of the linears' ", Fixed(linears, 0), ": ",
+                      absl::StrJoin(parts, ", "), others ? "; others none" : "");
+}
+
+}  // namespace report_internal
 }  // namespace eaq

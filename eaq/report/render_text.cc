@@ -2,9 +2,9 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "eaq/report/cost.h"
 #include "eaq/report/format.h"
 #include "eaq/report/render_ablation.h"
 #include "eaq/report/report.h"
@@ -208,9 +208,7 @@ std::string RenderText(const Comparison& c, const TextOptions& options) {
     for (const Ranking& r : s.rankings) line(r.sentence, Style::kPlain);
   }
   for (const std::string& gate : c.gate) line(absl::StrCat("Fairness gate: ", gate), Style::kRed);
-  for (const std::string& unequal : c.unequal) {
-    if (absl::StartsWith(unequal, "Run-time work")) line(unequal + ".", Style::kDim);
-  }
+  if (const std::string work = report_internal::RunTimeWork(c); !work.empty()) line(work + ".", Style::kDim);
   for (const std::string& sentence : report_internal::RouterPredictionLines(c)) line(sentence, Style::kDim);
   return absl::StrCat(out, report_internal::ClaimsText(c, options), report_internal::AblationText(c, options),
                       report_internal::CostText(c, options));

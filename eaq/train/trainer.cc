@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "eaq/base/file.h"
 #include "eaq/base/rng.h"
+#include "eaq/base/seconds_since.h"
 #include "eaq/base/status_macros.h"
 
 namespace eaq {
@@ -118,7 +119,7 @@ absl::Status RunTraining(const TrainSpec& spec, const std::vector<TrainStream>& 
     progress.gradient_norm = adamw.Step(gradient, rate, *pool, *params);
     if (!(progress.gradient_norm < 1e30))
       return absl::InternalError(absl::StrCat("training diverged at step ", adamw.step, "; lower the learning rate"));
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    const double seconds = SecondsSince(start);
     progress.step = adamw.step, progress.steps = spec.steps;
     progress.tokens_per_second = (adamw.step - first) * spec.windows_per_step * spec.context / seconds;
     progress.seconds_left = (last - adamw.step) * seconds / (adamw.step - first);

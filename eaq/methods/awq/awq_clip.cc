@@ -18,11 +18,6 @@ class AwqClipSolver : public SolveSlot {
   explicit AwqClipSolver(const AwqClipOptions& options) : options_(options) {}
   bool solves_whole_layers() const override { return true; }
 
-  absl::StatusOr<SolvedLinear> Solve(const LinearId& id, ConstMatrixView, const InputStatistics&,
-                                     const GridSpec&) const override {
-    return absl::UnimplementedError(absl::StrCat("awq_clip solves whole layers; it was asked for ", id.ToString()));
-  }
-
   absl::StatusOr<SolvedLinears> SolveLayer(const LayerContext& context, const LayerParams& params,
                                            const std::map<LinearId, GridSpec>& plan) const override {
     EAQ_ASSIGN_OR_RETURN(const auto layer, BuildLayer(*context.config, params));

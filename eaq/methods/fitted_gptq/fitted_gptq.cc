@@ -25,11 +25,6 @@ class Solver : public SolveSlot {
   bool solves_whole_layers() const override { return true; }
   bool needs_full_hidden() const override { return full_precision_; }
 
-  absl::StatusOr<SolvedLinear> Solve(const LinearId& id, ConstMatrixView, const InputStatistics&,
-                                     const GridSpec&) const override {
-    return absl::UnimplementedError(absl::StrCat("fitted_gptq solves whole layers; it was asked for ", id.ToString()));
-  }
-
   absl::StatusOr<SolvedLinears> SolveLayer(const LayerContext& context, const LayerParams& params,
                                            const std::map<LinearId, GridSpec>& plan) const override {
     EAQ_ASSIGN_OR_RETURN(const auto moments, Measure(context, params, plan));
@@ -55,16 +50,17 @@ class Solver : public SolveSlot {
       activations.push_back(std::move(activation));
       sums.emplace_back(params.linears.at(id).weight.cols());
     }
-    const auto& target = full_precision_ ? context.full_hidden : context.hidden;
-    if (target.size() != context.hidden.size()) {
-      return absl::InternalError(absl::StrCat("fitted_gptq: ", target.size(), " full-precision windows for ",
-                                              context.hidden.size(), "; expected as many"));
+    if (full_precision_ && context.full_hidden.size() != context.hidden.size()) {
+      return absl::InternalError(absl::StrCat("fitted_gptq: ", context.full_hidden.size(),
+                                              " full-precision windows for ", context.hidden.size(),
+                                              "; expected as many"));
     }
     for (size_t begin = 0; begin < context.hidden.size(); begin += kWindowsAtOnce) {
       const size_t count = std::min(kWindowsAtOnce, context.hidden.size() - begin);
       std::vector<std::map<LinearId, RowPair>> rows(count);
       context.pool->ParallelFor(count, [&](int64_t w) {
-        rows[w] = PairInputs(*layer, owners, context.hidden[begin + w], target[begin + w]);
+        rows[w] = PairInputs(*layer, owners, context.hidden[begin + w],
+                             full_precision_ ? &context.full_hidden[begin + w] : nullptr);
       });
       std::vector<absl::Status> status(owners.size());
       context.pool->ParallelFor(owners.size(), [&](int64_t i) {

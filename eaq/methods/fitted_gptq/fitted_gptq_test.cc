@@ -100,7 +100,7 @@ double OutputError(Bench& b, const SolvedLinears& solved, const std::vector<Matr
     const Matrix w = b.params.linears.at(id).weight, v = Dequantize(solved.at(id).weight);
     double error = 0, norm = 0;
     for (size_t k = 0; k < b.hidden.size(); ++k) {
-      auto pair = fitted_gptq::PairInputs(*layer, owners, b.hidden[k], target[k]).at(LayerProfile::InputOwner(id));
+      auto pair = fitted_gptq::PairInputs(*layer, owners, b.hidden[k], &target[k]).at(LayerProfile::InputOwner(id));
       const auto activation = MakeActivation(id, b.profile, b.scheme, *b.router, *b.activation).value();
       activation.Apply(pair.own.view());
       for (int64_t t = 0; t < pair.own.rows(); ++t)
@@ -168,12 +168,18 @@ TEST(PairInputs, RowsAreOfTheSameTokens) {
   const auto layer = BuildLayer(b.config, b.params).value();
   std::vector<LinearId> owners;
   for (const auto& [id, grid] : b.plan) owners.push_back(LayerProfile::InputOwner(id));
-  for (const auto& [id, pair] : fitted_gptq::PairInputs(*layer, owners, b.hidden[0], b.hidden[0])) {
+  for (const auto& [id, pair] : fitted_gptq::PairInputs(*layer, owners, b.hidden[0], &b.hidden[0])) {
     ASSERT_EQ(pair.own.rows(), pair.full.rows());
     for (int64_t i = 0; i < pair.own.size(); ++i) EXPECT_NEAR(pair.own.data()[i], pair.full.data()[i], 1e-5);
   }
+  // Null stands for the same window again, without running it again: the same bits.
+  const auto twice = fitted_gptq::PairInputs(*layer, owners, b.hidden[0], &b.hidden[0]);
+  for (const auto& [id, pair] : fitted_gptq::PairInputs(*layer, owners, b.hidden[0], nullptr)) {
+    EXPECT_EQ(pair.own, pair.full) << id.ToString();
+    EXPECT_EQ(pair.full, twice.at(id).full) << id.ToString();
+  }
   int64_t shared = 0;
-  const auto pairs = fitted_gptq::PairInputs(*layer, owners, b.hidden[0], b.full[0]);
+  const auto pairs = fitted_gptq::PairInputs(*layer, owners, b.hidden[0], &b.full[0]);
   for (const auto& [id, pair] : pairs) {
     Reader own(id), full(id);
     Matrix state = b.hidden[0];

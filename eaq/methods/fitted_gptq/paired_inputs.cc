@@ -51,7 +51,7 @@ Matrix Activated(const DecoderLayer& layer, const LinearId& down, const Matrix& 
 }  // namespace
 
 std::map<LinearId, RowPair> PairInputs(const DecoderLayer& layer, const std::vector<LinearId>& owners,
-                                       const Matrix& own, const Matrix& full) {
+                                       const Matrix& own, const Matrix* full) {
   std::set<LinearId> wanted(owners.begin(), owners.end());
   int index = 0;
   for (const LinearId& id : owners) {
@@ -63,8 +63,10 @@ std::map<LinearId, RowPair> PairInputs(const DecoderLayer& layer, const std::vec
   Recorder mine(wanted), theirs(wanted);
   Matrix state = own;
   layer.Forward(state.view(), &mine);
-  state = full;
-  layer.Forward(state.view(), &theirs);
+  if (full != nullptr) {
+    state = *full;
+    layer.Forward(state.view(), &theirs);
+  }
   std::map<LinearId, RowPair> pairs;
   for (const LinearId& id : owners) {
     RowPair& pair = pairs[id];
@@ -75,7 +77,9 @@ std::map<LinearId, RowPair> PairInputs(const DecoderLayer& layer, const std::vec
       continue;
     }
     pair.own = rows->x;
-    if (id.expert < 0) {
+    if (full == nullptr) {
+      pair.full = pair.own;
+    } else if (id.expert < 0) {
       pair.full = theirs.Find(id)->x;
     } else {
       const Rows& gate = *mine.Find({id.layer, Role::kGate, id.expert});

@@ -21,10 +21,10 @@ struct RowPair {
 
 // Of one window. OWNERS: inputs as profiles name them (LayerProfile::InputOwner). LAYER is the one to be quantized,
 // still in full precision; OWN and FULL [tokens, hidden_size]: what comes into it. An expert's rows are those of the
-// tokens that OWN sends to it: in FULL, what it would read for these tokens, whether or not they are sent there. The
-// same matrix twice gives equal rows.
+// tokens that OWN sends to it: in FULL, what it would read for these tokens, whether or not they are sent there. Null:
+// the rows of OWN again.
 std::map<LinearId, RowPair> PairInputs(const DecoderLayer& layer, const std::vector<LinearId>& owners,
-                                       const Matrix& own, const Matrix& full);
+                                       const Matrix& own, const Matrix* full);
 
 }  // namespace eaq::fitted_gptq
 

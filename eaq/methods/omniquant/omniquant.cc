@@ -46,10 +46,6 @@ class OmniQuantSolver : public SolveSlot {
   explicit OmniQuantSolver(const OmniQuant& options) : options_(options) {}
   bool solves_whole_layers() const override { return true; }
   bool needs_full_hidden() const override { return true; }
-  absl::StatusOr<SolvedLinear> Solve(const LinearId& id, ConstMatrixView, const InputStatistics&,
-                                     const GridSpec&) const override {
-    return absl::UnimplementedError(absl::StrCat(id.ToString(), ": omniquant learns whole layers"));
-  }
 
   absl::StatusOr<SolvedLinears> SolveLayer(const LayerContext& context, const LayerParams& params,
                                            const std::map<LinearId, GridSpec>& plan) const override {
