@@ -10,6 +10,7 @@
 #include "eaq/methods/awq/search.h"
 #include "eaq/proto/recipe.pb.h"
 #include "eaq/recipe/layer_inputs.h"
+#include "eaq/recipe/plain_input.h"
 #include "eaq/recipe/stage.h"
 
 namespace eaq {
@@ -119,7 +120,11 @@ class AwqTransform : public TransformSlot {
     for (const Pair& pair : pairs) wanted.push_back(pair.reader);
     for (const std::vector<LinearId>* ids : std::initializer_list<const std::vector<LinearId>*>{
              &wanted, &attention.rounded, &feed_forward.rounded, &feed_forward.along}) {
-      for (const LinearId& id : *ids) EAQ_RETURN_IF_ERROR(CheckPlain(id, params));
+      for (const LinearId& id : *ids) {
+        EAQ_RETURN_IF_ERROR(RequirePlainInput(
+            params, id, "awq",
+            "expected it before that transform (after quarot: awq { value_output: false up_down: false })"));
+      }
     }
     const std::map<LinearId, Matrix> inputs = CollectInputs(*layer, context.hidden, wanted, *context.pool);
 
@@ -153,16 +158,6 @@ class AwqTransform : public TransformSlot {
   struct Pair {
     LinearId writer, reader;  // each output channel of the writer feeds one input channel of the reader, linearly
   };
-
-  // Scales stand in the channels that norm or writer give; an online transform has mixed them.
-  static absl::Status CheckPlain(const LinearId& id, const LayerParams& params) {
-    const auto& online = params.linears.at(id).online;
-    if (online == nullptr) return absl::OkStatus();
-    return absl::InvalidArgumentError(absl::StrCat(
-        "awq: ", id.ToString(), " has the online transform '", online->ToString(),
-        "' of an earlier stage, so scales cannot be folded into what it reads; expected none (after quarot: "
-        "awq { value_output: false up_down: false })"));
-  }
 
   std::vector<Pair> Pairs(const LayerContext& context, const LayerParams& params) const {
     const int l = params.layer;

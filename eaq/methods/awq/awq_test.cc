@@ -305,7 +305,7 @@ TEST(AwqTransform, RefusesAfterOnlineTransforms) {
       std::make_shared<const OnlineTransform>(OnlineTransform{{OnlineStep::Hadamard(8)}});
   LayerParams edited = bench.params;
   EXPECT_THAT(Transform("awq {}").value()->Apply(bench.context, edited),
-              StatusIs(kInvalid, HasSubstr("L1.e0.down has the online transform 'Hadamard 8'")));
+              StatusIs(kInvalid, HasSubstr("awq after a transform that leaves L1.e0.down run-time work (Hadamard 8)")));
   EXPECT_THAT(Transform("awq { up_down: false }").value()->Apply(bench.context, edited), IsOk());
   EXPECT_THAT(Transform("awq { steps: 0 }"), StatusIs(kInvalid, HasSubstr("steps is 0")));
 }

@@ -11,6 +11,7 @@
 #include "eaq/methods/duquant/samples.h"
 #include "eaq/methods/duquant/smoothing.h"
 #include "eaq/proto/recipe.pb.h"
+#include "eaq/recipe/plain_input.h"
 #include "eaq/recipe/stage.h"
 
 namespace eaq::duquant {
@@ -22,7 +23,12 @@ class Transform : public TransformSlot {
   bool needs_hidden() const override { return true; }
 
   absl::Status Apply(const LayerContext& context, LayerParams& params) const override {
-    if (options_.smooth()) EAQ_RETURN_IF_ERROR(SmoothFirst(context, params));
+    if (options_.smooth()) {
+      EAQ_RETURN_IF_ERROR(RequirePlainInputs(params, "duquant { smooth: true }",
+                                             "expected it before that transform, or smooth: false"));
+      Smooth(*context.config, *context.profile, options_.alpha(), options_.moe_smoothing() == DuQuant::SMOOTHQUANT,
+             params);
+    }
     EAQ_ASSIGN_OR_RETURN(const auto samples, LayerSamples(context, params, samples_));
     std::vector<LinearId> owners;
     for (const auto& [id, rows] : samples) {
@@ -41,18 +47,6 @@ class Transform : public TransformSlot {
   }
 
  private:
-  absl::Status SmoothFirst(const LayerContext& context, LayerParams& params) const {
-    for (const auto& [id, linear] : params.linears) {
-      if (linear.online == nullptr) continue;
-      return absl::InvalidArgumentError(absl::StrCat("duquant { smooth: true } after a transform that leaves ",
-                                                     id.ToString(), " run-time work (", linear.online->ToString(),
-                                                     "); expected it before that transform, or smooth: false"));
-    }
-    Smooth(*context.config, *context.profile, options_.alpha(), options_.moe_smoothing() == DuQuant::SMOOTHQUANT,
-           params);
-    return absl::OkStatus();
-  }
-
   // A rotation is worth its run-time work where something is quantized.
   static bool Rotated(const LayerContext& context, const LinearId& id) {
     if (id.role == Role::kRouter) {

@@ -12,6 +12,7 @@
 #include "eaq/methods/eaquant/expert_statistics.h"
 #include "eaq/methods/eaquant/outliers.h"
 #include "eaq/proto/recipe.pb.h"
+#include "eaq/recipe/plain_input.h"
 #include "eaq/recipe/stage.h"
 
 namespace eaq::eaquant {
@@ -23,12 +24,7 @@ class ExpertAwareSmoothing : public TransformSlot {
   bool needs_hidden() const override { return true; }
 
   absl::Status Apply(const LayerContext& context, LayerParams& params) const override {
-    for (const auto& [id, linear] : params.linears) {
-      if (linear.online == nullptr) continue;
-      return absl::InvalidArgumentError(absl::StrCat("eaquant_smoothing after a transform that leaves ", id.ToString(),
-                                                     " run-time work (", linear.online->ToString(),
-                                                     "); expected it before that transform"));
-    }
+    EAQ_RETURN_IF_ERROR(RequirePlainInputs(params, "eaquant_smoothing", "expected it before that transform"));
     // All statistics are of the untouched layer.
     EAQ_ASSIGN_OR_RETURN(const auto layer, BuildLayer(*context.config, params));
     const ExpertStatistics statistics = CollectExpertStatistics(*layer, context.hidden, *context.pool);

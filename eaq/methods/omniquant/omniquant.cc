@@ -11,6 +11,7 @@
 #include "eaq/methods/omniquant/clipping.h"
 #include "eaq/methods/omniquant/equivalent_transform.h"
 #include "eaq/proto/recipe.pb.h"
+#include "eaq/recipe/plain_input.h"
 #include "eaq/recipe/stage.h"
 
 namespace eaq {
@@ -96,12 +97,7 @@ class LetTransform : public TransformSlot {
   bool needs_full_hidden() const override { return true; }
 
   absl::Status Apply(const LayerContext& context, LayerParams& params) const override {
-    for (const auto& [id, linear] : params.linears) {
-      if (linear.online == nullptr) continue;
-      return absl::InvalidArgumentError(
-          absl::StrCat(id.ToString(), " has an online transform (", linear.online->ToString(),
-                       "); expected none: place omniquant_let before transforms that act at run time"));
-    }
+    EAQ_RETURN_IF_ERROR(RequirePlainInputs(params, "omniquant_let", "expected it before that transform"));
     EAQ_ASSIGN_OR_RETURN(const auto trainer,
                          BlockTrainer::Create(context, params, options_.batch(), ActivationGradient::kThroughScale));
     for (const auto& [site, what] : trainer->activations().sites) {

@@ -8,6 +8,7 @@
 #include "eaq/base/status_macros.h"
 #include "eaq/methods/quarot/fold.h"
 #include "eaq/proto/recipe.pb.h"
+#include "eaq/recipe/plain_input.h"
 #include "eaq/recipe/stage.h"
 
 namespace eaq {
@@ -96,11 +97,8 @@ class QuaRotTransform : public TransformSlot {
   absl::Status Apply(const LayerContext& context, LayerParams& params) const override {
     for (const auto& [id, change] : PlanOnline(*context.config, params.layer, options_)) {
       LinearParams& linear = params.linears.at(id);
-      if (linear.online != nullptr) {
-        return absl::InvalidArgumentError(
-            absl::StrCat("quarot: ", id.ToString(), " already has the online transform '", linear.online->ToString(),
-                         "' of an earlier stage; expected quarot first, or its down and value_output switched off"));
-      }
+      EAQ_RETURN_IF_ERROR(
+          RequirePlainInput(params, id, "quarot", "expected it first, or its down and value_output switched off"));
       EditWide(linear, [&, &change = change](double* weight, absl::Span<double> bias) {
         ApplyChange(change, linear.weight.rows(), linear.weight.cols(), weight, bias);
       });

@@ -4,7 +4,9 @@
 #include <map>
 
 #include "absl/strings/str_cat.h"
+#include "eaq/base/status_macros.h"
 #include "eaq/proto/recipe.pb.h"
+#include "eaq/recipe/plain_input.h"
 #include "eaq/recipe/stage.h"
 
 namespace eaq {
@@ -23,6 +25,11 @@ class Smooth : public TransformSlot {
     for (auto& [id, linear] : params.linears) readers[LayerProfile::InputOwner(id)].push_back(&linear.weight);
     const LinearId attention{params.layer, Role::kQ}, router{params.layer, Role::kRouter},
         dense{params.layer, Role::kGate};
+    for (const auto& [id, linear] : params.linears) {
+      const Role role = LayerProfile::InputOwner(id).role;
+      if (role == Role::kO || role == Role::kDown || role == Role::kSharedDown) continue;  // they read no norm
+      EAQ_RETURN_IF_ERROR(RequirePlainInput(params, id, "smoothquant", "expected it before that transform"));
+    }
     Smoothed(profile.Of(attention).abs_max, params.input_norm, readers.at(attention));
     if (readers.count(router) == 0) {
       Smoothed(profile.Of(dense).abs_max, params.post_norm, readers.at(dense));
