@@ -10,16 +10,14 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "eaq/ledger/trial_key.h"
+#include "eaq/proto/any_message.h"
 
 namespace eaq {
 namespace {
 
 using google::protobuf::Any;
-using google::protobuf::Descriptor;
-using google::protobuf::DescriptorPool;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
-using google::protobuf::MessageFactory;
 using google::protobuf::Reflection;
 
 std::unique_ptr<Message> Clone(const Message& message) {
@@ -172,12 +170,8 @@ StageOptions StageOf(const Message& slot) {
   const Message& options = reflection->GetMessage(slot, set);
   if (set->message_type() != Any::descriptor()) return {set->name(), Clone(options)};
   const Any& any = static_cast<const Any&>(options);
-  const std::string name = any.type_url().substr(any.type_url().rfind('/') + 1);
-  if (const Descriptor* type = DescriptorPool::generated_pool()->FindMessageTypeByName(name)) {
-    std::unique_ptr<Message> payload(MessageFactory::generated_factory()->GetPrototype(type)->New());
-    if (payload->ParseFromString(any.value())) return {name, std::move(payload)};
-  }
-  return {name, Clone(any)};
+  std::unique_ptr<Message> payload = UnpackAny(any);
+  return {AnyTypeName(any), payload == nullptr ? Clone(any) : std::move(payload)};
 }
 
 void PutStage(const StageOptions& stage, Message& slot) {

@@ -2,7 +2,6 @@
 
 #include <google/protobuf/any.pb.h>
 #include <google/protobuf/descriptor.h>
-#include <google/protobuf/dynamic_message.h>
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <google/protobuf/message.h>
@@ -13,16 +12,15 @@
 #include <vector>
 
 #include "eaq/base/hash.h"
+#include "eaq/proto/any_message.h"
 
 namespace eaq {
 namespace {
 
 using google::protobuf::Any;
 using google::protobuf::Descriptor;
-using google::protobuf::DescriptorPool;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
-using google::protobuf::MessageFactory;
 using google::protobuf::Reflection;
 
 // Where a text of the user's lies is a label, since corpus_hash stands for what it says. That it is the user's stays:
@@ -34,14 +32,10 @@ void Canonicalise(Message& message);
 
 // The payload, decoded, canonicalised and encoded again, where its type is linked into the program.
 void CanonicaliseAny(Any& any) {
-  const size_t slash = any.type_url().rfind('/');
-  if (slash == std::string::npos) return;
-  const std::string type_name = any.type_url().substr(slash + 1);
-  const Descriptor* type = DescriptorPool::generated_pool()->FindMessageTypeByName(type_name);
-  any.set_type_url("type.googleapis.com/" + type_name);  // the part before the slash has no meaning here
-  if (type == nullptr) return;
-  const std::unique_ptr<Message> payload(MessageFactory::generated_factory()->GetPrototype(type)->New());
-  if (!payload->ParseFromString(any.value())) return;  // the stage that reads it will say what is wrong
+  if (any.type_url().rfind('/') == std::string::npos) return;
+  any.set_type_url("type.googleapis.com/" + AnyTypeName(any));  // the part before the slash has no meaning here
+  const std::unique_ptr<Message> payload = UnpackAny(any);
+  if (payload == nullptr) return;  // the stage that reads it will say what is wrong
   Canonicalise(*payload);
   any.set_value(SerializeDeterministic(*payload));
 }

@@ -3,6 +3,8 @@
 #include <google/protobuf/any.pb.h>
 #include <google/protobuf/descriptor.h>
 
+#include "eaq/proto/any_message.h"
+
 namespace eaq {
 
 using google::protobuf::Message;
@@ -24,17 +26,11 @@ absl::StatusOr<std::unique_ptr<Message>> StageOptions(const Message& slot, absl:
   }
   google::protobuf::Any any;
   any.CopyFrom(options);
-  const std::string& url = any.type_url();
-  const std::string name = url.substr(url.rfind('/') + 1);
-  const google::protobuf::Descriptor* type =
-      google::protobuf::DescriptorPool::generated_pool()->FindMessageTypeByName(name);
-  if (type == nullptr) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("slot ", slot_name, ": the message ", name, " of `external` is not linked into this program"));
-  }
-  std::unique_ptr<Message> payload(google::protobuf::MessageFactory::generated_factory()->GetPrototype(type)->New());
-  if (!any.UnpackTo(payload.get())) {
-    return absl::InvalidArgumentError(absl::StrCat("slot ", slot_name, ": the payload of `external` is no ", name));
+  std::unique_ptr<Message> payload = UnpackAny(any);
+  if (payload == nullptr) {
+    return absl::InvalidArgumentError(absl::StrCat("slot ", slot_name, ": the message ", AnyTypeName(any),
+                                                   " of `external` is not linked into this program, or its payload is",
+                                                   " no such message"));
   }
   return payload;
 }

@@ -13,17 +13,15 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "eaq/ledger/trial_key.h"
+#include "eaq/proto/any_message.h"
 #include "eaq/proto/trial.pb.h"
 
 namespace eaq::report_internal {
 namespace {
 
 using google::protobuf::Any;
-using google::protobuf::Descriptor;
-using google::protobuf::DescriptorPool;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
-using google::protobuf::MessageFactory;
 using google::protobuf::Reflection;
 using google::protobuf::TextFormat;
 
@@ -69,11 +67,8 @@ std::string AddStage(const std::string& prefix, const Message& slot, bool with_k
     return set->name();
   }
   const Any& any = static_cast<const Any&>(options);
-  const std::string kind = any.type_url().substr(any.type_url().rfind('/') + 1);
-  if (const Descriptor* type = DescriptorPool::generated_pool()->FindMessageTypeByName(kind)) {
-    const std::unique_ptr<Message> payload(MessageFactory::generated_factory()->GetPrototype(type)->New());
-    if (payload->ParseFromString(any.value())) AddOptions(below(kind), *payload, out);
-  }
+  const std::string kind = AnyTypeName(any);
+  if (const std::unique_ptr<Message> payload = UnpackAny(any)) AddOptions(below(kind), *payload, out);
   return kind;
 }
 

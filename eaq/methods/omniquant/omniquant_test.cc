@@ -97,7 +97,8 @@ TEST(OmniQuantLet, RefusesWhatItCannotKeep) {
   turn.steps.push_back(OnlineStep::Hadamard(8));
   g.params.linears.at({1, Role::kO}).online = std::make_shared<const OnlineTransform>(turn);
   EXPECT_THAT(g.slots.transform[0]->Apply(g.Context(), g.params),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("omniquant_let after a transform that leaves L1.o run-time work")));
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("omniquant_let after a transform that leaves L1.o run-time work")));
 }
 
 TEST(OmniQuant, NanIsAnErrorThatSaysWhere) {

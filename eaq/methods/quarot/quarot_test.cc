@@ -298,7 +298,8 @@ TEST(QuaRotTest, WhatMakesNoSenseIsRefused) {
   LayerContext context;
   context.config = &tiny;
   EXPECT_THAT(Stage(QuaRot()).value()->Apply(context, params),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("quarot after a transform that leaves L0.o run-time work")));
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("quarot after a transform that leaves L0.o run-time work")));
 }
 
 }  // namespace
