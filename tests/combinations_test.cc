@@ -88,7 +88,8 @@ Matrix LogitsOf(const ModelEnds& ends, const Matrix& hidden) {
   return logits;
 }
 
-// One model and its windows; Walk runs a recipe on them at W4A4, queries, keys and values at 4 bits as well.
+// One model and its windows; Walk runs a recipe on them at W4A4, queries, keys and values at 4 bits as well. BUDGET: of
+// stored bits an expert weight, 0: none.
 class Bench {
  public:
   explicit Bench(const ModelConfig& config) : source_(RandomModel(config, 1)) {
@@ -109,7 +110,7 @@ class Bench {
     double difference = 0;  // of the transformed model's logits, before rounding: max |.| over max |full precision's|
     bool finite = false;    // the quantized model's logits
   };
-  Outcome Walk(const Recipe& recipe) const {
+  Outcome Walk(const Recipe& recipe, double budget = 0) const {
     Outcome outcome;
     const auto wrapped = WrapModel(recipe, source_);
     outcome.status = wrapped.status();
@@ -119,6 +120,7 @@ class Bench {
     scheme.mutable_weights()->set_bits(4);
     scheme.mutable_activations()->set_bits(4);
     scheme.mutable_attention_operands()->set_bits(4);
+    if (budget > 0) scheme.mutable_budget()->set_stored_bits_per_weight(budget);
     ThreadPool pool(1);
     NullProgress progress;
     const StageCache no_cache("");
@@ -211,6 +213,29 @@ TEST(Combinations, SolversRunAfterAnyTransformWithAnyRouter) {
                           StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("expected dynamic activations")));
               continue;
             }
+            ASSERT_THAT(outcome.status, IsOk());
+            EXPECT_TRUE(outcome.finite);
+          }
+        }
+      }
+    }
+  }
+}
+
+// Experts of one layer with different widths, which every solver must take.
+TEST(Combinations, AllocatorsRunWithAnySolverAndTransform) {
+  const std::vector<std::string> allocators = {"mopeq {}", "mopeq { score: OUTPUT_ERROR scope: LAYER }", "pmq {}"};
+  for (const auto& [name, config] : Configs()) {
+    const Bench bench(config);
+    for (const std::string& allocator : allocators) {
+      for (const double budget : {0.0, 4.0}) {  // the grids alone cost more than a bit in these narrow matrices
+        for (const auto& [solver, solver_text] : kSolvers) {
+          for (const std::string transform : {"", "quarot {}", "duquant { block_size: 16 max_rotation_steps: 8 }"}) {
+            SCOPED_TRACE(absl::StrCat(name, ": ", allocator, " at ", budget, ", ", solver, " after ", transform));
+            Recipe recipe = MakeRecipe(transform.empty() ? std::vector<std::string>() : std::vector{transform},
+                                       solver_text, "quantize {}", "dynamic {}");
+            ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(allocator, recipe.mutable_allocate()));
+            const auto outcome = bench.Walk(recipe, budget);
             ASSERT_THAT(outcome.status, IsOk());
             EXPECT_TRUE(outcome.finite);
           }

@@ -24,6 +24,7 @@ class Walk {
   absl::StatusOr<PipelineReport> Run(const LayerSink& sink) {
     const ModelConfig& config = in_.source->config();
     Enter();
+    EAQ_RETURN_IF_ERROR(Annotate(Allocate(), "slot allocate"));
     for (int l = 0; l < config.num_layers; ++l) {
       in_.progress->Update("quantize layers", l, config.num_layers);
       EAQ_RETURN_IF_ERROR(Annotate(Layer(l, sink), absl::StrCat("layer ", l)));
@@ -61,6 +62,45 @@ class Walk {
     for (const CalibrationWindow& w : windows) state.Add(absl::MakeConstSpan(w.window.ids));
     state_ = state.Hex();
     if (keeps_full_) full_hidden_ = hidden_;
+  }
+
+  // Slot 3: the plan of the whole model, after a walk through its layers in full precision where the allocator asks for
+  // one.
+  absl::Status Allocate() {
+    const ModelConfig& config = in_.source->config();
+    const AllocateSlot& slot = *slots_.allocate;
+    std::vector<std::vector<double>> surveys;
+    std::vector<Matrix> hidden = slot.needs_profile() ? hidden_ : std::vector<Matrix>();
+    for (int l = 0; slot.surveys() && l < config.num_layers; ++l) {
+      in_.progress->Update("survey layers", l, config.num_layers);
+      EAQ_ASSIGN_OR_RETURN(LayerParams params, in_.source->LoadLayer(l));
+      Fingerprint key("survey/v1");
+      key.Add(in_.cache_salt).Add(kNumericsVersion).Add(in_.source->hash()).Add(l).Add(state_);
+      key.Add(in_.scheme->SerializeAsString()).Add(in_.recipe->allocate().SerializeAsString()).Add(in_.seed);
+      std::string hash;
+      EAQ_ASSIGN_OR_RETURN(surveys.emplace_back(),
+                           Cached<std::vector<double>>(
+                               absl::StrCat("survey/L", l), key.Hex(),
+                               [&]() -> absl::StatusOr<std::vector<double>> {
+                                 LayerProfile profile;
+                                 if (slot.needs_profile()) {
+                                   EAQ_ASSIGN_OR_RETURN(const auto layer, BuildLayer(config, params));
+                                   EAQ_ASSIGN_OR_RETURN(
+                                       profile, ProfileLayer(*layer, hidden, {.second_moments = false}, *in_.pool));
+                                 }
+                                 LayerContext context = Context(profile);
+                                 context.hidden = hidden;
+                                 context.full_hidden = hidden;
+                                 return slot.Survey(context, params);
+                               },
+                               NumbersBytes, ParseNumbers, &hash));
+      if (hidden.empty() || l + 1 == config.num_layers) continue;
+      EAQ_ASSIGN_OR_RETURN(const auto layer, BuildLayer(config, std::move(params)));
+      in_.pool->ParallelFor(hidden.size(), [&](int64_t w) { layer->Forward(hidden[w].view()); });
+    }
+    EAQ_ASSIGN_OR_RETURN(const AllocationProblem problem, AllocationProblem::Create(config, *in_.scheme));
+    EAQ_ASSIGN_OR_RETURN(allocated_, slot.Allocate(problem, surveys));
+    return absl::OkStatus();
   }
 
   // What the stages of the layer may look at. PROFILE must outlive it.
@@ -121,7 +161,7 @@ class Walk {
                                        ParamsBytes, ParseParams, &params_hash));
       EAQ_ASSIGN_OR_RETURN(profile, Profile(absl::StrCat("profile/", name), params, params_hash, &profile_hash));
     }
-    EAQ_ASSIGN_OR_RETURN(const auto plan, PlanLayer(config, params, slots_, scheme_));
+    EAQ_ASSIGN_OR_RETURN(const auto plan, PlanLayer(params, allocated_, slots_, scheme_));
     Fingerprint key("solve/v1");
     key.Add(in_.cache_salt).Add(kNumericsVersion).Add(in_.source->hash()).Add(l).Add(params_hash).Add(profile_hash);
     key.Add(in_.recipe->solve().SerializeAsString()).Add(in_.recipe->router().SerializeAsString());
@@ -182,6 +222,7 @@ class Walk {
   const bool keeps_full_;
   std::vector<Matrix> hidden_;       // one a calibration window
   std::vector<Matrix> full_hidden_;  // of the full-precision model; empty unless keeps_full_
+  BitPlan allocated_;                // of the whole model
   std::string state_;                // fingerprint of hidden_: of all that made them
   PipelineReport report_;
 };

@@ -93,6 +93,37 @@ EAQ_REGISTER_STAGE(TransformSlot, google::protobuf::BytesValue,
                      return std::make_unique<Reverse>();
                    });
 
+// An allocator that looks at what comes into every layer and gives `value` bits to downs, the scheme's to all others.
+std::vector<std::vector<double>> surveys_seen;
+class Watcher : public AllocateSlot {
+ public:
+  explicit Watcher(int bits) : bits_(bits) {}
+  bool surveys() const override { return true; }
+  bool needs_profile() const override { return true; }
+  absl::StatusOr<std::vector<double>> Survey(const LayerContext& context, const LayerParams& params) const override {
+    std::vector<double> out;
+    for (const Matrix& h : context.hidden) out.insert(out.end(), h.data(), h.data() + h.size());
+    out.push_back(static_cast<double>(context.profile->Of({params.layer, Role::kQ}).tokens));
+    return out;
+  }
+  absl::StatusOr<BitPlan> Allocate(const AllocationProblem& problem,
+                                   const std::vector<std::vector<double>>& surveys) const override {
+    surveys_seen = surveys;
+    BitPlan plan = PlanOf(problem, {}, {});
+    for (auto& [id, grid] : plan) {
+      if (id.role == Role::kDown) grid = problem.GridOf(bits_);
+    }
+    return plan;
+  }
+
+ private:
+  const int bits_;
+};
+EAQ_REGISTER_STAGE(AllocateSlot, google::protobuf::UInt32Value,
+                   [](const google::protobuf::UInt32Value& options) -> absl::StatusOr<std::unique_ptr<AllocateSlot>> {
+                     return std::make_unique<Watcher>(static_cast<int>(options.value()));
+                   });
+
 Recipe ParseRecipe(const std::string& text) {
   Recipe recipe;
   EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(
@@ -256,6 +287,43 @@ TEST(Pipeline, RecipesShareOnlyWhatIsTheSame) {
   fixed.mutable_activation()->mutable_static_();
   ASSERT_THAT(static_activations.Go(fixed, W3A4(), 1, folder), IsOk());
   EXPECT_EQ(static_activations.hits, 2);  // profile and solution of layer 0; the activations change layer 1's input
+}
+
+// An allocator sees every layer as full precision has it, before anything is rounded; its plan is what is solved.
+TEST(Pipeline, AllocatorsSurveyTheFullModel) {
+  Recipe recipe = Gptq();
+  google::protobuf::UInt32Value bits;
+  bits.set_value(6);
+  recipe.mutable_allocate()->mutable_external()->PackFrom(bits);
+  const std::string folder = FreshFolder("cache_survey");
+  Walked one, two, warm;
+  ASSERT_THAT(one.Go(recipe, W3A4(), 1, ""), IsOk());
+  const auto seen = surveys_seen;
+  ASSERT_THAT(two.Go(recipe, W3A4(), 2, folder), IsOk());
+  EXPECT_EQ(surveys_seen, seen);
+  ASSERT_THAT(warm.Go(recipe, W3A4(), 2, folder), IsOk());
+  EXPECT_EQ(surveys_seen, seen);
+  EXPECT_EQ(warm.hits, static_cast<int64_t>(warm.report.stages.size()));
+  EXPECT_EQ(Hashes(one.report), Hashes(warm.report));
+
+  const ModelConfig& config = one.source->config();
+  std::vector<Matrix> hidden;
+  for (const CalibrationWindow& w : one.calibration) {
+    hidden.emplace_back(w.window.ids.size(), config.hidden_size);
+    one.ends.Embed(w.window.ids, hidden.back().view());
+  }
+  ASSERT_EQ(static_cast<int64_t>(seen.size()), config.num_layers);
+  for (int l = 0; l < config.num_layers; ++l) {
+    std::vector<double> expected;
+    for (const Matrix& h : hidden) expected.insert(expected.end(), h.data(), h.data() + h.size());
+    expected.push_back(6 * 40);
+    EXPECT_EQ(seen[l], expected) << l;
+    const auto layer = *BuildLayer(config, *one.source->LoadLayer(l));
+    for (Matrix& h : hidden) layer->Forward(h.view());
+    for (const auto& [id, linear] : one.solved[l]) {
+      EXPECT_EQ(linear.weight.grid.bits, id.role == Role::kDown ? 6 : 3) << id.ToString();
+    }
+  }
 }
 
 TEST(Pipeline, SizeIsThatOfTheFileWritten) {

@@ -36,16 +36,12 @@ std::optional<double> OutputError(const Matrix& w, const Matrix& q, const Hessia
 
 }  // namespace
 
-absl::StatusOr<std::map<LinearId, GridSpec>> PlanLayer(const ModelConfig& config, const LayerParams& params,
+absl::StatusOr<std::map<LinearId, GridSpec>> PlanLayer(const LayerParams& params, const BitPlan& allocated,
                                                        const RecipeSlots& slots, const LayerScheme& scheme) {
-  std::vector<LinearId> asked;
   std::map<LinearId, GridSpec> plan;
   for (const auto& [id, linear] : params.linears) {
-    if (scheme.Covers(id)) asked.push_back(id);
     if (id.role == Role::kRouter && slots.router->weights().quantized()) plan[id] = slots.router->weights();
-  }
-  EAQ_ASSIGN_OR_RETURN(const auto allocated, slots.allocate->Allocate(config, scheme.weights, asked));
-  for (const LinearId& id : asked) {
+    if (!scheme.Covers(id)) continue;
     const auto it = allocated.find(id);
     if (it == allocated.end()) {
       return absl::InternalError(absl::StrCat("slot allocate gave no grid to ", id.ToString(), "; expected one for ",

@@ -19,8 +19,9 @@
 
 namespace eaq {
 
-// The grids that slots allocate and router give to the linears of the layer; what keeps 16 bits is left out.
-absl::StatusOr<std::map<LinearId, GridSpec>> PlanLayer(const ModelConfig& config, const LayerParams& params,
+// The grids of the layer's linears: those of ALLOCATED, the plan of the whole model, and the router's; what keeps 16
+// bits is left out. Internal when the plan lacks a linear that the scheme covers.
+absl::StatusOr<std::map<LinearId, GridSpec>> PlanLayer(const LayerParams& params, const BitPlan& allocated,
                                                        const RecipeSlots& slots, const LayerScheme& scheme);
 
 // Rounds the weights of PLAN, several at a time. CONTEXT is of the layer PARAMS. Errors name the linear.

@@ -35,6 +35,7 @@
 #include "eaq/quant/grid.h"
 #include "eaq/quant/quantized_attention.h"
 #include "eaq/quant/quantized_matrix.h"
+#include "eaq/recipe/allocation.h"
 #include "eaq/recipe/layer_scheme.h"
 #include "eaq/recipe/profile.h"
 #include "eaq/recipe/registry.h"
@@ -107,13 +108,21 @@ class TransformSlot {
   virtual absl::Status Apply(const LayerContext& context, LayerParams& params) const = 0;
 };
 
-// Slot 3: how many bits for which linear?
+// Slot 3: how many bits for which linear? Decided for the whole model before anything is quantized.
 class AllocateSlot {
  public:
   virtual ~AllocateSlot() = default;
-  // LINEARS: those to quantize, in order. The result has a grid for each; bits 16 leaves a linear in full precision.
-  virtual absl::StatusOr<std::map<LinearId, GridSpec>> Allocate(const ModelConfig& config, const GridSpec& requested,
-                                                                const std::vector<LinearId>& linears) const = 0;
+  // True: Survey is called for every layer of the model first, before the transforms of single layers.
+  virtual bool surveys() const { return false; }
+  // True: Survey looks at the calibration windows, through profile or hidden states.
+  virtual bool needs_profile() const { return false; }
+  // Numbers about one layer, whatever Allocate wants to know. CONTEXT: hidden and profile are full precision's.
+  virtual absl::StatusOr<std::vector<double>> Survey(const LayerContext& context, const LayerParams& params) const {
+    return std::vector<double>();
+  }
+  // SURVEYS: by layer; empty unless surveys(). The result has a grid for each of problem.linears.
+  virtual absl::StatusOr<BitPlan> Allocate(const AllocationProblem& problem,
+                                           const std::vector<std::vector<double>>& surveys) const = 0;
 };
 
 // Slot 4: how to round?

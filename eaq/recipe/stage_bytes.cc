@@ -202,4 +202,16 @@ absl::StatusOr<std::vector<CalibrationWindow>> ParseWindows(absl::string_view by
   return windows;
 }
 
+std::string NumbersBytes(const std::vector<double>& numbers) {
+  return ByteWriter().Array(absl::MakeConstSpan(numbers)).Take();
+}
+
+absl::StatusOr<std::vector<double>> ParseNumbers(absl::string_view bytes) {
+  ByteReader in(bytes);
+  std::vector<double> numbers;
+  in.Array(&numbers);
+  if (!in.Finished()) return Damaged("list of numbers", bytes);
+  return numbers;
+}
+
 }  // namespace eaq

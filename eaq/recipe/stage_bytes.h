@@ -28,6 +28,9 @@ absl::StatusOr<SolvedLinears> ParseSolved(absl::string_view bytes);
 std::string WindowsBytes(const std::vector<CalibrationWindow>& windows);
 absl::StatusOr<std::vector<CalibrationWindow>> ParseWindows(absl::string_view bytes);
 
+std::string NumbersBytes(const std::vector<double>& numbers);
+absl::StatusOr<std::vector<double>> ParseNumbers(absl::string_view bytes);
+
 }  // namespace eaq
 
 #endif  // EAQ_RECIPE_STAGE_BYTES_H_

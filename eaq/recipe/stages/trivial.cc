@@ -15,10 +15,20 @@ namespace {
 
 class Uniform : public AllocateSlot {
  public:
-  absl::StatusOr<std::map<LinearId, GridSpec>> Allocate(const ModelConfig&, const GridSpec& requested,
-                                                        const std::vector<LinearId>& linears) const override {
-    std::map<LinearId, GridSpec> plan;
-    for (const LinearId& id : linears) plan.emplace(id, requested);
+  absl::StatusOr<BitPlan> Allocate(const AllocationProblem& problem,
+                                   const std::vector<std::vector<double>>&) const override {
+    BitPlan plan = PlanOf(problem, {}, {});
+    if (!problem.budget) return plan;
+    for (int bits = 8; bits >= 2; --bits) {
+      for (auto& [id, grid] : plan) {
+        if (problem.InScope(id)) grid = problem.GridOf(bits);
+      }
+      const double least = problem.StoredBitsPerWeight(plan), budget = problem.budget->stored_bits_per_weight();
+      if (least <= budget + kBudgetSlack) return plan;
+      if (bits > 2) continue;
+      return absl::InvalidArgumentError(absl::StrCat("uniform: 2 bits and their scales are ", least,
+                                                     " stored bits per weight; expected at most the budget, ", budget));
+    }
     return plan;
   }
 };

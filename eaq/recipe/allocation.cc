@@ -1,0 +1,247 @@
+#include "eaq/recipe/allocation.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "eaq/base/status_macros.h"
+#include "eaq/model/linear_shapes.h"
+#include "eaq/quant/knapsack.h"
+#include "eaq/quant/packing.h"
+#include "eaq/recipe/layer_scheme.h"
+
+namespace eaq {
+namespace {
+
+bool OfRoutedExpert(const LinearId& id) { return id.expert >= 0; }
+
+int64_t Weights(const std::pair<int64_t, int64_t>& shape) { return shape.first * shape.second; }
+
+// What of the budget a plan has left, in stored bits.
+class Purse {
+ public:
+  Purse(const AllocationProblem& problem, const BitPlan& plan) : problem_(problem) {
+    double scope = 0;
+    for (const auto& [id, shape] : problem.linears) {
+      if (!problem.InScope(id)) continue;
+      scope += static_cast<double>(Weights(shape));
+      left_ -= problem.StoredBits(id, plan.at(id).bits);
+    }
+    left_ += static_cast<int64_t>(std::floor(scope * (problem.budget->stored_bits_per_weight() + kBudgetSlack)));
+  }
+  int64_t left() const { return left_; }
+  // Raises the linear if it fits.
+  bool Raise(const LinearId& id, int bits, BitPlan& plan) {
+    const int64_t more = problem_.StoredBits(id, bits) - problem_.StoredBits(id, plan.at(id).bits);
+    if (more > left_) return false;
+    left_ -= more;
+    plan[id] = problem_.GridOf(bits);
+    return true;
+  }
+
+ private:
+  const AllocationProblem& problem_;
+  int64_t left_ = 0;
+};
+
+// The order in which what is left raises the linears of a unit: those that need precision most come first
+// (specs/related_methods.md 2: the inputs of down hold the outliers).
+std::vector<LinearId> DownFirst(std::vector<LinearId> linears) {
+  std::stable_sort(linears.begin(), linears.end(), [](const LinearId& a, const LinearId& b) {
+    const auto down = [](const LinearId& id) { return id.role == Role::kDown || id.role == Role::kSharedDown; };
+    return down(a) && !down(b);
+  });
+  return linears;
+}
+
+}  // namespace
+
+absl::StatusOr<AllocationProblem> AllocationProblem::Create(const ModelConfig& config, const Scheme& scheme) {
+  EAQ_ASSIGN_OR_RETURN(const LayerScheme layer_scheme, LayerScheme::FromProto(scheme));
+  AllocationProblem problem;
+  problem.config = &config;
+  problem.grid = layer_scheme.weights;
+  for (int l = 0; l < config.num_layers; ++l) {
+    for (const auto& [id, shape] : LinearShapes(config, l)) {
+      if (layer_scheme.Covers(id)) problem.linears.emplace(id, shape);
+    }
+  }
+  if (!scheme.has_budget()) return problem;
+  problem.budget = scheme.budget();
+  const double bits = scheme.budget().stored_bits_per_weight();
+  if (!(bits > 0 && bits <= 16)) {
+    return absl::InvalidArgumentError(absl::StrCat("scheme ", scheme.name(), ": budget.stored_bits_per_weight is ",
+                                                   bits, "; expected above 0 and at most 16"));
+  }
+  if (!problem.grid.quantized()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("scheme ", scheme.name(), " has a budget, but its weights keep 16 bits; expected weights { bits: ",
+                     "2 .. 8 }, the width of all that the budget leaves alone"));
+  }
+  for (const auto& [id, shape] : problem.linears) {
+    if (problem.InScope(id)) return problem;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("scheme ", scheme.name(), ": no linear of the model is in the budget's scope ",
+                   Budget::Scope_Name(scheme.budget().scope()), "; has the model routed experts?"));
+}
+
+GridSpec AllocationProblem::GridOf(int bits) const {
+  GridSpec result = grid;
+  result.bits = bits;
+  return result;
+}
+
+int64_t AllocationProblem::StoredBits(const LinearId& id, int bits) const {
+  const auto& shape = linears.at(id);
+  if (bits >= 16) return 16 * Weights(shape);
+  return 8 * PackedSize(GridOf(bits), shape.first, shape.second).total_bytes();
+}
+
+bool AllocationProblem::InScope(const LinearId& id) const {
+  return (budget && budget->scope() == Budget::ALL) || OfRoutedExpert(id);
+}
+
+AllocationProblem AllocationProblem::OfLayer(int layer) const {
+  AllocationProblem part = *this;
+  part.linears.clear();
+  for (const auto& [id, shape] : linears) {
+    if (id.layer == layer) part.linears.emplace(id, shape);
+  }
+  return part;
+}
+
+double AllocationProblem::StoredBitsPerWeight(const BitPlan& plan) const {
+  double bits = 0, weights = 0;
+  for (const auto& [id, shape] : linears) {
+    if (!InScope(id)) continue;
+    bits += static_cast<double>(StoredBits(id, plan.at(id).bits));
+    weights += static_cast<double>(Weights(shape));
+  }
+  return weights == 0 ? 0 : bits / weights;
+}
+
+std::vector<AllocationUnit> RoutedExperts(const AllocationProblem& problem) {
+  std::map<std::pair<int, int>, AllocationUnit> experts;
+  for (const auto& [id, shape] : problem.linears) {
+    if (!OfRoutedExpert(id)) continue;
+    AllocationUnit& unit = experts[{id.layer, id.expert}];
+    unit.layer = id.layer;
+    unit.expert = id.expert;
+    unit.linears.push_back(id);
+  }
+  std::vector<AllocationUnit> units;
+  for (auto& [key, unit] : experts) units.push_back(std::move(unit));
+  return units;
+}
+
+std::vector<std::pair<size_t, size_t>> LayerRuns(absl::Span<const AllocationUnit> units) {
+  std::vector<std::pair<size_t, size_t>> runs;
+  for (size_t i = 0; i < units.size(); ++i) {
+    if (runs.empty() || units[i].layer != units[runs.back().first].layer) runs.emplace_back(i, i);
+    runs.back().second = i + 1;
+  }
+  return runs;
+}
+
+BitPlan PlanOf(const AllocationProblem& problem, absl::Span<const AllocationUnit> units, absl::Span<const int> bits) {
+  BitPlan plan;
+  for (const auto& [id, shape] : problem.linears) plan.emplace(id, problem.grid);
+  for (size_t i = 0; i < units.size(); ++i) {
+    for (const LinearId& id : units[i].linears) plan[id] = problem.GridOf(bits[i]);
+  }
+  return plan;
+}
+
+absl::StatusOr<BitPlan> PlanUnderBudget(const AllocationProblem& problem, absl::Span<const AllocationUnit> units,
+                                        absl::Span<const int> widths, const std::vector<std::vector<double>>& damage) {
+  if (!problem.budget || widths.empty() || damage.size() != units.size()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a plan of ", units.size(), " units under a budget: ", problem.budget ? "" : "no budget, ",
+                     widths.size(), " widths and ", damage.size(), " rows of damage; expected a row a unit"));
+  }
+  std::vector<KnapsackItem> items(units.size());
+  for (size_t i = 0; i < units.size(); ++i) {
+    if (damage[i].size() != widths.size()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("unit ", i, " has damage for ", damage[i].size(), " widths; expected ", widths.size()));
+    }
+    items[i].damage = damage[i];
+    for (const int bits : widths) {
+      int64_t cost = 0;
+      for (const LinearId& id : units[i].linears) cost += problem.StoredBits(id, bits);
+      items[i].cost.push_back(cost);
+    }
+  }
+  // With all units at the smallest width.
+  BitPlan plan = PlanOf(problem, units, std::vector<int>(units.size(), widths[0]));
+  int64_t smallest = 0;
+  for (const KnapsackItem& item : items) smallest += item.cost[0];
+  const int64_t left = Purse(problem, plan).left();
+  if (left < 0) {
+    return absl::InvalidArgumentError(absl::StrCat("the budget is ", problem.budget->stored_bits_per_weight(),
+                                                   " stored bits per weight; with widths ", absl::StrJoin(widths, ", "),
+                                                   " and their scales the least is ", problem.StoredBitsPerWeight(plan),
+                                                   "; raise the budget, allow smaller widths or larger groups"));
+  }
+  EAQ_ASSIGN_OR_RETURN(const KnapsackSolution solution, SolveKnapsack(items, smallest + left));
+  std::vector<int> bits(units.size());
+  for (size_t i = 0; i < units.size(); ++i) bits[i] = widths[solution.choice[i]];
+  plan = PlanOf(problem, units, bits);
+
+  // What is left, linear by linear.
+  Purse purse(problem, plan);
+  std::vector<size_t> order;
+  for (size_t i = 0; i < units.size(); ++i) {
+    if (solution.choice[i] + 1 < static_cast<int>(widths.size())) order.push_back(i);
+  }
+  const auto gain = [&](size_t i) {  // per stored bit of the next width
+    const int c = solution.choice[i];
+    return (damage[i][c] - damage[i][c + 1]) / static_cast<double>(items[i].cost[c + 1] - items[i].cost[c]);
+  };
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return gain(a) > gain(b); });
+  for (const size_t i : order) {
+    if (!(gain(i) > 0)) break;
+    for (const LinearId& id : DownFirst(units[i].linears)) purse.Raise(id, widths[solution.choice[i] + 1], plan);
+  }
+  return plan;
+}
+
+absl::StatusOr<BitPlan> PlanByLayer(
+    const AllocationProblem& problem, absl::Span<const AllocationUnit> units,
+    absl::FunctionRef<absl::StatusOr<BitPlan>(const AllocationProblem& layer, size_t begin, size_t end)> plan_layer) {
+  BitPlan plan = PlanOf(problem, {}, {});
+  double left = 0;  // stored bits
+  for (const auto& [begin, end] : LayerRuns(units)) {
+    const int l = units[begin].layer;
+    AllocationProblem part = problem.OfLayer(l);
+    double weights = 0;
+    for (const auto& [id, shape] : part.linears) {
+      if (part.InScope(id)) weights += static_cast<double>(Weights(shape));
+    }
+    const double fair = problem.budget ? problem.budget->stored_bits_per_weight() : 0;
+    if (part.budget) part.budget->set_stored_bits_per_weight(fair + left / weights);
+    const absl::StatusOr<BitPlan> found = plan_layer(part, begin, end);
+    EAQ_RETURN_IF_ERROR(Annotate(found.status(), absl::StrCat("layer ", l)));
+    left += weights * (fair - part.StoredBitsPerWeight(*found));
+    for (const auto& [id, grid] : *found) plan[id] = grid;
+  }
+  return plan;
+}
+
+absl::StatusOr<std::vector<int>> WidthsFromProto(absl::string_view name,
+                                                 const google::protobuf::RepeatedField<int32_t>& field,
+                                                 std::vector<int> defaults) {
+  std::vector<int> widths(field.begin(), field.end());
+  if (widths.empty()) widths = std::move(defaults);
+  std::sort(widths.begin(), widths.end());
+  for (size_t i = 0; i < widths.size(); ++i) {
+    if (widths[i] >= 2 && widths[i] <= 8 && (i == 0 || widths[i] != widths[i - 1])) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat(name, " is ", absl::StrJoin(widths, ", "), "; expected different widths of 2 .. 8"));
+  }
+  return widths;
+}
+
+}  // namespace eaq

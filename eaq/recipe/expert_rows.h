@@ -1,0 +1,43 @@
+// What the routed experts of one layer read, token by token, and how much their answers count: for stages that judge an
+// expert by what its rounding does to the layer's output.
+#ifndef EAQ_RECIPE_EXPERT_ROWS_H_
+#define EAQ_RECIPE_EXPERT_ROWS_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "eaq/base/thread_pool.h"
+#include "eaq/model/config.h"
+#include "eaq/model/layer.h"
+#include "eaq/model/params.h"
+#include "eaq/quant/grid.h"
+#include "eaq/tensor/matrix.h"
+
+namespace eaq {
+
+struct ExpertRows {
+  Matrix x;                        // [n, hidden], in window and token order
+  std::vector<float> weight;       // [n] the factor on the expert's output
+  std::vector<float> probability;  // [n] of the expert in the softmax over all experts (its score, for a sigmoid)
+  std::vector<int64_t> begin;      // [windows + 1] where each window's rows begin
+};
+
+// Of every expert of layer LAYER; empty for a dense layer. HIDDEN: the layer's inputs, one a window, left as they are.
+// The same for any number of threads.
+std::vector<ExpertRows> CollectExpertRows(const ModelConfig& config, int layer, const DecoderLayer& decoder,
+                                          absl::Span<const Matrix> hidden, ThreadPool& pool);
+
+// The squared Frobenius norm of what happens to the layer's output when one expert alone is rounded to nearest:
+//   error[expert][width][window] = sum over the window's tokens of weight^2 ||E(x) - E_q(x)||^2
+// in float64; GRID gives kind and granularity, WIDTHS the bits (16: no error). Since a routed expert enters the output
+// as weight * E(x), only its own tokens need computing (specs/related_methods.md 13.2). InvalidArgument names the
+// linear that cannot be rounded.
+using ExpertErrors = std::vector<std::vector<std::vector<double>>>;
+absl::StatusOr<ExpertErrors> MeasureExpertErrors(const LayerParams& params, absl::Span<const ExpertRows> rows,
+                                                 const GridSpec& grid, absl::Span<const int> widths, ThreadPool& pool);
+
+}  // namespace eaq
+
+#endif  // EAQ_RECIPE_EXPERT_ROWS_H_
