@@ -152,8 +152,9 @@ TEST(Allocation, SaysWhatIsWrong) {
   const auto problem = AllocationProblem::Create(config, MakeScheme(4, 2.1));
   ASSERT_THAT(problem.status(), IsOk());
   const auto units = RoutedExperts(*problem);
-  EXPECT_THAT(PlanUnderBudget(*problem, units, {2, 3}, RandomDamage(units.size(), {2, 3}, 1)).status(),
-              invalid("the budget is 2.1 stored bits per weight; with widths 2, 3 and their scales the least is 2.625"));
+  EXPECT_THAT(
+      PlanUnderBudget(*problem, units, {2, 3}, RandomDamage(units.size(), {2, 3}, 1)).status(),
+      invalid("the budget is 2.1 stored bits per weight; with widths 2, 3 and their scales the least is 2.625"));
   EXPECT_THAT(PlanUnderBudget(*problem, units, {2, 3}, RandomDamage(units.size(), {2}, 1)).status(),
               invalid("damage for 1 widths; expected 2"));
 

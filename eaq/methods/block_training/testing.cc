@@ -61,7 +61,9 @@ LayerContext LayerFixture::Context() const {
 }
 
 std::map<LinearId, GridSpec> LayerFixture::Plan() const {
-  auto plan = *PlanLayer(config, params, slots, scheme);
+  BitPlan uniform;
+  for (const auto& [id, linear] : params.linears) uniform.emplace(id, scheme.weights);
+  auto plan = *PlanLayer(params, uniform, slots, scheme);
   plan.erase({params.layer, Role::kRouter});
   return plan;
 }
