@@ -28,7 +28,8 @@ __device__ __forceinline__ bool Int4ByInt8() {
 //   kGroups     pieces of a brick that are loaded at once (words of one lane: Words)
 //   kProducts   32-byte steps along the tokens' rows that a piece serves
 //   Load        a lane's words of piece g of a brick in shared memory
-//   Multiply    d += W x for step p of the piece; z: 128 + zero point of rows g and g + 8, twice in a word each (bf16 only)
+//   Multiply    d += W x for step p of the piece; z: 128 + zero point of rows g and g + 8, twice in a word each (bf16
+//   only)
 template <int kWeightBits, int kActivationBits>
 struct Fragments;
 
@@ -62,9 +63,7 @@ struct Fragments<4, 8> {
   using Words = uint4;
   using Sum = int32_t;
   __device__ static __forceinline__ Words Load(const uint8_t* brick, int g) { return LoadWords(brick, g); }
-  __device__ static __forceinline__ uint32_t Pick(uint32_t w, int p) {
-    return (p == 0 ? w << 4 : w) & 0xf0f0f0f0u;
-  }
+  __device__ static __forceinline__ uint32_t Pick(uint32_t w, int p) { return (p == 0 ? w << 4 : w) & 0xf0f0f0f0u; }
   __device__ static __forceinline__ void Expand(uint32_t (&a)[4], const Words& w, int p, const uint32_t (&)[2]) {
     a[0] = Pick(w.x, p);
     a[1] = Pick(w.y, p);

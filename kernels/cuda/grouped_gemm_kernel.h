@@ -1,4 +1,5 @@
-// Device code of grouped_gemm: the persistent kernel, a template over format and tile (grouped_gemm.h says what it does).
+// Device code of grouped_gemm: the persistent kernel, a template over format and tile (grouped_gemm.h says what it
+// does).
 #ifndef KERNELS_CUDA_GROUPED_GEMM_KERNEL_H_
 #define KERNELS_CUDA_GROUPED_GEMM_KERNEL_H_
 
@@ -13,9 +14,9 @@
 
 namespace eaq::kernels::cuda {
 
-// kWeightBits x kActivationBits, one grid per 128 columns (kGrouped) or per row. A block's tile is kRowWarps * kRowTiles * 16
-// outputs x kTokenWarps * kTokenTiles * 8 tokens; kBricks bricks of 128 columns a stage; kBlocks: blocks on a multiprocessor
-// that registers are limited for.
+// kWeightBits x kActivationBits, one grid per 128 columns (kGrouped) or per row. A block's tile is kRowWarps *
+// kRowTiles * 16 outputs x kTokenWarps * kTokenTiles * 8 tokens; kBricks bricks of 128 columns a stage; kBlocks: blocks
+// on a multiprocessor that registers are limited for.
 template <int kWeightBits_, int kActivationBits_, bool kGrouped_, int kRowWarps_, int kTokenWarps_, int kRowTiles_,
           int kTokenTiles_, int kBricks_, int kStages_, int kBlocks_>
 struct GemmConfig {
@@ -42,8 +43,8 @@ struct GemmConfig {
   static_assert(kStageBytes % 128 == 0 || kStageBytes % 16 == 0, "16-byte copies");
 };
 
-// Byte `byte` (a multiple of 16) of a token's part of a stage. XOR with the token's number spreads eight rows of ldmatrix
-// over all banks.
+// Byte `byte` (a multiple of 16) of a token's part of a stage. XOR with the token's number spreads eight rows of
+// ldmatrix over all banks.
 template <class C>
 __device__ __forceinline__ int TokenOffset(int token, int byte) {
   const int piece = byte / C::kPiece, chunk = byte % C::kPiece / 16;
@@ -53,7 +54,7 @@ __device__ __forceinline__ int TokenOffset(int token, int byte) {
 
 struct GemmTile {
   int expert;
-  int first_row;   // output
+  int first_row;  // output
   int first_slot;
   int slots;
 };
@@ -62,7 +63,8 @@ struct GemmTile {
 // next outputs.
 template <class C>
 __device__ __forceinline__ GemmTile FindTile(const GroupedGemmArguments& a, int row_tiles, int64_t index) {
-  int low = 0, high = static_cast<int>(a.expert_count);  // tiles of `low` start at or before index; those of `high` after
+  int low = 0,
+      high = static_cast<int>(a.expert_count);  // tiles of `low` start at or before index; those of `high` after
   while (high - low > 1) {
     const int middle = (low + high) / 2;
     if (static_cast<int64_t>(a.tile_offsets[middle]) * row_tiles <= index) {
@@ -346,8 +348,8 @@ __device__ __forceinline__ void StoreTile(const GroupedGemmArguments& a, const E
           } else if constexpr (C::kFloat) {
             value[h] = scale[m][h] * sums.part[m][n][i];
           } else {
-            const int whole = ExactSum<C>(sums.part[m][n][i]) - zero[m][h] * x_sum -
-                              x_zero * static_cast<int>(column_sum[m][h]);
+            const int whole =
+                ExactSum<C>(sums.part[m][n][i]) - zero[m][h] * x_sum - x_zero * static_cast<int>(column_sum[m][h]);
             value[h] = x_scale * scale[m][h] * static_cast<float>(whole);
           }
         }

@@ -36,8 +36,8 @@ int64_t BitOf(const Place& p, int bits, MmaOrder order) {
 }
 
 struct Plane {
-  int bits, shift;      // of a code: (code >> shift) & (2^bits - 1)
-  int64_t offset;       // bytes from the brick's start
+  int bits, shift;  // of a code: (code >> shift) & (2^bits - 1)
+  int64_t offset;   // bytes from the brick's start
 };
 
 std::vector<Plane> PlanesOf(int bits) {

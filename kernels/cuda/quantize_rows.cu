@@ -1,6 +1,5 @@
-#include "kernels/cuda/quantize_rows.h"
-
 #include "kernels/cuda/bfloat16.h"
+#include "kernels/cuda/quantize_rows.h"
 #include "kernels/emulation/cuda_emulation.h"
 
 namespace eaq::kernels::cuda {
@@ -116,7 +115,7 @@ __device__ inline Grid GridOf(const RowQuantizer& q, Range range) {
 __device__ inline uint32_t Codes(const RowQuantizer& q, const Grid& grid, const Four& f, int64_t column, int64_t cols,
                                  int* sum) {
   const float middle = static_cast<float>(1 << (q.bits - 1));
-  const float zero = grid.zero - middle;         // around 0
+  const float zero = grid.zero - middle;  // around 0
   const float first = -middle, last = middle - 1;
   uint32_t bytes = 0;
   int total = 0;
@@ -222,8 +221,8 @@ __global__ void __launch_bounds__(kThreads) QuantizeRowsKernel(Arguments a) {
   }
 }
 
-__global__ void __launch_bounds__(kThreads) GatherRowsBf16Kernel(RowSource source, bool vector, int64_t bricks,
-                                                                 uint16_t* y) {
+__global__ void __launch_bounds__(kThreads)
+    GatherRowsBf16Kernel(RowSource source, bool vector, int64_t bricks, uint16_t* y) {
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const int64_t i = blockIdx.x;
   const Row row = RowOf(source, vector, i);
@@ -252,7 +251,7 @@ int QuantizeRows(const RowSource& source, const RowQuantizer& quantizer, int8_t*
     return kInvalidValue;
   }
   if (source.rows == 0) return 0;
-  const Arguments a{source, q,      CanVector(source), PaddedColumns(source.cols) / kBrickColumns, codes, scales,
+  const Arguments a{source, q,   CanVector(source), PaddedColumns(source.cols) / kBrickColumns, codes, scales,
                     zeros,  sums};
   EAQ_LAUNCH(QuantizeRowsKernel, static_cast<unsigned>(source.rows), kThreads, 0, stream, a);
   return EAQ_LAUNCH_ERROR();

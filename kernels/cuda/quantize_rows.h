@@ -19,12 +19,12 @@ enum class RowGrid : int { kAsymmetric, kSymmetricFullRange, kSymmetricRestricte
 // Where rows come from: row i of the result is row gather[i] / gather_divisor of x, divided by `divisors` elementwise.
 struct RowSource {
   const float* x = nullptr;
-  int64_t ldx = 0;                   // floats from row to row
-  int64_t rows = 0;                  // of the result
+  int64_t ldx = 0;   // floats from row to row
+  int64_t rows = 0;  // of the result
   int64_t cols = 0;
-  const int32_t* gather = nullptr;   // [rows], or null: row i itself. A negative entry gives a row of zeros.
-  int32_t gather_divisor = 1;        // k, where gather is SortedTokens::pair_of_slot
-  const float* divisors = nullptr;   // [cols], or null
+  const int32_t* gather = nullptr;  // [rows], or null: row i itself. A negative entry gives a row of zeros.
+  int32_t gather_divisor = 1;       // k, where gather is SortedTokens::pair_of_slot
+  const float* divisors = nullptr;  // [cols], or null
 };
 
 struct RowQuantizer {
@@ -45,9 +45,9 @@ struct RowQuantizer {
 //           cores meet them, pack_weights.h)
 //   scales  [rows, G] float, zeros [rows, G] int32; G = 1, or P / 128 per group
 //   sums    [rows, P / 128 + 1] int32: sum of the codes of every 128 columns, and of the whole row. May be null.
-// A row with NaN or an infinity gets the scale NaN, so that every product with it is NaN: the fake-quantized row has NaN
-// in it, too. One block a row; the row is read twice, the second time from the cache.
-// Limits: bits 2 .. 8 (pack4: 4 at most); codes aligned to 4 bytes. Returns 0, a CUDA error, or 1 (cudaErrorInvalidValue).
+// A row with NaN or an infinity gets the scale NaN, so that every product with it is NaN: the fake-quantized row has
+// NaN in it, too. One block a row; the row is read twice, the second time from the cache. Limits: bits 2 .. 8 (pack4: 4
+// at most); codes aligned to 4 bytes. Returns 0, a CUDA error, or 1 (cudaErrorInvalidValue).
 int QuantizeRows(const RowSource& source, const RowQuantizer& quantizer, int8_t* codes, float* scales, int32_t* zeros,
                  int32_t* sums, void* stream);
 

@@ -1,5 +1,4 @@
 #include "kernels/cuda/route.h"
-
 #include "kernels/emulation/cuda_emulation.h"
 
 namespace eaq::kernels::cuda {
@@ -160,8 +159,8 @@ __device__ inline float GroupScore(const float* ranked, int size, bool top2) {
 
 // One warp a token. Scores and ranks (score + bias) live in shared memory, [warp, experts] each.
 __global__ void __launch_bounds__(kTopKWarps * 32) RouteTopKKernel(TopKArguments a) {
-  EAQ_SHARED(float, all_scores, kTopKWarps * kMaxExperts);
-  EAQ_SHARED(float, all_ranked, kTopKWarps * kMaxExperts);
+  EAQ_SHARED(float, all_scores, kTopKWarps* kMaxExperts);
+  EAQ_SHARED(float, all_ranked, kTopKWarps* kMaxExperts);
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const int64_t token = static_cast<int64_t>(blockIdx.x) * kTopKWarps + warp;
   if (token >= a.tokens) return;  // the whole warp

@@ -1,5 +1,4 @@
 #include "kernels/cuda/sort_tokens.h"
-
 #include "kernels/emulation/cuda_emulation.h"
 
 namespace eaq::kernels::cuda {
@@ -9,8 +8,8 @@ constexpr unsigned kAll = 0xffffffffu;
 constexpr int kInvalidValue = 1;  // cudaErrorInvalidValue
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / 32;
-constexpr int kRounds = 4;                               // of 32 pairs a warp
-constexpr int kChunk = kThreads * kRounds;               // pairs of a block
+constexpr int kRounds = 4;                                       // of 32 pairs a warp
+constexpr int kChunk = kThreads * kRounds;                       // pairs of a block
 constexpr int kExpertsPerThread = kMaxSortedExperts / kThreads;  // in the scan
 
 struct Arguments {
@@ -212,9 +211,7 @@ int64_t Chunks(int64_t pairs) { return (pairs + kChunk - 1) / kChunk; }
 
 }  // namespace
 
-int64_t SortTokensWorkspace(int64_t pairs, int64_t experts) {
-  return pairs <= kChunk ? 0 : Chunks(pairs) * experts;
-}
+int64_t SortTokensWorkspace(int64_t pairs, int64_t experts) { return pairs <= kChunk ? 0 : Chunks(pairs) * experts; }
 
 int SortTokens(const int32_t* expert_of_pair, int64_t pairs, int64_t experts, int64_t tile_rows, int32_t* workspace,
                const SortedTokens& sorted, void* stream) {
@@ -224,7 +221,7 @@ int SortTokens(const int32_t* expert_of_pair, int64_t pairs, int64_t experts, in
   int id_bits = 0;
   while ((int64_t{1} << id_bits) < experts) ++id_bits;
   const int count = static_cast<int>(experts);
-  const Arguments a{expert_of_pair, pairs,     count,         id_bits, static_cast<int>(tile_rows),
+  const Arguments a{expert_of_pair, pairs,         count, id_bits, static_cast<int>(tile_rows),
                     workspace,      Chunks(pairs), sorted};
   const int table_bytes = (kWarps + 1) * count * static_cast<int>(sizeof(int32_t));
   if (pairs <= kChunk) {

@@ -21,11 +21,11 @@ int64_t SortTokensWorkspace(int64_t pairs, int64_t experts);
 
 // A stable counting sort of pairs 0 .. pairs - 1 (pair = token * k + slot) by expert_of_pair[pair]; ids outside
 // 0 .. experts - 1 have no expert. No atomics: the same order in every run, that of a loop over the pairs.
-// Chunks of 1024 pairs; a warp finds the lanes with its lane's expert by ballots, one per bit of the id, and counts them in
-// a table of its own. Up to 1024 pairs: one launch of one block; beyond: count, scan, scatter.
-// experts 1 .. kMaxSortedExperts, pairs < 2^30, tile_rows >= 1. Returns 0, a CUDA error, or 1 (cudaErrorInvalidValue).
-// (The idea of ordering without atomics: ggml-org/llama.cpp, ggml-cuda/mmid.cu, which has one warp per expert walk all
-// ids; here every id is read twice whatever the number of experts.)
+// Chunks of 1024 pairs; a warp finds the lanes with its lane's expert by ballots, one per bit of the id, and counts
+// them in a table of its own. Up to 1024 pairs: one launch of one block; beyond: count, scan, scatter. experts 1 ..
+// kMaxSortedExperts, pairs < 2^30, tile_rows >= 1. Returns 0, a CUDA error, or 1 (cudaErrorInvalidValue). (The idea of
+// ordering without atomics: ggml-org/llama.cpp, ggml-cuda/mmid.cu, which has one warp per expert walk all ids; here
+// every id is read twice whatever the number of experts.)
 int SortTokens(const int32_t* expert_of_pair, int64_t pairs, int64_t experts, int64_t tile_rows, int32_t* workspace,
                const SortedTokens& sorted, void* stream);
 

@@ -1,11 +1,10 @@
 // kernels/cuda/route.h against its definition in double precision.
-#include "kernels/cuda/route.h"
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
 
+#include "kernels/cuda/route.h"
 #include "kernels/selftest/check.h"
 #include "kernels/selftest/device_memory.h"
 #include "kernels/selftest/random.h"
@@ -77,9 +76,9 @@ Twin Scores(const float* logits, const float* bias, int64_t experts, const cuda:
   return twin;
 }
 
-// The choice must be that of the twin. Two expressions of one score differ by (experts + |x - max| + 8) eps of the score
-// (terms of the sum, rounding of the difference, two units of expf, the product): where the twin's neighbours in rank
-// are closer than twice that the order is not tested (with random inputs that is next to never).
+// The choice must be that of the twin. Two expressions of one score differ by (experts + |x - max| + 8) eps of the
+// score (terms of the sum, rounding of the difference, two units of expf, the product): where the twin's neighbours in
+// rank are closer than twice that the order is not tested (with random inputs that is next to never).
 void CheckChoice(Checker& c, const float* logits, const float* bias, int64_t experts, const cuda::RouteOptions& o,
                  const int32_t* chosen, const float* weights) {
   const Twin twin = Scores(logits, bias, experts, o);
@@ -117,10 +116,9 @@ EAQ_CHECK_CASE(RouteTopK) {
   v2.groups = 8;
   v2.chosen_groups = 3;
   v2.scale = 16;
-  for (const Shape& s :
-       {Shape{9, 64, olmoe, false}, Shape{5, 8, mixtral, false}, Shape{3, 256, deepseek, true},
-        Shape{3, 160, v2, false}, Shape{1, 1, cuda::RouteOptions{1}, false}, Shape{2, 33, cuda::RouteOptions{32}, true},
-        Shape{1, 512, cuda::RouteOptions{3}, false}}) {
+  for (const Shape& s : {Shape{9, 64, olmoe, false}, Shape{5, 8, mixtral, false}, Shape{3, 256, deepseek, true},
+                         Shape{3, 160, v2, false}, Shape{1, 1, cuda::RouteOptions{1}, false},
+                         Shape{2, 33, cuda::RouteOptions{32}, true}, Shape{1, 512, cuda::RouteOptions{3}, false}}) {
     const std::vector<float> logits = random.Normals(s.tokens * s.experts, 2), bias = random.Normals(s.experts, 0.1);
     const int k = s.options.k;
     DeviceArray<float> dl("logits", logits), db("bias", bias), weights("weights", s.tokens * k);
@@ -131,7 +129,8 @@ EAQ_CHECK_CASE(RouteTopK) {
     const std::vector<int32_t> e = chosen.Download();
     const std::vector<float> w = weights.Download();
     for (int64_t t = 0; t < s.tokens; ++t)
-      CheckChoice(c, &logits[t * s.experts], s.bias ? bias.data() : nullptr, s.experts, s.options, &e[t * k], &w[t * k]);
+      CheckChoice(c, &logits[t * s.experts], s.bias ? bias.data() : nullptr, s.experts, s.options, &e[t * k],
+                  &w[t * k]);
   }
 }
 

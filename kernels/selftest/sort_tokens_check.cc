@@ -1,9 +1,8 @@
 // kernels/cuda/sort_tokens.h against a loop over the pairs.
-#include "kernels/cuda/sort_tokens.h"
-
 #include <algorithm>
 #include <vector>
 
+#include "kernels/cuda/sort_tokens.h"
 #include "kernels/selftest/check.h"
 #include "kernels/selftest/device_memory.h"
 #include "kernels/selftest/random.h"
@@ -48,9 +47,9 @@ EAQ_CHECK_CASE(SortTokensRandom) {
 EAQ_CHECK_CASE(SortTokensEdges) {
   Random random(c.seed());
   for (const int64_t pairs : {5, 1030}) {
-    CheckSort(c, std::vector<int32_t>(pairs, 7), 16, 8);        // all on one
-    CheckSort(c, std::vector<int32_t>(pairs, 15), 16, 8);       // the last one
-    CheckSort(c, std::vector<int32_t>(pairs, -1), 16, 8);       // no expert at all
+    CheckSort(c, std::vector<int32_t>(pairs, 7), 16, 8);          // all on one
+    CheckSort(c, std::vector<int32_t>(pairs, 15), 16, 8);         // the last one
+    CheckSort(c, std::vector<int32_t>(pairs, -1), 16, 8);         // no expert at all
     CheckSort(c, random.Integers<int32_t>(pairs, -3, 12), 8, 8);  // some ids without expert, below and above
   }
   const cuda::SortedTokens none{};
