@@ -476,20 +476,29 @@ int LaunchGroupedGemm(const GroupedGemmArguments& a, void* stream) {
   return EAQ_LAUNCH_ERROR();
 }
 
-// The tiles of a format, by token_tile. (Chosen by measurement on an H100; shared memory fits sm_86's 99 KiB.)
+// The tiles of a format, by token_tile: chosen by measurement on an H100 among a dozen, with
+// shared memory that fits sm_86's 99 KiB. Where a row of weights costs arithmetic beyond mma (bfloat16 from codes,
+// groups), a warp takes two row tiles, so that tokens are loaded half as often, as long as that leaves a tile for every
+// multiprocessor.
 template <int kWeightBits, int kActivationBits, bool kGrouped>
 int LaunchFormat(const GroupedGemmArguments& a, void* stream) {
   constexpr int W = kWeightBits, A = kActivationBits;
-  constexpr bool G = kGrouped;
+  constexpr bool G = kGrouped, kCostly = A == 16 || G;
+  const int64_t slot_tiles = a.slots < a.expert_count ? a.slots : a.expert_count;
+  const bool many = slot_tiles * ((a.rows + 127) / 128) >= a.multiprocessors;
   switch (a.token_tile) {
     case 8:
+      if constexpr (kCostly) {
+        if (many) return LaunchGroupedGemm<GemmConfig<W, A, G, 4, 1, 2, 1, 1, 4, 4>>(a, stream);
+      }
       return LaunchGroupedGemm<GemmConfig<W, A, G, 4, 1, 1, 1, W == 8 ? 1 : 2, 4, 4>>(a, stream);
     case 16:
-      return LaunchGroupedGemm<GemmConfig<W, A, G, 4, 1, 1, 2, W == 8 ? 1 : 2, 4, A == 16 ? 2 : 4>>(a, stream);
+      return LaunchGroupedGemm<
+          GemmConfig<W, A, G, 4, 1, kCostly ? 2 : 1, 2, kCostly || W == 8 ? 1 : 2, 4, kCostly ? 3 : 4>>(a, stream);
     case 32:
-      return LaunchGroupedGemm<GemmConfig<W, A, G, 4, 1, 1, 4, 1, 4, A == 16 ? 2 : 4>>(a, stream);
+      return LaunchGroupedGemm<GemmConfig<W, A, G, 4, 1, A == 16 ? 2 : 1, 4, 1, 4, A == 16 ? 2 : 4>>(a, stream);
     case 128:
-      if constexpr (G || A == 16) {
+      if constexpr (kCostly) {
         return LaunchGroupedGemm<GemmConfig<W, A, G, 4, 2, 2, 8, 1, A == 16 || W == 8 ? 2 : 3, 1>>(a, stream);
       } else {
         return LaunchGroupedGemm<GemmConfig<W, A, G, 2, 2, 4, 8, 1, 3, 2>>(a, stream);
