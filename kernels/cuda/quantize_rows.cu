@@ -16,38 +16,49 @@ struct Four {
 };
 
 struct Row {
-  const float* x;         // null: zeros
+  const float* x;
   const float* divisors;  // or null
-  int64_t cols;
-  bool vector;  // 16-byte loads are possible
+  int64_t cols;           // 0: a row of zeros
 };
 
-__device__ inline Row RowOf(const RowSource& s, bool vector, int64_t i) {
+__device__ inline Row RowOf(const RowSource& s, int64_t i) {
   int64_t from = i;
   if (s.gather != nullptr) from = s.gather[i] < 0 ? -1 : s.gather[i] / s.gather_divisor;
-  return {from < 0 ? nullptr : s.x + from * s.ldx, s.divisors, s.cols, vector};
+  if (from < 0) return {nullptr, nullptr, 0};
+  return {s.x + from * s.ldx, s.divisors, s.cols};
 }
 
+// kVector: one access of 16 bytes, which needs aligned rows of a multiple of four columns. No branches but predicates,
+// so that a thread's loads are all on their way before the first is needed.
+template <bool kVector>
 __device__ inline Four Load(const Row& row, int64_t column) {
   Four f = {{0, 0, 0, 0}};
-  if (row.x == nullptr || column >= row.cols) return f;
-  if (row.vector && column + 4 <= row.cols) {
-    const float4 v = *reinterpret_cast<const float4*>(row.x + column);
+  if constexpr (kVector) {
+    float4 v = make_float4(0, 0, 0, 0);
+    if (column < row.cols) v = *reinterpret_cast<const float4*>(row.x + column);
     f.v[0] = v.x;
     f.v[1] = v.y;
     f.v[2] = v.z;
     f.v[3] = v.w;
   } else {
 #pragma unroll
-    for (int j = 0; j < 4; ++j) f.v[j] = column + j < row.cols ? row.x[column + j] : 0.0f;
-  }
-  if (row.divisors != nullptr) {
-#pragma unroll
-    for (int j = 0; j < 4; ++j)
-      if (column + j < row.cols) f.v[j] /= row.divisors[column + j];
+    for (int j = 0; j < 4; ++j) {
+      if (column + j < row.cols) f.v[j] = row.x[column + j];
+    }
   }
   return f;
 }
+
+__device__ inline Four Divided(const Row& row, Four f, int64_t column) {
+  if (row.divisors == nullptr) return f;
+#pragma unroll
+  for (int j = 0; j < 4; ++j) {
+    if (column + j < row.cols) f.v[j] /= row.divisors[column + j];
+  }
+  return f;
+}
+
+__device__ inline int64_t ColumnOf(int64_t brick, int lane) { return brick * 128 + lane * 4; }
 
 // Smallest and largest with 0 among them; broken: NaN was there (which no comparison lets in).
 struct Range {
@@ -137,7 +148,6 @@ __device__ inline uint32_t Codes(const RowQuantizer& q, const Grid& grid, const 
 struct Arguments {
   RowSource source;
   RowQuantizer quantizer;
-  bool vector;
   int64_t bricks;
   int8_t* codes;
   float* scales;
@@ -148,7 +158,7 @@ struct Arguments {
 // kRowWarps warps a row, 8 / kRowWarps rows a block. kHeld bricks of a warp stay in registers: all of the row where
 // kRowWarps * kHeld bricks are enough, and then it is read once; what is beyond is read twice, the second time from a
 // cache.
-template <int kRowWarps, int kHeld>
+template <int kRowWarps, int kHeld, bool kVector>
 __global__ void __launch_bounds__(kThreads) QuantizeRowsKernel(Arguments a) {
   EAQ_SHARED(float, lows, kWarps);
   EAQ_SHARED(float, highs, kWarps);
@@ -160,13 +170,15 @@ __global__ void __launch_bounds__(kThreads) QuantizeRowsKernel(Arguments a) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * (kWarps / kRowWarps) + block_warp / kRowWarps;
   const bool exists = i < a.source.rows;  // for a row's warps alike; they must meet the barriers all the same
   const RowQuantizer& q = a.quantizer;
-  Row row = {nullptr, nullptr, 0, false};
-  if (exists) row = RowOf(a.source, a.vector, i);
+  Row row = {nullptr, nullptr, 0};
+  if (exists) row = RowOf(a.source, i);
   const int middle = 1 << (q.bits - 1);
 
   Four held[kHeld];
 #pragma unroll
-  for (int j = 0; j < kHeld; ++j) held[j] = Load(row, static_cast<int64_t>(warp + j * kRowWarps) * 128 + lane * 4);
+  for (int j = 0; j < kHeld; ++j) held[j] = Load<kVector>(row, ColumnOf(warp + j * kRowWarps, lane));
+#pragma unroll
+  for (int j = 0; j < kHeld; ++j) held[j] = Divided(row, held[j], ColumnOf(warp + j * kRowWarps, lane));
 
   Grid grid = {q.fixed_scale, static_cast<float>(q.fixed_zero)};
   if (!q.per_group) {
@@ -174,7 +186,7 @@ __global__ void __launch_bounds__(kThreads) QuantizeRowsKernel(Arguments a) {
 #pragma unroll
     for (int j = 0; j < kHeld; ++j) Widen(&range, held[j]);
     for (int64_t brick = warp + kHeld * kRowWarps; brick < a.bricks; brick += kRowWarps) {
-      Widen(&range, Load(row, brick * 128 + lane * 4));
+      Widen(&range, Divided(row, Load<kVector>(row, ColumnOf(brick, lane)), ColumnOf(brick, lane)));
     }
     range = OfWarp(range);
     if constexpr (kRowWarps > 1) {
@@ -232,7 +244,7 @@ __global__ void __launch_bounds__(kThreads) QuantizeRowsKernel(Arguments a) {
     if (warp + j * kRowWarps < a.bricks) round(warp + j * kRowWarps, held[j]);
   }
   for (int64_t brick = warp + kHeld * kRowWarps; brick < a.bricks; brick += kRowWarps) {
-    round(brick, Load(row, brick * 128 + lane * 4));
+    round(brick, Divided(row, Load<kVector>(row, ColumnOf(brick, lane)), ColumnOf(brick, lane)));
   }
   if (a.sums == nullptr) return;
   if constexpr (kRowWarps > 1) {
@@ -244,28 +256,34 @@ __global__ void __launch_bounds__(kThreads) QuantizeRowsKernel(Arguments a) {
   if (exists && warp == 0 && lane == 0) a.sums[i * (a.bricks + 1) + a.bricks] = total;
 }
 
+bool CanVector(const RowSource& s) {
+  return s.ldx % 4 == 0 && s.cols % 4 == 0 && reinterpret_cast<uintptr_t>(s.x) % 16 == 0;
+}
+
 template <int kRowWarps, int kHeld>
 void LaunchQuantize(const Arguments& a, void* stream) {
   constexpr int64_t kBlockRows = kWarps / kRowWarps;
   const int64_t blocks = (a.source.rows + kBlockRows - 1) / kBlockRows;
-  EAQ_LAUNCH((QuantizeRowsKernel<kRowWarps, kHeld>), static_cast<unsigned>(blocks), kThreads, 0, stream, a);
+  if (CanVector(a.source)) {
+    EAQ_LAUNCH((QuantizeRowsKernel<kRowWarps, kHeld, true>), static_cast<unsigned>(blocks), kThreads, 0, stream, a);
+  } else {
+    EAQ_LAUNCH((QuantizeRowsKernel<kRowWarps, kHeld, false>), static_cast<unsigned>(blocks), kThreads, 0, stream, a);
+  }
 }
 
-__global__ void __launch_bounds__(kThreads)
-    GatherRowsBf16Kernel(RowSource source, bool vector, int64_t bricks, uint16_t* y) {
+template <bool kVector>
+__global__ void __launch_bounds__(kThreads) GatherRowsBf16Kernel(RowSource source, int64_t bricks, uint16_t* y) {
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const int64_t i = blockIdx.x;
-  const Row row = RowOf(source, vector, i);
+  const Row row = RowOf(source, i);
   for (int64_t brick = warp; brick < bricks; brick += kWarps) {
-    const Four f = Load(row, brick * 128 + lane * 4);
+    const Four f = Divided(row, Load<kVector>(row, ColumnOf(brick, lane)), ColumnOf(brick, lane));
     uint2 packed;
     packed.x = PackBf16(f.v[0], f.v[1]);
     packed.y = PackBf16(f.v[2], f.v[3]);
     reinterpret_cast<uint2*>(y)[(i * bricks + brick) * 32 + lane] = packed;
   }
 }
-
-bool CanVector(const RowSource& s) { return s.ldx % 4 == 0 && reinterpret_cast<uintptr_t>(s.x) % 16 == 0; }
 
 bool Valid(const RowSource& s) {
   return s.rows >= 0 && s.rows < (int64_t{1} << 31) && s.cols >= 0 && s.gather_divisor >= 1;
@@ -281,8 +299,7 @@ int QuantizeRows(const RowSource& source, const RowQuantizer& quantizer, int8_t*
     return kInvalidValue;
   }
   if (source.rows == 0) return 0;
-  const Arguments a{source, q,   CanVector(source), PaddedColumns(source.cols) / kBrickColumns, codes, scales,
-                    zeros,  sums};
+  const Arguments a{source, q, PaddedColumns(source.cols) / kBrickColumns, codes, scales, zeros, sums};
   // Many short rows: a warp each. Few or long ones: all eight warps.
   if (a.bricks <= 8 && source.rows >= 1024) {
     LaunchQuantize<1, 8>(a, stream);
@@ -299,8 +316,13 @@ int QuantizeRows(const RowSource& source, const RowQuantizer& quantizer, int8_t*
 int GatherRowsBf16(const RowSource& source, uint16_t* y, void* stream) {
   if (!Valid(source) || reinterpret_cast<uintptr_t>(y) % 8 != 0) return kInvalidValue;
   if (source.rows == 0) return 0;
-  EAQ_LAUNCH(GatherRowsBf16Kernel, static_cast<unsigned>(source.rows), kThreads, 0, stream, source, CanVector(source),
-             PaddedColumns(source.cols) / kBrickColumns, y);
+  const int64_t bricks = PaddedColumns(source.cols) / kBrickColumns;
+  const auto rows = static_cast<unsigned>(source.rows);
+  if (CanVector(source)) {
+    EAQ_LAUNCH(GatherRowsBf16Kernel<true>, rows, kThreads, 0, stream, source, bricks, y);
+  } else {
+    EAQ_LAUNCH(GatherRowsBf16Kernel<false>, rows, kThreads, 0, stream, source, bricks, y);
+  }
   return EAQ_LAUNCH_ERROR();
 }
 

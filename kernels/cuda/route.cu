@@ -41,7 +41,7 @@ __global__ void __launch_bounds__(kLogitWarps * 32) RouterLogitsKernel(LogitArgu
   }
   float sums[kExperts][kTokens] = {};
   constexpr int kWidth = kVector ? 4 : 1;
-#pragma unroll(kTokens == 1 ? 4 : 1)  // a small batch waits for its loads: several at once
+#pragma unroll(kExperts == 1 ? 4 : 1)  // a small batch waits for its loads: several at once
   for (int64_t i = lane * kWidth; i < a.hidden; i += 32 * kWidth) {
     if constexpr (kVector) {
       float4 w[kExperts];

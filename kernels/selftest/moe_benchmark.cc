@@ -159,6 +159,8 @@ struct Layer {
         x_sums("x sums", tokens * (model.hidden / 128 + 1)),
         h_sums("h sums", slots * (model.width / 128 + 1)) {
     FillPattern(&x, random.Normals(1 << 18));
+    FillPattern(&h, random.Normals(1 << 18));
+    FillPattern(&y, random.Normals(1 << 18));
     for (int i = 0; i < (tokens == 1 ? 8 : 2); ++i)
       batches.push_back(std::make_unique<Batch>(model, tokens, random, i));
   }
