@@ -159,6 +159,9 @@ EAQ_CHECK_CASE(RouteTopKEdges) {
   c.Same(choose({0, -0.0f, 0, 1}, {}, sigmoid), {3, 0, 1}, "zeros of both signs are equal");
   c.Same(choose({-1, nan, -infinity, 2}, {}, sigmoid), {3, 0, 2}, "NaN below everything");
   c.Same(choose({nan, nan, nan, nan}, {}, three), {0, 1, 2}, "only NaN");
+  // The sign of a NaN that arithmetic makes differs between machines; neither may win.
+  c.Same(choose({1, 2, 3, 0}, {0, nan, 0, 0}, sigmoid), {2, 0, 3}, "NaN by bias");
+  c.Same(choose({1, 2, 3, 0}, {0, -nan, 0, 0}, sigmoid), {2, 0, 3}, "-NaN by bias");
   c.Same(choose({1, 1, 1, 1}, {0, -0.0f, 0.5f, 0}, sigmoid), {2, 0, 1}, "bias decides");
   // Groups of 2: best 0.9-like logits in groups 1 and 3; ties between groups 0 and 2 do not matter.
   c.Same(choose({0, 0, 3, -5, 0, 0, -9, 2}, {}, groups), {2, 7}, "groups");
