@@ -86,7 +86,7 @@ extern "C" __global__ void StoreShared(const uint32_t* in) {
 
 extern "C" __global__ void Exp2(const float* x, float* out) { *out = ptx::Exp2(*x); }
 
-extern "C" __global__ void SubtractBf16x2(const uint32_t* x, uint32_t* out) { *out = ptx::SubtractBf16x2(x[0], x[1]); }
+extern "C" __global__ void SubtractBf16x2(const uint32_t* x, uint32_t* out) { *out = cuda::SubtractBf16x2(x[0], x[1]); }
 
 // of bfloat16.h and half.h
 extern "C" __global__ void PackBf16(const float* x, uint32_t* out) { *out = cuda::PackBf16(x[0], x[1]); }
