@@ -498,7 +498,9 @@ int LaunchFormat(const GroupedGemmArguments& a, void* stream) {
     case 32:
       return LaunchGroupedGemm<GemmConfig<W, A, G, 4, 1, A == 16 ? 2 : 1, 4, 1, 4, A == 16 ? 2 : 4>>(a, stream);
     case 128:
-      if constexpr (kCostly) {
+      if constexpr (G && (W == 3 || W == 6)) {  // two planes: the wider tile's registers would spill
+        return LaunchGroupedGemm<GemmConfig<W, A, G, 2, 4, 2, 4, 1, 2, 1>>(a, stream);
+      } else if constexpr (kCostly) {
         return LaunchGroupedGemm<GemmConfig<W, A, G, 4, 2, 2, 8, 1, A == 16 || W == 8 ? 2 : 3, 1>>(a, stream);
       } else {
         return LaunchGroupedGemm<GemmConfig<W, A, G, 2, 2, 4, 8, 1, 3, 2>>(a, stream);
