@@ -1,0 +1,515 @@
+// Device code of grouped_gemm: the persistent kernel, a template over format and tile (grouped_gemm.h says what it
+// does).
+#ifndef KERNELS_CUDA_GROUPED_GEMM_KERNEL_H_
+#define KERNELS_CUDA_GROUPED_GEMM_KERNEL_H_
+
+#include <cstdint>
+
+#include "kernels/cuda/bfloat16.h"
+#include "kernels/cuda/grouped_gemm.h"
+#include "kernels/cuda/grouped_gemm_fragments.h"
+#include "kernels/cuda/half.h"
+#include "kernels/cuda/ptx.h"
+#include "kernels/emulation/cuda_emulation.h"
+
+namespace eaq::kernels::cuda {
+
+// kWeightBits x kActivationBits, one grid per 128 columns (kGrouped) or per row. A block's tile is kRowWarps *
+// kRowTiles * 16 outputs x kTokenWarps * kTokenTiles * 8 tokens; kBricks bricks of 128 columns a stage; kBlocks: blocks
+// on a multiprocessor that registers are limited for.
+template <int kWeightBits_, int kActivationBits_, bool kGrouped_, int kRowWarps_, int kTokenWarps_, int kRowTiles_,
+          int kTokenTiles_, int kBricks_, int kStages_, int kBlocks_>
+struct GemmConfig {
+  static constexpr int kWeightBits = kWeightBits_, kActivationBits = kActivationBits_;
+  static constexpr bool kGrouped = kGrouped_;
+  static constexpr int kRowWarps = kRowWarps_, kTokenWarps = kTokenWarps_, kRowTiles = kRowTiles_,
+                       kTokenTiles = kTokenTiles_, kBricks = kBricks_, kStages = kStages_, kBlocks = kBlocks_;
+  using F = Fragments<kWeightBits, kActivationBits>;
+  static constexpr bool kFloat = kActivationBits == 16;
+  static constexpr int kThreads = 32 * kRowWarps * kTokenWarps;
+  static constexpr int kRows = kRowWarps * kRowTiles * 16, kTokens = kTokenWarps * kTokenTiles * 8;
+  // One stage: weights, tokens, scales, zero points, sums of the tokens' codes.
+  static constexpr int kBrickBytes = 256 * kWeightBits;
+  static constexpr int kWeightBytes = kRows / 16 * kBricks * kBrickBytes;
+  static constexpr int kTokenBrickBytes = 16 * kActivationBits;  // of one token
+  static constexpr int kTokenBytes = kTokens * kBricks * kTokenBrickBytes;
+  static constexpr int kScaleBytes = kGrouped ? kBricks * kRows * 2 : 0;
+  static constexpr int kZeroBytes = kGrouped ? kBricks * kRows : 0;
+  static constexpr int kSumBytes = kGrouped && !kFloat ? kBricks * kTokens * 4 : 0;
+  static constexpr int kStageBytes = kWeightBytes + kTokenBytes + kScaleBytes + kZeroBytes + kSumBytes;
+  static constexpr int kRowTableBytes = 2 * kTokens * 4;
+  static constexpr int kSharedBytes = kStages * kStageBytes + kRowTableBytes;
+  // Tokens lie in pieces of 128 bytes (64 where a stage has no more), [piece][token][bytes].
+  static constexpr int kPiece = kBricks * kTokenBrickBytes < 128 ? kBricks * kTokenBrickBytes : 128;
+  static_assert(kStageBytes % 128 == 0 || kStageBytes % 16 == 0, "16-byte copies");
+};
+
+// Byte `byte` (a multiple of 16) of a token's part of a stage. XOR with the token's number spreads eight rows of
+// ldmatrix over all banks.
+template <class C>
+__device__ __forceinline__ int TokenOffset(int token, int byte) {
+  const int piece = byte / C::kPiece, chunk = byte % C::kPiece / 16;
+  const int swizzled = C::kPiece == 128 ? chunk ^ (token & 7) : chunk ^ (token >> 1 & 3);
+  return (piece * C::kTokens + token) * C::kPiece + swizzled * 16;
+}
+
+struct GemmTile {
+  int expert;
+  int first_row;  // output
+  int first_slot;
+  int slots;
+};
+
+// Tile `index` of the list: expert by expert, within an expert all its slot tiles for the first kRows outputs, then the
+// next outputs.
+template <class C>
+__device__ __forceinline__ GemmTile FindTile(const GroupedGemmArguments& a, int row_tiles, int64_t index) {
+  int low = 0,
+      high = static_cast<int>(a.expert_count);  // tiles of `low` start at or before index; those of `high` after
+  while (high - low > 1) {
+    const int middle = (low + high) / 2;
+    if (static_cast<int64_t>(a.tile_offsets[middle]) * row_tiles <= index) {
+      low = middle;
+    } else {
+      high = middle;
+    }
+  }
+  const int first = a.tile_offsets[low], count = a.tile_offsets[low + 1] - first;
+  const int local = static_cast<int>(index - static_cast<int64_t>(first) * row_tiles);
+  GemmTile tile;
+  tile.expert = low;
+  tile.first_row = local / count * C::kRows;
+  tile.first_slot = a.offsets[low] + local % count * C::kTokens;
+  const int left = a.offsets[low + 1] - tile.first_slot;
+  tile.slots = left < C::kTokens ? left : C::kTokens;
+  return tile;
+}
+
+// table[i]: the row of x that slot i of the tile reads. Places beyond its slots repeat the first: their results are
+// never written.
+template <class C>
+__device__ __forceinline__ void FillRowTable(const GroupedGemmArguments& a, const GemmTile& tile, int* table) {
+  for (int i = threadIdx.x; i < C::kTokens; i += C::kThreads) {
+    int row = tile.first_slot + (i < tile.slots ? i : 0);
+    if (a.x_rows != nullptr) row = a.x_rows[row] / a.x_row_divisor;
+    table[i] = row;
+  }
+}
+
+// Starts the copies of stage `step` of a tile; who copies what is fixed by the thread's number. Outputs beyond the
+// matrix repeat its last brick, columns beyond it (where a stage has two bricks) are zeros on the tokens' side alone.
+template <class C>
+__device__ __forceinline__ void CopyStage(const GroupedGemmArguments& a, const GemmTile& tile,
+                                          const ExpertMatrix& expert, const int* table, int bricks, int padded_rows,
+                                          int step, uint8_t* stage) {
+  const int brick0 = step * C::kBricks;
+  constexpr int kRunChunks = C::kBricks * C::kBrickBytes / 16;  // of one row brick: contiguous in memory
+  const int row_bricks = (padded_rows - tile.first_row) / 16;   // of the matrix, from the tile's first on
+  const bool whole = C::kBricks == 1 || brick0 + C::kBricks <= bricks;
+  const uint8_t* const weights =
+      expert.codes + (static_cast<int64_t>(tile.first_row / 16) * bricks + brick0) * C::kBrickBytes;
+  const int row_brick_bytes = bricks * C::kBrickBytes;
+#pragma unroll
+  for (int i = 0; i < C::kWeightBytes / 16; i += C::kThreads) {
+    const int chunk = i + threadIdx.x;
+    if (C::kWeightBytes / 16 % C::kThreads != 0 && chunk >= C::kWeightBytes / 16) break;
+    int row_brick = chunk / kRunChunks, byte = chunk % kRunChunks * 16;
+    row_brick = row_brick < row_bricks ? row_brick : row_bricks - 1;
+    if (!whole) byte %= C::kBrickBytes;  // the stage's first brick again
+    ptx::CopyAsync16(stage + chunk * 16, weights + (row_brick * row_brick_bytes + byte));
+  }
+  constexpr int kTokenChunks = C::kBricks * C::kTokenBrickBytes / 16;  // of one token
+  uint8_t* const tokens = stage + C::kWeightBytes;
+  const uint8_t* const x = static_cast<const uint8_t*>(a.x) + brick0 * C::kTokenBrickBytes;
+  const uint32_t row_chunks = static_cast<uint32_t>(bricks) * (C::kTokenBrickBytes / 16);
+#pragma unroll
+  for (int i = 0; i < C::kTokenBytes / 16; i += C::kThreads) {
+    const int chunk = i + threadIdx.x;
+    if (C::kTokenBytes / 16 % C::kThreads != 0 && chunk >= C::kTokenBytes / 16) break;
+    const int token = chunk / kTokenChunks, byte = chunk % kTokenChunks * 16;
+    const uint64_t at = static_cast<uint64_t>(row_chunks) * static_cast<uint32_t>(table[token]) * 16 + byte;
+    const bool valid = whole || brick0 + byte / C::kTokenBrickBytes < bricks;
+    ptx::CopyAsync16(tokens + TokenOffset<C>(token, byte), valid ? x + at : static_cast<const uint8_t*>(a.x), valid);
+  }
+  if constexpr (C::kGrouped) {
+    // [brick][row] halves, then [brick][row] bytes, then [brick][token] sums.
+    uint8_t* const scales = tokens + C::kTokenBytes;
+    constexpr int kChunks = C::kRows / 8, kZeroChunks = C::kRows / 16;
+#pragma unroll
+    for (int i = 0; i < C::kBricks * kChunks; i += C::kThreads) {
+      const int chunk = i + threadIdx.x;
+      if (chunk >= C::kBricks * kChunks) break;
+      const int brick = brick0 + chunk / kChunks, row = tile.first_row + chunk % kChunks * 8;
+      const bool valid = (whole || brick < bricks) && row < padded_rows;
+      ptx::CopyAsync16(scales + chunk * 16, valid ? expert.scales + (brick * padded_rows + row) : expert.scales, valid);
+    }
+    if (expert.zeros != nullptr) {
+      uint8_t* const zeros = scales + C::kScaleBytes;
+#pragma unroll
+      for (int i = 0; i < C::kBricks * kZeroChunks; i += C::kThreads) {
+        const int chunk = i + threadIdx.x;
+        if (chunk >= C::kBricks * kZeroChunks) break;
+        const int brick = brick0 + chunk / kZeroChunks, row = tile.first_row + chunk % kZeroChunks * 16;
+        const bool valid = (whole || brick < bricks) && row < padded_rows;
+        ptx::CopyAsync16(zeros + chunk * 16, valid ? expert.zeros + (brick * padded_rows + row) : expert.zeros, valid);
+      }
+      if constexpr (!C::kFloat) {
+        uint8_t* const sums = zeros + C::kZeroBytes;
+#pragma unroll
+        for (int i = 0; i < C::kBricks * C::kTokens; i += C::kThreads) {
+          const int sum = i + threadIdx.x;
+          if (sum >= C::kBricks * C::kTokens) break;
+          const int brick = brick0 + sum / C::kTokens;
+          const bool valid = whole || brick < bricks;
+          const int64_t at = static_cast<int64_t>(table[sum % C::kTokens]) * (bricks + 1) + brick;
+          ptx::CopyAsync4(sums + sum * 4, valid ? a.x_sums + at : a.x_sums, valid);
+        }
+      }
+    }
+  }
+}
+
+// The sums of a warp. Grouped ones have an exact part for the running group beside the float sum.
+template <class C>
+struct GemmSums {
+  typename C::F::Sum part[C::kRowTiles][C::kTokenTiles][4];
+  float total[C::kGrouped ? C::kRowTiles : 1][C::kGrouped ? C::kTokenTiles : 1][4];
+};
+
+template <class C>
+__device__ __forceinline__ int ExactSum(int32_t sum) {
+  return sum >> (C::kActivationBits == 4 && !Int4ByInt8() ? 0 : C::F::kShift);
+}
+
+// What a warp is within its block's tile.
+template <class C>
+struct WarpPlace {
+  int lane, row, token;  // first output and token within the tile
+  __device__ __forceinline__ WarpPlace() {
+    const int warp = threadIdx.x / 32;
+    lane = threadIdx.x % 32;
+    row = warp % C::kRowWarps * C::kRowTiles * 16;
+    token = warp / C::kRowWarps * C::kTokenTiles * 8;
+  }
+};
+
+// Two equal bfloat16s 128 + z in a word.
+__device__ __forceinline__ uint32_t ZeroAsBf16(int zero) {
+  return (0x4300u | static_cast<uint32_t>(zero)) * 0x00010001u;
+}
+
+// The B operands of the warp's tokens at byte `byte` of their part of the stage: 32 bytes of each.
+template <class C>
+__device__ __forceinline__ void LoadTokens(const uint8_t* tokens, const WarpPlace<C>& at, int byte,
+                                           uint32_t (&b)[C::kTokenTiles][2]) {
+  if constexpr (C::kTokenTiles % 2 == 0) {
+#pragma unroll
+    for (int n = 0; n < C::kTokenTiles; n += 2) {
+      const int token = at.token + n * 8 + (at.lane & 7) + (at.lane >> 4) * 8;
+      uint32_t r[4];
+      ptx::LoadMatrix4(r, tokens + TokenOffset<C>(token, byte + (at.lane >> 3 & 1) * 16));
+      b[n][0] = r[0];
+      b[n][1] = r[1];
+      b[n + 1][0] = r[2];
+      b[n + 1][1] = r[3];
+    }
+  } else {
+#pragma unroll
+    for (int n = 0; n < C::kTokenTiles; ++n) {
+      const int token = at.token + n * 8 + (at.lane & 7);
+      ptx::LoadMatrix2(b[n], tokens + TokenOffset<C>(token, byte + (at.lane >> 3 & 1) * 16));
+    }
+  }
+}
+
+// At the end of brick `brick` of a stage: total += scale * part.
+template <class C>
+__device__ __forceinline__ void FoldGroup(const ExpertMatrix& expert, const WarpPlace<C>& at, const uint8_t* stage,
+                                          int brick, GemmSums<C>& sums) {
+  const uint8_t* const scale_bytes = stage + C::kWeightBytes + C::kTokenBytes;
+  const Half* const scales = reinterpret_cast<const Half*>(scale_bytes) + brick * C::kRows;
+  const uint8_t* const zeros = scale_bytes + C::kScaleBytes + brick * C::kRows;
+  const bool corrected = !C::kFloat && expert.zeros != nullptr;
+  int2 x_sums[C::kTokenTiles];  // of the lane's two tokens
+  if (corrected) {
+    const uint8_t* const all = scale_bytes + C::kScaleBytes + C::kZeroBytes + brick * C::kTokens * 4;
+#pragma unroll
+    for (int n = 0; n < C::kTokenTiles; ++n) {
+      x_sums[n] = ptx::LoadShared(reinterpret_cast<const int2*>(all) + (at.token + n * 8) / 2 + at.lane % 4);
+    }
+  }
+#pragma unroll
+  for (int m = 0; m < C::kRowTiles; ++m) {
+    const int row = at.row + m * 16 + at.lane / 4;
+    const float scale[2] = {ToFloat(scales[row]), ToFloat(scales[row + 8])};
+    int zero[2] = {0, 0};
+    if (corrected) {
+      zero[0] = zeros[row] - (1 << (C::kWeightBits - 1));
+      zero[1] = zeros[row + 8] - (1 << (C::kWeightBits - 1));
+    }
+#pragma unroll
+    for (int n = 0; n < C::kTokenTiles; ++n) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        float exact;
+        if constexpr (C::kFloat) {
+          exact = sums.part[m][n][i];
+        } else {
+          int whole = ExactSum<C>(sums.part[m][n][i]);
+          if (corrected) whole -= zero[i / 2] * (i % 2 == 0 ? x_sums[n].x : x_sums[n].y);
+          exact = static_cast<float>(whole);
+        }
+        sums.total[m][n][i] = fmaf(scale[i / 2], exact, sums.total[m][n][i]);
+        sums.part[m][n][i] = 0;
+      }
+    }
+  }
+}
+
+template <class C>
+__device__ __forceinline__ void MultiplyStage(const ExpertMatrix& expert, const WarpPlace<C>& at, const uint8_t* stage,
+                                              uint32_t (&row_zeros)[C::kRowTiles][2], GemmSums<C>& sums) {
+  using F = typename C::F;
+  const uint8_t* const tokens = stage + C::kWeightBytes;
+  // Unrolled only where an expansion depends on nothing but the step: code size.
+#pragma unroll 1
+  for (int brick = 0; brick < C::kBricks; ++brick) {
+    if constexpr (C::kGrouped && C::kFloat) {
+      const uint8_t* const zeros = tokens + C::kTokenBytes + C::kScaleBytes + brick * C::kRows;
+#pragma unroll
+      for (int m = 0; m < C::kRowTiles; ++m) {
+        const int row = at.row + m * 16 + at.lane / 4;
+        const bool some = expert.zeros != nullptr;
+        row_zeros[m][0] = ZeroAsBf16(some ? zeros[row] : 1 << (C::kWeightBits - 1));
+        row_zeros[m][1] = ZeroAsBf16(some ? zeros[row + 8] : 1 << (C::kWeightBits - 1));
+      }
+    }
+#pragma unroll
+    for (int g = 0; g < F::kGroups; ++g) {
+      typename F::Words words[C::kRowTiles];
+#pragma unroll
+      for (int m = 0; m < C::kRowTiles; ++m) {
+        const int row_brick = at.row / 16 + m;
+        words[m] = F::Load(stage + (row_brick * C::kBricks + brick) * C::kBrickBytes, g);
+      }
+#pragma unroll
+      for (int p = 0; p < F::kProducts; ++p) {
+        uint32_t b[C::kTokenTiles][2];
+        LoadTokens<C>(tokens, at, brick * C::kTokenBrickBytes + (g * F::kProducts + p) * 32, b);
+#pragma unroll
+        for (int m = 0; m < C::kRowTiles; ++m) {
+          uint32_t w[4];
+          F::Expand(w, words[m], p, row_zeros[m]);
+#pragma unroll
+          for (int n = 0; n < C::kTokenTiles; ++n) F::Multiply(sums.part[m][n], w, b[n]);
+        }
+      }
+    }
+    if constexpr (C::kGrouped) FoldGroup<C>(expert, at, stage, brick, sums);
+  }
+}
+
+// Sums -> results -> memory. kSwiGlu: the lane's two rows of a tile are gate and up of one output.
+template <class C, bool kSwiGlu>
+__device__ __forceinline__ void StoreTile(const GroupedGemmArguments& a, const ExpertMatrix& expert,
+                                          const WarpPlace<C>& at, const GemmTile& tile, const int* table, int bricks,
+                                          int padded_rows, const GemmSums<C>& sums) {
+  // Of the lane's rows: scale, column sum (an exact integer unless grouped), zero point.
+  float scale[C::kRowTiles][2], column_sum[C::kRowTiles][2];
+  int zero[C::kRowTiles][2];
+#pragma unroll
+  for (int m = 0; m < C::kRowTiles; ++m) {
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+      const int row = tile.first_row + at.row + m * 16 + at.lane / 4 + 8 * h;
+      const bool exists = row < padded_rows;
+      scale[m][h] = C::kGrouped || !exists ? 1.0f : ToFloat(Half{expert.scales[row]});
+      column_sum[m][h] = exists && a.x_zeros != nullptr ? expert.column_sums[row] : 0.0f;
+      zero[m][h] = 0;
+      if (!C::kFloat && !C::kGrouped && exists && expert.zeros != nullptr) {
+        zero[m][h] = expert.zeros[row] - (1 << (C::kWeightBits - 1));
+      }
+    }
+  }
+  constexpr int kStep = kSwiGlu ? 8 : 16;  // outputs of a row tile
+  const int first_output = (tile.first_row + at.row) / (kSwiGlu ? 2 : 1) + at.lane / 4;
+  const int left = static_cast<int>(a.outputs) - first_output;
+#pragma unroll
+  for (int n = 0; n < C::kTokenTiles; ++n) {
+#pragma unroll
+    for (int c = 0; c < 2; ++c) {
+      const int token = at.token + n * 8 + at.lane % 4 * 2 + c;
+      if (token >= tile.slots) continue;
+      const int64_t slot = tile.first_slot + token;
+      float x_scale = 1.0f, factor = 1.0f;
+      int x_zero = 0, x_sum = 0;
+      if constexpr (!C::kFloat) {
+        const int64_t x_row = table[token];
+        x_scale = a.x_scales[x_row];
+        if (a.x_zeros != nullptr) x_zero = a.x_zeros[x_row];
+        if (!C::kGrouped && expert.zeros != nullptr) x_sum = a.x_sums[x_row * (bricks + 1) + bricks];
+      }
+      if (a.pair_weights != nullptr) factor = a.pair_weights[a.pair_of_slot[slot]];
+      const int64_t first = slot * a.ldy + first_output;
+      const auto store = [&](int offset, float value) {
+        if (offset >= left) return;
+        if (a.y != nullptr) {
+          a.y[first + offset] = value * factor;
+        } else {
+          a.y_bf16[first + offset] = ToBf16(value * factor).bits;
+        }
+      };
+#pragma unroll
+      for (int m = 0; m < C::kRowTiles; ++m) {
+        float value[2];
+#pragma unroll
+        for (int h = 0; h < 2; ++h) {
+          const int i = 2 * h + c;
+          if constexpr (C::kGrouped) {
+            const float total = sums.total[m][n][i];
+            value[h] = C::kFloat ? total : x_scale * (total - static_cast<float>(x_zero) * column_sum[m][h]);
+          } else if constexpr (C::kFloat) {
+            value[h] = scale[m][h] * sums.part[m][n][i];
+          } else {
+            const int whole =
+                ExactSum<C>(sums.part[m][n][i]) - zero[m][h] * x_sum - x_zero * static_cast<int>(column_sum[m][h]);
+            value[h] = x_scale * scale[m][h] * static_cast<float>(whole);
+          }
+        }
+        if constexpr (kSwiGlu) {
+          store(m * kStep, __fdividef(value[0], 1.0f + expf(-value[0])) * value[1]);
+        } else {
+          store(m * kStep, value[0]);
+          store(m * kStep + 8, value[1]);
+        }
+      }
+    }
+  }
+}
+
+template <class C>
+__global__ void __launch_bounds__(C::kThreads, C::kBlocks) GroupedGemmKernel(GroupedGemmArguments a) {
+  EAQ_DYNAMIC_SHARED(uint8_t, stages);
+  int* const tables = reinterpret_cast<int*>(stages + C::kStages * C::kStageBytes);  // two, by turns
+  const int bricks = static_cast<int>((a.cols + 127) / 128), steps = (bricks + C::kBricks - 1) / C::kBricks;
+  const int padded_rows = static_cast<int>((a.rows + 15) / 16) * 16;
+  const int row_tiles = (padded_rows + C::kRows - 1) / C::kRows;
+  const int64_t tiles = static_cast<int64_t>(a.tile_offsets[a.expert_count]) * row_tiles;
+  const WarpPlace<C> at;
+
+  int64_t index = blockIdx.x;
+  if (index >= tiles) return;
+  GemmTile tile = FindTile<C>(a, row_tiles, index);
+  ExpertMatrix expert = a.experts[tile.expert];
+  int* table = tables;
+  FillRowTable<C>(a, tile, table);
+  __syncthreads();
+  for (int s = 0; s < C::kStages - 1; ++s) {
+    if (s < steps) CopyStage<C>(a, tile, expert, table, bricks, padded_rows, s, stages + s * C::kStageBytes);
+    ptx::CommitCopies();
+  }
+
+  while (true) {
+    GemmSums<C> sums = {};
+    uint32_t row_zeros[C::kRowTiles][2] = {};
+    if constexpr (C::kFloat && !C::kGrouped) {
+#pragma unroll
+      for (int m = 0; m < C::kRowTiles; ++m) {
+#pragma unroll
+        for (int h = 0; h < 2; ++h) {
+          const int row = tile.first_row + at.row + m * 16 + at.lane / 4 + 8 * h;
+          const bool some = expert.zeros != nullptr && row < padded_rows;
+          row_zeros[m][h] = ZeroAsBf16(some ? expert.zeros[row] : 1 << (C::kWeightBits - 1));
+        }
+      }
+    }
+    int read = 0, write = C::kStages - 1;  // places in the ring
+    for (int step = 0; step < steps; ++step) {
+      ptx::WaitCopies<C::kStages - 2>();
+      __syncthreads();  // the stage is there for all; the one that is overwritten next has been used by all
+      const int next = step + C::kStages - 1;
+      if (next < steps) {
+        CopyStage<C>(a, tile, expert, table, bricks, padded_rows, next, stages + write * C::kStageBytes);
+      }
+      ptx::CommitCopies();
+      MultiplyStage<C>(expert, at, stages + read * C::kStageBytes, row_zeros, sums);
+      read = read + 1 == C::kStages ? 0 : read + 1;
+      write = write + 1 == C::kStages ? 0 : write + 1;
+    }
+
+    // The next tile's copies start before this one's results are written.
+    index += gridDim.x;
+    const GemmTile done = tile;
+    const ExpertMatrix done_expert = expert;
+    const int* const done_table = table;
+    const bool more = index < tiles;
+    if (more) {
+      tile = FindTile<C>(a, row_tiles, index);
+      expert = a.experts[tile.expert];
+      table = table == tables ? tables + C::kTokens : tables;
+      FillRowTable<C>(a, tile, table);
+    }
+    ptx::WaitCopies<0>();  // only empty groups are left, but the ring starts anew
+    __syncthreads();
+    for (int s = 0; s < C::kStages - 1 && more; ++s) {
+      if (s < steps) CopyStage<C>(a, tile, expert, table, bricks, padded_rows, s, stages + s * C::kStageBytes);
+      ptx::CommitCopies();
+    }
+    if (a.swiglu) {
+      StoreTile<C, true>(a, done_expert, at, done, done_table, bricks, padded_rows, sums);
+    } else {
+      StoreTile<C, false>(a, done_expert, at, done, done_table, bricks, padded_rows, sums);
+    }
+    if (!more) return;
+  }
+}
+
+// Blocks: as many as fit on the device at once, no more than there can be tiles.
+template <class C>
+int LaunchGroupedGemm(const GroupedGemmArguments& a, void* stream) {
+  const int64_t row_tiles = ((a.rows + 15) / 16 * 16 + C::kRows - 1) / C::kRows;
+  int64_t slot_tiles = a.slots / C::kTokens + a.expert_count;
+  if (slot_tiles > a.slots) slot_tiles = a.slots;
+  int64_t blocks = static_cast<int64_t>(a.multiprocessors) * C::kBlocks;
+  if (blocks > slot_tiles * row_tiles) blocks = slot_tiles * row_tiles;
+  EAQ_LAUNCH(GroupedGemmKernel<C>, static_cast<unsigned>(blocks), C::kThreads, C::kSharedBytes, stream, a);
+  return EAQ_LAUNCH_ERROR();
+}
+
+// The tiles of a format, by token_tile: chosen by measurement on an H100 among a dozen, with
+// shared memory that fits sm_86's 99 KiB. Where a row of weights costs arithmetic beyond mma (bfloat16 from codes,
+// groups), a warp takes two row tiles, so that tokens are loaded half as often, as long as that leaves a tile for every
+// multiprocessor.
+template <int kWeightBits, int kActivationBits, bool kGrouped>
+int LaunchFormat(const GroupedGemmArguments& a, void* stream) {
+  constexpr int W = kWeightBits, A = kActivationBits;
+  constexpr bool G = kGrouped, kCostly = A == 16 || G;
+  const int64_t slot_tiles = a.slots < a.expert_count ? a.slots : a.expert_count;
+  const bool many = slot_tiles * ((a.rows + 127) / 128) >= a.multiprocessors;
+  switch (a.token_tile) {
+    case 8:
+      if constexpr (kCostly) {
+        if (many) return LaunchGroupedGemm<GemmConfig<W, A, G, 4, 1, 2, 1, 1, 4, 4>>(a, stream);
+      }
+      return LaunchGroupedGemm<GemmConfig<W, A, G, 4, 1, 1, 1, W == 8 ? 1 : 2, 4, 4>>(a, stream);
+    case 16:
+      return LaunchGroupedGemm<
+          GemmConfig<W, A, G, 4, 1, kCostly ? 2 : 1, 2, kCostly || W == 8 ? 1 : 2, 4, kCostly ? 3 : 4>>(a, stream);
+    case 32:
+      return LaunchGroupedGemm<GemmConfig<W, A, G, 4, 1, A == 16 ? 2 : 1, 4, 1, 4, A == 16 ? 2 : 4>>(a, stream);
+    case 128:
+      if constexpr (G && (W == 3 || W == 6)) {  // two planes: the wider tile's registers would spill
+        return LaunchGroupedGemm<GemmConfig<W, A, G, 2, 4, 2, 4, 1, 2, 1>>(a, stream);
+      } else if constexpr (kCostly) {
+        return LaunchGroupedGemm<GemmConfig<W, A, G, 4, 2, 2, 8, 1, A == 16 || W == 8 ? 2 : 3, 1>>(a, stream);
+      } else {
+        return LaunchGroupedGemm<GemmConfig<W, A, G, 2, 2, 4, 8, 1, 3, 2>>(a, stream);
+      }
+    default:
+      return 1;
+  }
+}
+
+}  // namespace eaq::kernels::cuda
+
+#endif  // KERNELS_CUDA_GROUPED_GEMM_KERNEL_H_
