@@ -65,7 +65,7 @@ __global__ void FakeQuantPerTokenKernel(float* x, int64_t ldx, int64_t n, int bi
 
 int FakeQuantPerToken(float* x, int64_t ldx, int64_t rows, int64_t n, int bits, float clip_ratio, void* stream) {
   if (rows == 0 || n == 0) return 0;
-  EAQ_LAUNCH(FakeQuantPerTokenKernel, static_cast<unsigned>(rows), kThreads, stream, x, ldx, n, bits, clip_ratio);
+  EAQ_LAUNCH(FakeQuantPerTokenKernel, static_cast<unsigned>(rows), kThreads, 0, stream, x, ldx, n, bits, clip_ratio);
   return EAQ_LAUNCH_ERROR();
 }
 

@@ -17,7 +17,7 @@ __global__ void Coordinate(int* out) {
 
 TEST(CudaEmulationTest, EveryThreadOfEveryBlockRunsOnce) {
   std::vector<int> out(2 * 3 * 2 * 24);
-  EAQ_LAUNCH(Coordinate, emulation::Dim3(2, 3, 2), emulation::Dim3(4, 3, 2), nullptr, out.data());
+  EAQ_LAUNCH(Coordinate, emulation::Dim3(2, 3, 2), emulation::Dim3(4, 3, 2), 0, nullptr, out.data());
   for (int b = 0; b < 12; ++b)
     for (int t = 0; t < 24; ++t) ASSERT_EQ(out[b * 24 + t], 1 + b * 100 + t);
 }
@@ -32,7 +32,7 @@ __global__ void Rotate(int* out) {
 
 TEST(CudaEmulationTest, SharedMemoryIsSeenAfterABarrier) {
   std::vector<int> out(3 * 70);
-  EAQ_LAUNCH(Rotate, 3, 70, nullptr, out.data());
+  EAQ_LAUNCH(Rotate, 3, 70, 0, nullptr, out.data());
   for (int b = 0; b < 3; ++b)
     for (int t = 0; t < 70; ++t) ASSERT_EQ(out[b * 70 + t], (t + 1) % 70 + 1000 * b);
 }
@@ -47,7 +47,7 @@ __global__ void ReadUnwritten(float* out) {
 // A real GPU would hand out the last block's values here: the emulation makes the mistake visible.
 TEST(CudaEmulationTest, SharedMemoryStartsAsNanInEveryBlock) {
   std::vector<float> out(4);
-  EAQ_LAUNCH(ReadUnwritten, 4, 1, nullptr, out.data());
+  EAQ_LAUNCH(ReadUnwritten, 4, 1, 0, nullptr, out.data());
   for (const float v : out) EXPECT_TRUE(std::isnan(v));
 }
 
@@ -62,7 +62,7 @@ TEST(CudaEmulationTest, ShufflesStayInsideAWarp) {
   std::vector<float> x(64), out(64);
   std::vector<double> last(64);
   for (int i = 0; i < 64; ++i) x[i] = static_cast<float>(i);
-  EAQ_LAUNCH(WarpSum, 1, 64, nullptr, x.data(), out.data(), last.data());
+  EAQ_LAUNCH(WarpSum, 1, 64, 0, nullptr, x.data(), out.data(), last.data());
   for (int i = 0; i < 64; ++i) {
     EXPECT_EQ(out[i], i < 32 ? 496.0f : 496.0f + 32 * 32);
     EXPECT_EQ(last[i], i < 32 ? 31 : 63);
@@ -77,7 +77,7 @@ __global__ void LeaveEarly(int* out) {
 
 TEST(CudaEmulationTest, ThreadsMayReturnEarly) {
   std::vector<int> out(50);
-  EAQ_LAUNCH(LeaveEarly, 1, 50, nullptr, out.data());
+  EAQ_LAUNCH(LeaveEarly, 1, 50, 0, nullptr, out.data());
   for (int i = 0; i < 50; ++i) EXPECT_EQ(out[i], i % 2 == 0);
 }
 
@@ -85,9 +85,9 @@ __global__ void Nothing() {}
 
 TEST(CudaEmulationDeathTest, RefusesWhatNoDeviceCanRun) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
-  EXPECT_DEATH(emulation::Launch(Nothing, 1, 1025), "1 to 1024 threads");
-  EXPECT_DEATH(emulation::Launch(Nothing, 1, 0), "1 to 1024 threads");
-  EXPECT_DEATH(emulation::Launch(Nothing, 0, 32), "at least one block");
+  EXPECT_DEATH(emulation::Launch(Nothing, 1, 1025, 0), "1 to 1024 threads");
+  EXPECT_DEATH(emulation::Launch(Nothing, 1, 0, 0), "1 to 1024 threads");
+  EXPECT_DEATH(emulation::Launch(Nothing, 0, 32, 0), "at least one block");
 }
 
 }  // namespace

@@ -1,0 +1,46 @@
+#include "kernels/emulation/limits.h"
+
+#include "kernels/emulation/options.h"
+#include "kernels/emulation/report.h"
+
+namespace eaq::kernels::emulation {
+
+size_t MaxSharedBytes(int architecture) {
+  switch (architecture) {
+    case 80:
+    case 87:
+      return 163 << 10;
+    case 86:
+    case 89:
+    case 120:
+      return 99 << 10;
+    case 90:
+    case 100:
+      return 227 << 10;
+    default:
+      Die("architecture %d: its limits are not known here (80, 86, 87, 89, 90, 100, 120)", architecture);
+  }
+}
+
+void CheckLaunch(const Dim3& grid, const Dim3& block, size_t dynamic_bytes) {
+  if (block.Count() < 1 || block.Count() > 1024) {
+    Die("a block has 1 to 1024 threads, not %u x %u x %u", block.x, block.y, block.z);
+  }
+  if (block.z > 64) Die("a block is at most 64 deep, not %u", block.z);
+  if (grid.Count() == 0) Die("a grid has at least one block, not %u x %u x %u", grid.x, grid.y, grid.z);
+  if (grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535) {
+    Die("a grid of %u x %u x %u blocks: at most 2^31 - 1, 65535, 65535", grid.x, grid.y, grid.z);
+  }
+  CheckSharedMemory(0, dynamic_bytes);
+}
+
+void CheckSharedMemory(size_t static_bytes, size_t dynamic_bytes) {
+  if (static_bytes > 48 << 10) Die("%zu bytes of EAQ_SHARED: at most 48 KiB, more only as dynamic", static_bytes);
+  const int architecture = CurrentOptions().architecture;
+  if (static_bytes + dynamic_bytes > MaxSharedBytes(architecture)) {
+    Die("%zu bytes of shared memory (%zu of them dynamic): sm_%d has %zu for a block (Options::architecture)",
+        static_bytes + dynamic_bytes, dynamic_bytes, architecture, MaxSharedBytes(architecture));
+  }
+}
+
+}  // namespace eaq::kernels::emulation
