@@ -1,0 +1,58 @@
+#include "kernels/cuda/grouped_gemm.h"
+
+namespace eaq::kernels::cuda {
+
+// One translation unit each (grouped_gemm_*.cu): they compile side by side.
+int GroupedGemmW8A8(const GroupedGemmArguments& a, void* stream);
+int GroupedGemmW4A8(const GroupedGemmArguments& a, void* stream);
+int GroupedGemmW4A4(const GroupedGemmArguments& a, void* stream);
+int GroupedGemmW6A16(const GroupedGemmArguments& a, void* stream);
+int GroupedGemmW4A16(const GroupedGemmArguments& a, void* stream);
+int GroupedGemmW3A16(const GroupedGemmArguments& a, void* stream);
+int GroupedGemmW2A16(const GroupedGemmArguments& a, void* stream);
+
+namespace {
+
+constexpr int kInvalidValue = 1;  // cudaErrorInvalidValue
+
+bool Valid(const GroupedGemmArguments& a) {
+  const bool tile = a.token_tile == 8 || a.token_tile == 16 || a.token_tile == 32 || a.token_tile == 128;
+  return tile && a.expert_count >= 1 && a.rows >= 1 && a.rows < (int64_t{1} << 24) && a.cols >= 1 && a.cols <= 32768 &&
+         (a.group == 0 || a.group == 128) && a.slots >= 0 && a.slots < (int64_t{1} << 30) && a.x_row_divisor >= 1 &&
+         a.outputs >= 1 && a.outputs <= (a.swiglu ? (a.rows + 15) / 16 * 8 : a.rows) &&
+         (a.y == nullptr) != (a.y_bf16 == nullptr) && a.ldy >= a.outputs && a.multiprocessors >= 1 &&
+         reinterpret_cast<uintptr_t>(a.x) % 16 == 0 && (a.pair_weights == nullptr || a.pair_of_slot != nullptr);
+}
+
+}  // namespace
+
+int TokenTile(int64_t slots, int64_t experts) {
+  const int64_t mean = (slots + experts - 1) / experts;
+  return mean <= 4 ? 8 : mean <= 12 ? 16 : mean <= 48 ? 32 : 128;
+}
+
+int GroupedGemm(GemmFormat format, const GroupedGemmArguments& a, void* stream) {
+  if (a.slots == 0) return 0;
+  if (!Valid(a)) return kInvalidValue;
+  const bool integer = format == GemmFormat::kW8A8 || format == GemmFormat::kW4A8 || format == GemmFormat::kW4A4;
+  if (integer ? a.x_scales == nullptr : a.x_zeros != nullptr) return kInvalidValue;
+  switch (format) {
+    case GemmFormat::kW8A8:
+      return GroupedGemmW8A8(a, stream);
+    case GemmFormat::kW4A8:
+      return GroupedGemmW4A8(a, stream);
+    case GemmFormat::kW4A4:
+      return GroupedGemmW4A4(a, stream);
+    case GemmFormat::kW6A16:
+      return GroupedGemmW6A16(a, stream);
+    case GemmFormat::kW4A16:
+      return GroupedGemmW4A16(a, stream);
+    case GemmFormat::kW3A16:
+      return GroupedGemmW3A16(a, stream);
+    case GemmFormat::kW2A16:
+      return GroupedGemmW2A16(a, stream);
+  }
+  return kInvalidValue;
+}
+
+}  // namespace eaq::kernels::cuda

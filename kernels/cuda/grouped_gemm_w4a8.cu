@@ -1,0 +1,9 @@
+#include "kernels/cuda/grouped_gemm_kernel.h"
+
+namespace eaq::kernels::cuda {
+
+int GroupedGemmW4A8(const GroupedGemmArguments& a, void* stream) {
+  return a.group == 0 ? LaunchFormat<4, 8, false>(a, stream) : LaunchFormat<4, 8, true>(a, stream);
+}
+
+}  // namespace eaq::kernels::cuda

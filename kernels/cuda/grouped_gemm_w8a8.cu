@@ -1,0 +1,9 @@
+#include "kernels/cuda/grouped_gemm_kernel.h"
+
+namespace eaq::kernels::cuda {
+
+int GroupedGemmW8A8(const GroupedGemmArguments& a, void* stream) {
+  return a.group == 0 ? LaunchFormat<8, 8, false>(a, stream) : LaunchFormat<8, 8, true>(a, stream);
+}
+
+}  // namespace eaq::kernels::cuda

@@ -1,0 +1,268 @@
+#include "kernels/cuda/bfloat16.h"
+#include "kernels/cuda/quantize_rows.h"
+#include "kernels/emulation/cuda_emulation.h"
+
+namespace eaq::kernels::cuda {
+namespace {
+
+constexpr unsigned kAll = 0xffffffffu;
+constexpr int kInvalidValue = 1;  // cudaErrorInvalidValue
+constexpr int kThreads = 256;
+constexpr int kWarps = kThreads / 32;
+
+// A warp works on one brick of 128 columns at a time; lane l holds columns 4l .. 4l + 3 of it.
+struct Four {
+  float v[4];
+};
+
+struct Row {
+  const float* x;         // null: zeros
+  const float* divisors;  // or null
+  int64_t cols;
+  bool vector;  // 16-byte loads are possible
+};
+
+__device__ inline Row RowOf(const RowSource& s, bool vector, int64_t i) {
+  int64_t from = i;
+  if (s.gather != nullptr) from = s.gather[i] < 0 ? -1 : s.gather[i] / s.gather_divisor;
+  return {from < 0 ? nullptr : s.x + from * s.ldx, s.divisors, s.cols, vector};
+}
+
+__device__ inline Four Load(const Row& row, int64_t column) {
+  Four f = {{0, 0, 0, 0}};
+  if (row.x == nullptr) return f;
+  if (row.vector && column + 4 <= row.cols) {
+    const float4 v = *reinterpret_cast<const float4*>(row.x + column);
+    f.v[0] = v.x;
+    f.v[1] = v.y;
+    f.v[2] = v.z;
+    f.v[3] = v.w;
+  } else {
+#pragma unroll
+    for (int j = 0; j < 4; ++j) f.v[j] = column + j < row.cols ? row.x[column + j] : 0.0f;
+  }
+  if (row.divisors != nullptr) {
+#pragma unroll
+    for (int j = 0; j < 4; ++j)
+      if (column + j < row.cols) f.v[j] /= row.divisors[column + j];
+  }
+  return f;
+}
+
+// Smallest and largest with 0 among them; broken: NaN was there (which no comparison lets in).
+struct Range {
+  float low, high;
+  bool broken;
+};
+
+__device__ inline void Widen(Range* range, const Four& f) {
+#pragma unroll
+  for (int j = 0; j < 4; ++j) {
+    range->low = f.v[j] < range->low ? f.v[j] : range->low;
+    range->high = f.v[j] > range->high ? f.v[j] : range->high;
+    range->broken = range->broken || f.v[j] != f.v[j];
+  }
+}
+
+__device__ inline Range OfWarp(Range range) {
+#pragma unroll
+  for (int lanes = 16; lanes > 0; lanes /= 2) {
+    const float low = __shfl_xor_sync(kAll, range.low, lanes), high = __shfl_xor_sync(kAll, range.high, lanes);
+    range.low = low < range.low ? low : range.low;
+    range.high = high > range.high ? high : range.high;
+  }
+  range.broken = __any_sync(kAll, range.broken) != 0;
+  return range;
+}
+
+struct Grid {
+  float scale;
+  float zero;  // 0 .. 2^bits - 1
+};
+
+// ParamsFromRangeUnchecked of eaq/quant/grid.cc with a float32 scale.
+__device__ inline Grid GridOf(const RowQuantizer& q, Range range) {
+  const float max_code = static_cast<float>((1 << q.bits) - 1), middle = static_cast<float>(1 << (q.bits - 1));
+  // __fmul_rn: never fused with the subtraction below, which would change the scale's last bit.
+  float low = __fmul_rn(q.clip_ratio, range.low), high = __fmul_rn(q.clip_ratio, range.high);
+  Grid grid;
+  if (q.grid == RowGrid::kAsymmetric) {
+    if (low == 0.0f && high == 0.0f) {
+      low = -1.0f;
+      high = 1.0f;
+    }
+    grid.scale = (high - low) / max_code;
+    if (fabsf(grid.scale) < 1e-30f) grid.scale = 1e-30f;
+    float zero = rintf(-low / grid.scale);
+    if (!(zero > 0.0f)) zero = 0.0f;
+    grid.zero = zero > max_code ? max_code : zero;
+  } else {
+    float largest = -low > high ? -low : high;
+    if (largest == 0.0f) largest = 1e-5f;
+    grid.zero = middle;
+    if (q.grid == RowGrid::kSymmetricFullRange) {
+      grid.scale = (-low > high ? largest : -largest) / middle;
+    } else {
+      grid.scale = largest / (middle - 1);
+    }
+    if (fabsf(grid.scale) < 1e-30f) grid.scale = copysignf(1e-30f, grid.scale);
+  }
+  if (range.broken || !(fabsf(grid.scale) <= 3.4028235e38f)) grid.scale = NAN;
+  return grid;
+}
+
+// Codes of a lane's four columns, each in a byte, and their sum over the warp. Columns beyond the row have code 0.
+__device__ inline uint32_t Codes(const RowQuantizer& q, const Grid& grid, const Four& f, int64_t column, int64_t cols,
+                                 int* sum) {
+  const float middle = static_cast<float>(1 << (q.bits - 1));
+  const float zero = grid.zero - middle;  // around 0
+  const float first = -middle, last = middle - 1;
+  uint32_t bytes = 0;
+  int total = 0;
+#pragma unroll
+  for (int j = 0; j < 4; ++j) {
+    float code = rintf(f.v[j] / grid.scale) + zero;
+    code = code > first ? code : first;  // also NaN
+    code = code < last ? code : last;
+    const int value = column + j < cols ? static_cast<int>(code) : 0;
+    total += value;
+    bytes |= (static_cast<uint32_t>(value) & 0xffu) << (8 * j);
+  }
+#pragma unroll
+  for (int lanes = 16; lanes > 0; lanes /= 2) total += __shfl_xor_sync(kAll, total, lanes);
+  *sum = total;
+  return bytes;
+}
+
+struct Arguments {
+  RowSource source;
+  RowQuantizer quantizer;
+  bool vector;
+  int64_t bricks;
+  int8_t* codes;
+  float* scales;
+  int32_t* zeros;
+  int32_t* sums;
+};
+
+__global__ void __launch_bounds__(kThreads) QuantizeRowsKernel(Arguments a) {
+  EAQ_SHARED(float, lows, kWarps);
+  EAQ_SHARED(float, highs, kWarps);
+  EAQ_SHARED(int, broken, kWarps);
+  EAQ_SHARED(int, totals, kWarps);
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  const int64_t i = blockIdx.x;
+  const RowQuantizer& q = a.quantizer;
+  const Row row = RowOf(a.source, a.vector, i);
+  const int middle = 1 << (q.bits - 1);
+
+  Grid grid = {q.fixed_scale, static_cast<float>(q.fixed_zero)};
+  if (!q.per_group) {
+    Range range = {0, 0, false};
+    for (int64_t brick = warp; brick < a.bricks; brick += kWarps) Widen(&range, Load(row, brick * 128 + lane * 4));
+    range = OfWarp(range);
+    if (lane == 0) {
+      lows[warp] = range.low;
+      highs[warp] = range.high;
+      broken[warp] = range.broken;
+    }
+    __syncthreads();
+    for (int w = 0; w < kWarps; ++w) {
+      range.low = lows[w] < range.low ? lows[w] : range.low;
+      range.high = highs[w] > range.high ? highs[w] : range.high;
+      range.broken = range.broken || broken[w] != 0;
+    }
+    if (!q.fixed) {
+      grid = GridOf(q, range);
+    } else if (range.broken || !(fabsf(range.low) <= 3.4028235e38f && range.high <= 3.4028235e38f)) {
+      grid.scale = NAN;
+    }
+    if (threadIdx.x == 0) {
+      a.scales[i] = grid.scale;
+      a.zeros[i] = static_cast<int32_t>(grid.zero) - middle;
+    }
+  }
+
+  int total = 0;
+  for (int64_t brick = warp; brick < a.bricks; brick += kWarps) {
+    const int64_t column = brick * 128 + lane * 4;
+    const Four f = Load(row, column);
+    if (q.per_group) {
+      Range range = {0, 0, false};
+      Widen(&range, f);
+      grid = GridOf(q, OfWarp(range));
+      if (lane == 0) {
+        a.scales[i * a.bricks + brick] = grid.scale;
+        a.zeros[i * a.bricks + brick] = static_cast<int32_t>(grid.zero) - middle;
+      }
+    }
+    int sum;
+    const uint32_t bytes = Codes(q, grid, f, column, a.source.cols, &sum);
+    total += sum;
+    if (q.pack4) {
+      // Lanes 0 to 7 of every 16 hold columns 0 to 31 of 64, lanes 8 to 15 the other 32.
+      const uint32_t high = __shfl_down_sync(kAll, bytes, 8);
+      if (lane % 16 < 8) {
+        const int64_t word = (i * a.bricks + brick) * 16 + lane / 16 * 8 + lane % 16;
+        reinterpret_cast<uint32_t*>(a.codes)[word] = (bytes & 0x0f0f0f0fu) | ((high & 0x0f0f0f0fu) << 4);
+      }
+    } else {
+      reinterpret_cast<uint32_t*>(a.codes)[(i * a.bricks + brick) * 32 + lane] = bytes;
+    }
+    if (lane == 0 && a.sums != nullptr) a.sums[i * (a.bricks + 1) + brick] = sum;
+  }
+  if (a.sums == nullptr) return;
+  if (lane == 0) totals[warp] = total;
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    int sum = 0;
+    for (int w = 0; w < kWarps; ++w) sum += totals[w];
+    a.sums[i * (a.bricks + 1) + a.bricks] = sum;
+  }
+}
+
+__global__ void __launch_bounds__(kThreads)
+    GatherRowsBf16Kernel(RowSource source, bool vector, int64_t bricks, uint16_t* y) {
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  const int64_t i = blockIdx.x;
+  const Row row = RowOf(source, vector, i);
+  for (int64_t brick = warp; brick < bricks; brick += kWarps) {
+    const Four f = Load(row, brick * 128 + lane * 4);
+    uint2 packed;
+    packed.x = PackBf16(f.v[0], f.v[1]);
+    packed.y = PackBf16(f.v[2], f.v[3]);
+    reinterpret_cast<uint2*>(y)[(i * bricks + brick) * 32 + lane] = packed;
+  }
+}
+
+bool CanVector(const RowSource& s) { return s.ldx % 4 == 0 && reinterpret_cast<uintptr_t>(s.x) % 16 == 0; }
+
+bool Valid(const RowSource& s) {
+  return s.rows >= 0 && s.rows < (int64_t{1} << 31) && s.cols >= 0 && s.gather_divisor >= 1;
+}
+
+}  // namespace
+
+int QuantizeRows(const RowSource& source, const RowQuantizer& quantizer, int8_t* codes, float* scales, int32_t* zeros,
+                 int32_t* sums, void* stream) {
+  const RowQuantizer& q = quantizer;
+  if (!Valid(source) || q.bits < 2 || q.bits > 8 || (q.pack4 && q.bits > 4) || (q.fixed && q.per_group) ||
+      reinterpret_cast<uintptr_t>(codes) % 4 != 0) {
+    return kInvalidValue;
+  }
+  if (source.rows == 0) return 0;
+  const Arguments a{source, q,   CanVector(source), PaddedColumns(source.cols) / kBrickColumns, codes, scales,
+                    zeros,  sums};
+  EAQ_LAUNCH(QuantizeRowsKernel, static_cast<unsigned>(source.rows), kThreads, 0, stream, a);
+  return EAQ_LAUNCH_ERROR();
+}
+
+int GatherRowsBf16(const RowSource& source, uint16_t* y, void* stream) {
+  if (!Valid(source) || reinterpret_cast<uintptr_t>(y) % 8 != 0) return kInvalidValue;
+  if (source.rows == 0) return 0;
+  EAQ_LAUNCH(GatherRowsBf16Kernel, static_cast<unsigned>(source.rows), kThreads, 0, stream, source, CanVector(source),
+             PaddedColumns(source.cols) / kBrickColumns, y);
+  return EAQ_LAUNCH_ERROR();
+}
+
+}  // namespace eaq::kernels::cuda

@@ -1,0 +1,375 @@
+// kernels/cuda/grouped_gemm.h against its formula: every format, grid, tile and epilogue, in exact integers and double.
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/cuda/bfloat16.h"
+#include "kernels/cuda/grouped_gemm.h"
+#include "kernels/cuda/half.h"
+#include "kernels/cuda/pack_weights.h"
+#include "kernels/cuda/quantize_rows.h"
+#include "kernels/selftest/check.h"
+#include "kernels/selftest/device_memory.h"
+#include "kernels/selftest/random.h"
+
+namespace eaq::kernels::selftest {
+namespace {
+
+using cuda::CanonicalWeights;
+using cuda::GemmFormat;
+
+constexpr double kEps = 0x1p-24;
+
+int WeightBits(GemmFormat f) {
+  constexpr int kBits[] = {8, 4, 4, 6, 4, 3, 2};
+  return kBits[static_cast<int>(f)];
+}
+int ActivationBits(GemmFormat f) {
+  return f == GemmFormat::kW8A8 || f == GemmFormat::kW4A8 ? 8 : f == GemmFormat::kW4A4 ? 4 : 16;
+}
+const char* Name(GemmFormat f) {
+  constexpr const char* kNames[] = {"W8A8", "W4A8", "W4A4", "W6A16", "W4A16", "W3A16", "W2A16"};
+  return kNames[static_cast<int>(f)];
+}
+
+struct Case {
+  GemmFormat format;
+  int64_t group;
+  bool weight_zeros, x_zeros;
+  int token_tile;
+  int64_t rows, cols;      // of one matrix: with swiglu, of gate and of up
+  std::vector<int> loads;  // slots of each expert
+  bool swiglu = false, bf16_out = false, gather = false, router = false;
+  int multiprocessors = 2;
+};
+
+CanonicalWeights RandomWeights(Random& random, const Case& k) {
+  CanonicalWeights w;
+  w.rows = k.rows;
+  w.cols = k.cols;
+  w.bits = WeightBits(k.format);
+  w.group = k.group;
+  const int last = (1 << w.bits) - 1;
+  w.codes = random.Integers<uint8_t>(w.rows * w.cols, 0, last);
+  for (int64_t i = 0; i < w.rows * w.groups(); ++i) {
+    const double sign = random.Integer(0, 3) == 0 ? -1 : 1;  // kSymmetricFullRange has negative scales
+    w.scales.push_back(cuda::ToHalf(static_cast<float>(sign * (0.2 + random.Uniform()) / last)).bits);
+    if (k.weight_zeros) w.zeros.push_back(static_cast<uint8_t>(random.Integer(0, last)));
+  }
+  return w;
+}
+
+// One expert's matrix on the device.
+struct DeviceWeights {
+  explicit DeviceWeights(const cuda::FragmentWeights& w)
+      : codes("codes", w.codes),
+        scales("scales", w.scales),
+        zeros("zeros", w.zeros),
+        sums("column sums", w.column_sums) {}
+  cuda::ExpertMatrix matrix() const {
+    return {codes.data(), scales.data(), zeros.size() == 0 ? nullptr : zeros.data(), sums.data()};
+  }
+  DeviceArray<uint8_t> codes;
+  DeviceArray<uint16_t> scales;
+  DeviceArray<uint8_t> zeros;
+  DeviceArray<float> sums;
+};
+
+struct Value {
+  double value = 0, magnitude = 0;  // the sum, and the sum of absolute values of what the kernel adds up
+  float exact = 0;                  // the kernel's very bits, where they are defined
+};
+
+// x of one row: integers q - 0 (codes) with scale and zero, or bfloat16 values.
+struct Rows {
+  std::vector<int8_t> codes;
+  std::vector<float> scales;
+  std::vector<int32_t> zeros, sums;
+  std::vector<uint16_t> bf16;
+};
+
+Value Product(const Case& k, const CanonicalWeights& w, int64_t n, const Rows& x, int64_t row, int64_t padded) {
+  Value result;
+  const bool integer = ActivationBits(k.format) != 16;
+  const int x_zero = integer && k.x_zeros ? x.zeros[row] : 0;
+  int64_t whole = 0;
+  for (int64_t g = 0; g < w.groups(); ++g) {
+    const double scale = cuda::ToFloat(cuda::Half{w.scales[n * w.groups() + g]});
+    const int zero = k.weight_zeros ? w.zeros[n * w.groups() + g] : 1 << (w.bits - 1);
+    const int64_t first = g * w.group, last = w.group == 0 ? w.cols : std::min(w.cols, first + w.group);
+    for (int64_t i = first; i < last; ++i) {
+      const int u = w.codes[n * w.cols + i] - zero;
+      if (integer) {
+        const int q = x.codes[row * padded + i];
+        whole += u * (q - x_zero);
+        result.value += scale * u * (q - x_zero);
+        result.magnitude += std::fabs(scale * u * q) + std::fabs(scale * u * x_zero);
+      } else {
+        const double v = cuda::ToFloat(cuda::Bf16{x.bf16[row * padded + i]});
+        result.value += scale * u * v;
+        result.magnitude += std::fabs(scale * u * v);
+      }
+    }
+  }
+  if (integer) {
+    const float x_scale = x.scales[row];
+    result.value *= x_scale;
+    result.magnitude *= std::fabs(x_scale);
+    result.exact = x_scale * cuda::ToFloat(cuda::Half{w.scales[n * w.groups()]}) * static_cast<float>(whole);
+  }
+  return result;
+}
+
+// How far a sum may be off, in units of its magnitude. Integers, one grid a row: nothing is lost before three roundings
+// (and `exact` has them). Groups: the integer of a group is rounded once to float, one FMA for each group, then the
+// product with the column sum (rounded when it was stored), a subtraction, the row's scale. bfloat16: tensor cores
+// add up 8 or 16 products at a time and may truncate: 2 eps for each of cols / 8 + 1 additions, then one FMA a group
+// and the scale.
+double Tolerance(const Case& k) {
+  const double groups = k.group == 0 ? 1 : static_cast<double>((k.cols + k.group - 1) / k.group);
+  if (ActivationBits(k.format) == 16) return (2 * (static_cast<double>(k.cols) / 8 + 2) + groups + 2) * kEps;
+  return (k.group == 0 ? 3 : groups + 6) * kEps;
+}
+
+Rows RandomRows(Random& random, const Case& k, int64_t rows, int64_t padded) {
+  Rows x;
+  const int bits = ActivationBits(k.format);
+  for (int64_t r = 0; r < rows; ++r) {
+    int total = 0;
+    for (int64_t i = 0; i < padded; ++i) {
+      const bool exists = i < k.cols;
+      if (bits == 16) {
+        x.bf16.push_back(exists ? cuda::ToBf16(static_cast<float>(random.Normal())).bits : uint16_t{0});
+        continue;
+      }
+      const int64_t q = exists ? random.Integer(-(1 << (bits - 1)), (1 << (bits - 1)) - 1) : 0;
+      x.codes.push_back(static_cast<int8_t>(q));
+      if (i % 128 == 0) x.sums.push_back(0);
+      x.sums.back() += static_cast<int32_t>(q);
+      total += static_cast<int>(q);
+    }
+    if (bits == 16) continue;
+    x.sums.push_back(total);
+    x.scales.push_back(static_cast<float>(0.01 + random.Uniform()));
+    x.zeros.push_back(static_cast<int32_t>(random.Integer(-(1 << (bits - 1)), (1 << (bits - 1)) - 1)));
+  }
+  return x;
+}
+
+std::vector<int8_t> Packed4(const std::vector<int8_t>& codes) {
+  std::vector<int8_t> packed(codes.size() / 2);
+  for (size_t i = 0; i < packed.size(); ++i) {
+    const size_t low = i / 32 * 64 + i % 32;
+    packed[i] = static_cast<int8_t>((codes[low] & 15) | (codes[low + 32] & 15) << 4);
+  }
+  return packed;
+}
+
+double Silu(double z) { return z / (1 + std::exp(-z)); }
+
+void CheckGemm(Checker& c, const Case& k) {
+  Random random(c.seed());
+  const auto experts = static_cast<int64_t>(k.loads.size());
+  const cuda::MmaOrder order = ActivationBits(k.format) == 16 ? cuda::MmaOrder::kBf16 : cuda::MmaOrder::kInt8;
+  std::vector<CanonicalWeights> gates, ups;
+  std::vector<std::unique_ptr<DeviceWeights>> device;
+  std::vector<cuda::ExpertMatrix> matrices;
+  int64_t packed_rows = k.rows;
+  for (int64_t e = 0; e < experts; ++e) {
+    gates.push_back(RandomWeights(random, k));
+    CanonicalWeights w = gates.back();
+    if (k.swiglu) {
+      ups.push_back(RandomWeights(random, k));
+      w = cuda::InterleaveGateUp(gates.back(), ups.back());
+      packed_rows = w.rows;
+    }
+    device.push_back(std::make_unique<DeviceWeights>(cuda::PackWeights(w, order)));
+    matrices.push_back(device.back()->matrix());
+  }
+  std::vector<int32_t> offsets = {0}, tiles = {0};
+  for (const int load : k.loads) {
+    offsets.push_back(offsets.back() + load);
+    tiles.push_back(tiles.back() + (load + k.token_tile - 1) / k.token_tile);
+  }
+  const int64_t slots = offsets.back(), padded = cuda::PaddedColumns(k.cols), top_k = 3;
+  const int64_t x_rows = k.gather ? slots / top_k + 1 : slots, ldy = k.rows + 5;
+  std::vector<int32_t> pair_of_slot(slots);
+  for (int64_t s = 0; s < slots; ++s) pair_of_slot[s] = static_cast<int32_t>((s * 7 + 3) % std::max<int64_t>(slots, 1));
+  const Rows x = RandomRows(random, k, x_rows, padded);
+  const std::vector<float> factors = random.Normals(slots);
+
+  DeviceArray<cuda::ExpertMatrix> d_experts("experts", matrices);
+  DeviceArray<int32_t> d_offsets("offsets", offsets), d_tiles("tile_offsets", tiles), d_pairs("pairs", pair_of_slot),
+      d_zeros("x_zeros", x.zeros), d_sums("x_sums", x.sums);
+  DeviceArray<int8_t> d_codes("x codes", ActivationBits(k.format) == 4 ? Packed4(x.codes) : x.codes);
+  DeviceArray<uint16_t> d_bf16("x bf16", x.bf16), d_y16("y bf16", k.bf16_out ? slots * ldy : 0);
+  DeviceArray<float> d_scales("x_scales", x.scales), d_factors("factors", factors),
+      d_y("y", k.bf16_out ? 0 : slots * ldy);
+
+  cuda::GroupedGemmArguments a;
+  a.experts = d_experts.data();
+  a.expert_count = experts;
+  a.rows = packed_rows;
+  a.cols = k.cols;
+  a.group = k.group;
+  a.offsets = d_offsets.data();
+  a.tile_offsets = d_tiles.data();
+  a.slots = slots;
+  a.token_tile = k.token_tile;
+  a.multiprocessors = k.multiprocessors;
+  a.x = d_bf16.data();
+  if (ActivationBits(k.format) != 16) {
+    a.x = d_codes.data();
+    a.x_scales = d_scales.data();
+    if (k.x_zeros) a.x_zeros = d_zeros.data();
+    if (k.weight_zeros) a.x_sums = d_sums.data();
+  }
+  if (k.gather) {
+    a.x_rows = d_pairs.data();
+    a.x_row_divisor = static_cast<int32_t>(top_k);
+  }
+  a.swiglu = k.swiglu;
+  a.outputs = k.rows;
+  a.y = k.bf16_out ? nullptr : d_y.data();
+  a.y_bf16 = k.bf16_out ? d_y16.data() : nullptr;
+  a.ldy = ldy;
+  if (k.router) {
+    a.pair_weights = d_factors.data();
+    a.pair_of_slot = d_pairs.data();
+  }
+  std::vector<float> y;
+  for (int run = 0; run < 2; ++run) {
+    if (!c.Expect(cuda::GroupedGemm(k.format, a, nullptr) == 0, "launch")) return;
+    std::vector<float> got = d_y.Download();
+    for (const uint16_t bits : d_y16.Download()) got.push_back(cuda::ToFloat(cuda::Bf16{bits}));
+    if (run == 1)
+      c.Expect(std::equal(got.begin(), got.end(), y.begin(), [](float p, float q) { return p == q || p != p; }),
+               "two runs differ");
+    y = got;
+    d_y.Poison();
+    d_y16.Poison();
+  }
+
+  const std::string name = std::string(Name(k.format)) + (k.group == 0 ? "" : " g128") +
+                           (k.weight_zeros ? " zeros" : "") + (k.x_zeros ? " x-zeros" : "") + " tile " +
+                           std::to_string(k.token_tile) + (k.swiglu ? " swiglu" : "") + (k.bf16_out ? " bf16" : "");
+  const bool exact = ActivationBits(k.format) != 16 && k.group == 0 && !k.swiglu && !k.bf16_out && !k.router;
+  const double tolerance = Tolerance(k);
+  for (int64_t e = 0; e < experts; ++e) {
+    for (int64_t s = offsets[e]; s < offsets[e + 1]; ++s) {
+      const int64_t row = k.gather ? pair_of_slot[s] / top_k : s;
+      const double factor = k.router ? factors[pair_of_slot[s]] : 1.0f;
+      for (int64_t n = 0; n < ldy; ++n) {
+        const float got = y[s * ldy + n];
+        if (n >= k.rows) {
+          c.Expect(got != got, name, ": wrote beyond the row");
+          continue;
+        }
+        const Value gate = Product(k, gates[e], n, x, row, padded);
+        double want = gate.value, bound = tolerance * gate.magnitude;
+        if (k.swiglu) {
+          // |silu'| < 1.1; expf, the sum, the quotient and the product add 8 eps of the result.
+          const Value up = Product(k, ups[e], n, x, row, padded);
+          want = Silu(gate.value) * up.value;
+          bound = 1.1 * bound * (std::fabs(up.value) + tolerance * up.magnitude) +
+                  std::fabs(Silu(gate.value)) * tolerance * up.magnitude + 8 * kEps * std::fabs(want);
+        }
+        want *= factor;
+        bound = (bound * std::fabs(factor)) + 2 * kEps * std::fabs(want);
+        if (k.bf16_out) bound += 0x1p-8 * (std::fabs(want) + bound);
+        if (exact) {
+          c.Expect(got == gate.exact, name, ": slot ", s, " output ", n, " is ", got, ", exactly ", gate.exact);
+        } else {
+          c.Near(got, want, bound, name.c_str(), s * ldy + n);
+        }
+      }
+    }
+  }
+}
+
+constexpr GemmFormat kAll[] = {GemmFormat::kW8A8,  GemmFormat::kW4A8,  GemmFormat::kW4A4, GemmFormat::kW6A16,
+                               GemmFormat::kW4A16, GemmFormat::kW3A16, GemmFormat::kW2A16};
+
+// Every format with one grid a row and with groups, symmetric and not, on every tile.
+void CheckFormat(Checker& c, GemmFormat format) {
+  const bool integer = ActivationBits(format) != 16;
+  int turn = 0;
+  for (const int64_t group : {0, 128}) {
+    for (const bool zeros : {false, true}) {
+      for (const int tile : {8, 16, 32, 128}) {
+        Case k{format, group, zeros, integer && turn % 2 == 0, tile, 72, 300, {3, 0, tile == 128 ? 20 : tile + 1}};
+        k.gather = turn % 3 == 0;
+        CheckGemm(c, k);
+        ++turn;
+      }
+    }
+  }
+}
+
+EAQ_CHECK_CASE(GroupedGemmW8A8) { CheckFormat(c, GemmFormat::kW8A8); }
+EAQ_CHECK_CASE(GroupedGemmW4A8) { CheckFormat(c, GemmFormat::kW4A8); }
+EAQ_CHECK_CASE(GroupedGemmW4A4) { CheckFormat(c, GemmFormat::kW4A4); }
+EAQ_CHECK_CASE(GroupedGemmW6A16) { CheckFormat(c, GemmFormat::kW6A16); }
+EAQ_CHECK_CASE(GroupedGemmW4A16) { CheckFormat(c, GemmFormat::kW4A16); }
+EAQ_CHECK_CASE(GroupedGemmW3A16) { CheckFormat(c, GemmFormat::kW3A16); }
+EAQ_CHECK_CASE(GroupedGemmW2A16) { CheckFormat(c, GemmFormat::kW2A16); }
+
+EAQ_CHECK_CASE(GroupedGemmEpilogues) {
+  for (const GemmFormat format : kAll) {
+    const bool integer = ActivationBits(format) != 16;
+    Case gate_up{format, 128, true, integer, 16, 27, 200, {5, 18, 1}, true};
+    gate_up.gather = true;
+    CheckGemm(c, gate_up);
+    gate_up.group = 0;
+    gate_up.bf16_out = true;
+    CheckGemm(c, gate_up);
+    Case down{format, 0, false, integer, 8, 40, 130, {9, 2}};
+    down.router = true;
+    CheckGemm(c, down);
+  }
+}
+
+// Shapes at the edges: one token, one expert with all, none at all, one row, one column, more blocks than tiles and one
+// block for all tiles.
+EAQ_CHECK_CASE(GroupedGemmShapes) {
+  for (const GemmFormat format : {GemmFormat::kW8A8, GemmFormat::kW4A4, GemmFormat::kW4A16}) {
+    const int64_t group = format == GemmFormat::kW4A16 ? 128 : 0;
+    const bool integer = ActivationBits(format) != 16;
+    CheckGemm(c, {format, group, true, integer, 8, 16, 128, {1}});
+    CheckGemm(c, {format, group, true, integer, 8, 1, 1, {0, 0, 1, 0}});
+    CheckGemm(c, {format, group, true, integer, 8, 129, 700, {0, 17, 0}, false, false, false, false, 1});
+    CheckGemm(c, {format, group, false, false, 32, 65, 257, {0, 33, 0, 0, 0, 1}, false, false, false, false, 20});
+    CheckGemm(c, {format, group, true, false, 128, 130, 129, {130, 0}, false, false, false, false, 1});
+    CheckGemm(c, {format, group, true, integer, 16, 40, 128, {0, 0}});
+  }
+}
+
+EAQ_CHECK_CASE(GroupedGemmLimits) {
+  cuda::GroupedGemmArguments a;
+  a.expert_count = 1;
+  a.rows = a.outputs = a.ldy = 16;
+  a.cols = 128;
+  a.slots = 0;
+  c.Expect(cuda::GroupedGemm(GemmFormat::kW4A16, a, nullptr) == 0, "no slots");
+  a.slots = 1;
+  float y;
+  a.y = &y;
+  const auto refused = [&](auto change) {
+    cuda::GroupedGemmArguments bad = a;
+    change(bad);
+    return cuda::GroupedGemm(GemmFormat::kW4A16, bad, nullptr) != 0;
+  };
+  c.Expect(refused([](auto& b) { b.group = 100; }), "group 100");
+  c.Expect(refused([](auto& b) { b.cols = 40000; }), "40000 columns");
+  c.Expect(refused([](auto& b) { b.token_tile = 24; }), "tile 24");
+  c.Expect(refused([](auto& b) { b.outputs = 17; }), "more outputs than rows");
+  c.Expect(refused([](auto& b) { b.y = nullptr; }), "no results");
+  c.Expect(refused([](auto& b) { b.x = reinterpret_cast<const void*>(8); }), "misaligned x");
+  c.Expect(refused([&](auto& b) { b.pair_weights = &y; }), "factors without pairs");
+  c.Expect(cuda::GroupedGemm(GemmFormat::kW8A8, a, nullptr) != 0, "no scales");
+}
+
+}  // namespace
+}  // namespace eaq::kernels::selftest
