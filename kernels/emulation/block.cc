@@ -38,8 +38,9 @@ std::string Ranges(const std::vector<unsigned>& sorted) {
   for (size_t i = 0; i < sorted.size();) {
     size_t j = i;
     while (j + 1 < sorted.size() && sorted[j + 1] == sorted[j] + 1) ++j;
-    text += (text.empty() ? "" : ", ") + std::to_string(sorted[i]);
-    if (j > i) text += "-" + std::to_string(sorted[j]);
+    if (!text.empty()) text.append(", ");
+    text.append(std::to_string(sorted[i]));
+    if (j > i) text.append("-").append(std::to_string(sorted[j]));
     i = j + 1;
   }
   return text;

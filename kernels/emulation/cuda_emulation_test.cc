@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "kernels/emulation/counters.h"
+#include "kernels/emulation/options.h"
 
 namespace eaq::kernels {
 namespace {
@@ -81,13 +83,220 @@ TEST(CudaEmulationTest, ThreadsMayReturnEarly) {
   for (int i = 0; i < 50; ++i) EXPECT_EQ(out[i], i % 2 == 0);
 }
 
+// ---- what the lanes of a warp do together
+
+template <typename Kernel>
+std::vector<int64_t> OfWarp(Kernel kernel, int threads = 32) {
+  std::vector<int64_t> out(threads, -1);
+  EAQ_LAUNCH(kernel, 1, threads, 0, nullptr, out.data());
+  return out;
+}
+
+__global__ void ShufflesOfGroups(int64_t* out) {
+  const int lane = static_cast<int>(threadIdx.x);
+  const int index = __shfl_sync(0xffffffffu, lane, 9, 8);
+  const int up = __shfl_up_sync(0xffffffffu, lane, 3, 8);
+  const int down = __shfl_down_sync(0xffffffffu, lane, 3, 8);
+  const int other = __shfl_xor_sync(0xffffffffu, lane, 8, 8);
+  out[lane] = index + 100 * up + 10000 * down + 1000000 * other;
+}
+
+TEST(CudaEmulationTest, ShufflesOfGroupsFollowCudasRules) {
+  const std::vector<int64_t> out = OfWarp(ShufflesOfGroups);
+  for (int lane = 0; lane < 32; ++lane) {
+    const int first = lane / 8 * 8;
+    const int up = lane - 3 < first ? lane : lane - 3, down = lane + 3 > first + 7 ? lane : lane + 3;
+    const int other = (lane ^ 8) > first + 7 ? lane : lane ^ 8;
+    ASSERT_EQ(out[lane], first + 1 + 100 * up + 10000 * down + 1000000 * other) << lane;
+  }
+}
+
+__global__ void Votes(int64_t* out) {
+  const int lane = static_cast<int>(threadIdx.x);
+  const unsigned odd = __ballot_sync(0xffffffffu, lane % 2);
+  int64_t votes = odd == 0xaaaaaaaau;
+  votes += 2 * __any_sync(0xffffffffu, lane == 7) + 4 * __any_sync(0xffffffffu, lane == 70);
+  votes += 8 * __all_sync(0xffffffffu, lane < 32) + 16 * __all_sync(0xffffffffu, lane != 7);
+  if (lane < 5) votes += 32 * __all_sync(0x1fu, lane != 7);
+  votes += int64_t{__match_any_sync(0xffffffffu, lane / 8)} << 8;
+  out[lane] = votes;
+}
+
+TEST(CudaEmulationTest, VotesAndMatches) {
+  const std::vector<int64_t> out = OfWarp(Votes);
+  for (int lane = 0; lane < 32; ++lane) {
+    ASSERT_EQ(out[lane] & 0xff, 1 + 2 + 8 + (lane < 5 ? 32 : 0)) << lane;
+    ASSERT_EQ(out[lane] >> 8, int64_t{0xff} << (lane / 8 * 8)) << lane;
+  }
+}
+
+__global__ void Reductions(int64_t* out) {
+  const int lane = static_cast<int>(threadIdx.x);
+  const unsigned mask = lane % 2 ? 0xaaaaaaaau : 0x55555555u;
+  int64_t sum = __reduce_add_sync(mask, lane);
+  sum += 1000 * __reduce_max_sync(mask, -lane) + 100000 * __reduce_min_sync(mask, lane);
+  sum += int64_t{1000000} * __reduce_or_sync(mask, 1u << lane);
+  out[lane] = sum;
+}
+
+TEST(CudaEmulationTest, ReductionsOfHalfAWarp) {
+  const std::vector<int64_t> out = OfWarp(Reductions);
+  EXPECT_EQ(out[0], 240 + int64_t{1000000} * 0x55555555);
+  EXPECT_EQ(out[31], 256 - 1000 + 100000 + int64_t{1000000} * 0xaaaaaaaa);
+}
+
+__global__ void SumOfTheLiving(int64_t* out) {  // lanes 24 to 31 were never there, 0 to 3 leave
+  if (threadIdx.x < 4) return;
+  out[threadIdx.x] = __reduce_add_sync(0xffffffffu, 1);
+}
+
+TEST(CudaEmulationTest, LanesThatReturnedAreNotWaitedFor) {
+  const std::vector<int64_t> out = OfWarp(SumOfTheLiving, 24);
+  for (int lane = 0; lane < 24; ++lane) EXPECT_EQ(out[lane], lane < 4 ? -1 : 20);
+}
+
+// ---- barriers and atomics
+
+__global__ void CountInBlock(int64_t* out) {
+  const int t = static_cast<int>(threadIdx.x);
+  int64_t counts = __syncthreads_count(t % 3 == 0);
+  counts += 1000 * __syncthreads_or(t == 5) + 2000 * __syncthreads_or(t == 500);
+  counts += 4000 * __syncthreads_and(t < 96) + 8000 * __syncthreads_and(t != 5);
+  out[t] = counts;
+}
+
+TEST(CudaEmulationTest, BarriersThatCount) {
+  for (const int64_t counts : OfWarp(CountInBlock, 96)) EXPECT_EQ(counts, 32 + 1000 + 4000);
+}
+
+__global__ void Atomics(int* sum, int* most, unsigned* round, float* product) {
+  const int t = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+  atomicAdd(sum, t);
+  atomicMax(most, t);
+  atomicInc(round, 6);
+  auto* bits = reinterpret_cast<int*>(product);
+  int expected = 0;
+  for (;;) {
+    const int seen = atomicCAS(bits, expected, __float_as_int(__int_as_float(expected) + 1));
+    if (seen == expected) break;
+    expected = seen;
+  }
+}
+
+TEST(CudaEmulationTest, AtomicsUnderEverySchedule) {
+  for (const emulation::Options& options : emulation::AllSchedules()) {
+    const emulation::ScopedOptions scoped(options);
+    int sum = 0, most = 0;
+    unsigned round = 0;
+    float product = 0;
+    EAQ_LAUNCH(Atomics, 1, 100, 0, nullptr, &sum, &most, &round, &product);
+    EXPECT_EQ(sum, 4950);
+    EXPECT_EQ(most, 99);
+    EXPECT_EQ(round, 100u % 7);
+    EXPECT_EQ(product, 100);
+  }
+}
+
+// Blocks that wait for each other's word: the first for the last.
+__global__ void Chain(int* words) {
+  const int b = static_cast<int>(blockIdx.x);
+  if (b + 1 < static_cast<int>(gridDim.x)) {
+    while (atomicAdd(&words[b + 1], 0) == 0) __nanosleep(20);
+  }
+  __threadfence();
+  atomicExch(&words[b], 1 + b);
+}
+
+TEST(CudaEmulationTest, BlocksMayWaitForLaterBlocks) {
+  for (const emulation::Options& options : emulation::AllSchedules()) {
+    const emulation::ScopedOptions scoped(options);
+    std::vector<int> words(9);
+    EAQ_LAUNCH(Chain, 9, 1, 0, nullptr, words.data());
+    for (int b = 0; b < 9; ++b) EXPECT_EQ(words[b], b + 1);
+  }
+}
+
+// ---- options and counters
+
+__global__ void Order(int* next, int* order) {
+  order[atomicAdd(next, 1)] = static_cast<int>(threadIdx.x);
+  __syncthreads();
+}
+
+std::vector<int> OrderUnder(emulation::Schedule schedule, uint64_t seed) {
+  emulation::Options options;
+  options.schedule = schedule;
+  options.seed = seed;
+  const emulation::ScopedOptions scoped(options);
+  std::vector<int> order(128);
+  int next = 0;
+  EAQ_LAUNCH(Order, 1, 128, 0, nullptr, &next, order.data());
+  return order;
+}
+
+TEST(CudaEmulationTest, SchedulesDifferAndRepeat) {
+  using emulation::Schedule;
+  const std::vector<int> in_order = OrderUnder(Schedule::kInOrder, 1), reverse = OrderUnder(Schedule::kReverse, 1);
+  for (int i = 0; i < 128; ++i) {
+    EXPECT_EQ(in_order[i], i);
+    EXPECT_EQ(reverse[i], 127 - i);
+  }
+  for (const Schedule schedule : {Schedule::kRandom, Schedule::kOneWarpAhead}) {
+    EXPECT_EQ(OrderUnder(schedule, 1), OrderUnder(schedule, 1));
+    EXPECT_NE(OrderUnder(schedule, 1), OrderUnder(schedule, 2));
+    EXPECT_NE(OrderUnder(schedule, 3), in_order);
+  }
+  const std::vector<int> ahead = OrderUnder(Schedule::kOneWarpAhead, 7);
+  for (int i = 0; i < 128; ++i) EXPECT_EQ(ahead[i] / 32, ahead[i / 32 * 32] / 32) << "warps stay together";
+}
+
+TEST(CudaEmulationTest, CountersCountLaunches) {
+  emulation::ResetCounters();
+  OfWarp(Votes);
+  OfWarp(CountInBlock, 96);
+  const emulation::Counters counters = emulation::ReadCounters();
+  EXPECT_EQ(counters.launches, 2u);
+  EXPECT_EQ(counters.blocks, 2u);
+  EXPECT_EQ(counters.threads, 32u + 96u);
+  EXPECT_EQ(counters.collectives, 7u);
+  EXPECT_EQ(counters.barriers, 5u);
+}
+
 __global__ void Nothing() {}
+
+__global__ void TooMuchStaticShared() {
+  EAQ_SHARED(char, bytes, 48 * 1024 + 1);
+  bytes[0] = 0;
+}
+__global__ void UsesDynamicShared() {
+  EAQ_DYNAMIC_SHARED(char, bytes);
+  bytes[0] = 0;
+}
+
+void LaunchShared(int architecture, size_t bytes) {
+  emulation::Options options;
+  options.architecture = architecture;
+  const emulation::ScopedOptions scoped(options);
+  EAQ_LAUNCH(UsesDynamicShared, 1, 1, bytes, nullptr);
+}
 
 TEST(CudaEmulationDeathTest, RefusesWhatNoDeviceCanRun) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
-  EXPECT_DEATH(emulation::Launch(Nothing, 1, 1025, 0), "1 to 1024 threads");
-  EXPECT_DEATH(emulation::Launch(Nothing, 1, 0, 0), "1 to 1024 threads");
-  EXPECT_DEATH(emulation::Launch(Nothing, 0, 32, 0), "at least one block");
+  EXPECT_DEATH(EAQ_LAUNCH(Nothing, 1, 1025, 0, nullptr), "1 to 1024 threads");
+  EXPECT_DEATH(EAQ_LAUNCH(Nothing, 1, 0, 0, nullptr), "1 to 1024 threads");
+  EXPECT_DEATH(EAQ_LAUNCH(Nothing, 1, dim3(1, 1, 65), 0, nullptr), "at most 64 deep");
+  EXPECT_DEATH(EAQ_LAUNCH(Nothing, 0, 32, 0, nullptr), "at least one block");
+  EXPECT_DEATH(EAQ_LAUNCH(Nothing, dim3(1, 65536), 32, 0, nullptr), "65535");
+  EXPECT_DEATH(EAQ_LAUNCH(TooMuchStaticShared, 1, 1, 0, nullptr), "at most 48 KiB");
+  LaunchShared(80, 163 << 10);
+  LaunchShared(86, 99 << 10);
+  LaunchShared(89, 99 << 10);
+  LaunchShared(90, 227 << 10);
+  EXPECT_DEATH(LaunchShared(80, (163 << 10) + 1), "sm_80");
+  EXPECT_DEATH(LaunchShared(86, (99 << 10) + 1), "sm_86");
+  EXPECT_DEATH(LaunchShared(90, (227 << 10) + 1), "sm_90");
+  EXPECT_DEATH(LaunchShared(90, 0), "with 0 bytes");
+  EXPECT_DEATH(__syncthreads(), "outside a kernel");
 }
 
 }  // namespace

@@ -9,6 +9,8 @@
 
 namespace eaq::kernels::emulation {
 
+__thread const Coordinates* running_coordinates = nullptr;
+
 bool operator==(const Site& a, const Site& b) {
   return a.line == b.line && (a.file == b.file || std::strcmp(a.file, b.file) == 0);
 }

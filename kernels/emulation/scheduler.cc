@@ -8,8 +8,6 @@
 
 namespace eaq::kernels::emulation {
 
-__thread const Coordinates* running_coordinates = nullptr;
-
 namespace {
 
 // So many turns of spinning threads in a row, with all blocks started and nobody else to run, are a wait in vain.
@@ -57,7 +55,8 @@ void Scheduler::Run(const Dim3& grid, const Dim3& block, size_t dynamic_bytes, c
     stack_bytes_ = stack_bytes;
   }
   TsanRelease(&launch_tag_);
-  const auto together = static_cast<size_t>(std::max(1, options_.resident_blocks));
+  const size_t together =
+      options_.resident_blocks > 0 ? static_cast<size_t>(options_.resident_blocks) : (UnderTsan() ? 2 : 1);
   while (admitted_ < blocks_ || !resident_.empty()) {
     while (admitted_ < blocks_ && resident_.size() < together) Admit();
     Thread* next = Next();

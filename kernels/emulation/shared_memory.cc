@@ -13,14 +13,23 @@
 namespace eaq::kernels::emulation {
 namespace {
 
+#if defined(EAQ_EMULATION_ASAN)
+constexpr size_t kGuard = 0;
+#else
+constexpr size_t kGuard = 128;  // bytes before and after; keeps the alignment of dynamic shared memory
+#endif
+constexpr unsigned char kGuardByte = 0xc5;
+
 char* Allocate(size_t bytes, size_t alignment) {
   Quiet quiet;
-  void* data = nullptr;
-  if (posix_memalign(&data, std::max<size_t>(alignment, 16), std::max<size_t>(bytes, 1)) != 0) {
+  void* memory = nullptr;
+  if (posix_memalign(&memory, std::max<size_t>(alignment, 128), std::max<size_t>(bytes, 1) + 2 * kGuard) != 0) {
     Die("no memory for %zu bytes of shared memory", bytes);
   }
+  char* data = static_cast<char*>(memory) + kGuard;
+  if (kGuard > 0) std::memset(memory, kGuardByte, bytes + 2 * kGuard);
   std::memset(data, 0xff, bytes);
-  return static_cast<char*>(data);
+  return data;
 }
 
 void Count(Counters& counters, const SharedMemory::Access& access) {
@@ -70,11 +79,24 @@ void SharedMemory::Start(size_t dynamic_bytes) {
 
 void SharedMemory::Clear() {
   Quiet quiet;
-  for (const Entry& entry : entries_) std::free(entry.data);
+  CheckGuards();
+  for (const Entry& entry : entries_) std::free(entry.data - kGuard);
   entries_.clear();
   accesses.clear();
   dynamic_ = nullptr;
   static_bytes_ = dynamic_bytes_ = 0;
+}
+
+void SharedMemory::CheckGuards() const {
+  for (const Entry& entry : entries_) {
+    for (size_t i = 0; i < kGuard; ++i) {
+      const bool before = static_cast<unsigned char>(entry.data[-1 - static_cast<int64_t>(i)]) != kGuardByte;
+      const bool after = static_cast<unsigned char>(entry.data[entry.bytes + i]) != kGuardByte;
+      if (!before && !after) continue;
+      Die("a block wrote byte %zu %s its %s array of %zu bytes in shared memory (AddressSanitizer says where)", i + 1,
+          before ? "before" : "past the end of", entry.key == this ? "dynamic" : "EAQ_SHARED", entry.bytes);
+    }
+  }
 }
 
 void* SharedMemory::Array(const void* key, size_t bytes, size_t alignment) {

@@ -1,5 +1,6 @@
 // The shared memory of a block: one heap array of exact size for each EAQ_SHARED and for the dynamic part, so that
-// AddressSanitizer sees the first byte past the end. Filled with 0xff: NaN in any float, -1 in any integer.
+// AddressSanitizer sees the first byte past the end. Without it the arrays lie between guard bytes, and a block that
+// changed those is reported when it ends. Filled with 0xff: NaN in any float, -1 in any integer.
 #ifndef KERNELS_EMULATION_SHARED_MEMORY_H_
 #define KERNELS_EMULATION_SHARED_MEMORY_H_
 
@@ -59,6 +60,7 @@ class SharedMemory {
     char* data;
     size_t bytes;
   };
+  void CheckGuards() const;
   std::vector<Entry> entries_;
   void* dynamic_ = nullptr;
   size_t static_bytes_ = 0, dynamic_bytes_ = 0;

@@ -27,6 +27,10 @@ std::string Describe(const WarpOperation& operation, unsigned mask, const Site& 
       Describe(*thread.operation, thread.mask, thread.site).c_str(), others.c_str());
 }
 
+[[noreturn]] void WholeWarpMissing(const Thread& thread) {
+  Mismatch(thread, "this operation needs all 32 lanes of the warp, and some have returned or never were");
+}
+
 void CheckSame(const Thread& thread, const Thread& other) {
   if (other.operation != thread.operation) Mismatch(thread, "lanes of one mask are at different operations");
   if (other.mask != thread.mask) Mismatch(thread, "lanes of one operation pass different masks");
@@ -37,6 +41,7 @@ void CheckSame(const Thread& thread, const Thread& other) {
 bool TryComplete(Warp& warp, Thread& thread) {
   const unsigned lanes = thread.mask & warp.live;
   if ((warp.waiting & lanes) != lanes) return false;
+  if (thread.operation->whole_warp && lanes != kWholeWarp) WholeWarpMissing(thread);
   ForLanes(lanes, [&](int lane) { CheckSame(thread, *warp.lanes[lane]); });
   ++thread.its_block->scheduler->counters.collectives;
   if (thread.operation->compute != nullptr) thread.operation->compute(warp, lanes);
@@ -59,9 +64,7 @@ void Collective(const WarpOperation& operation, unsigned mask, const void* in, v
   thread.out = out;
   thread.site = site;
   if ((mask >> thread.lane & 1) == 0) Mismatch(thread, "the calling lane is not in its own mask");
-  if (operation.whole_warp && (mask & warp.live) != kWholeWarp) {
-    Mismatch(thread, "this operation needs all 32 lanes of the warp, and some have returned or never were");
-  }
+  if (operation.whole_warp && (mask & warp.live) != kWholeWarp) WholeWarpMissing(thread);
   if (operation.orders_memory) TsanRelease(&warp);
   // One who waits for me at something else, while I wait for him, waits for ever: say so now.
   if (const unsigned others = warp.waiting & mask; others != 0) {
