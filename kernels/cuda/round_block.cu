@@ -1,4 +1,5 @@
 #include "kernels/cuda/exact_math.h"
+#include "kernels/cuda/grid_math.h"
 #include "kernels/cuda/round_block.h"
 #include "kernels/emulation/cuda_emulation.h"
 

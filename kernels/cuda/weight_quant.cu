@@ -1,4 +1,5 @@
 #include "kernels/cuda/exact_math.h"
+#include "kernels/cuda/grid_math.h"
 #include "kernels/cuda/warp_reduce.h"
 #include "kernels/cuda/weight_quant.h"
 #include "kernels/emulation/cuda_emulation.h"
