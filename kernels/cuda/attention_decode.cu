@@ -191,9 +191,7 @@ int Launch(const AttentionBatch& b, const T* q, int64_t ldq, const T* k, int64_t
            float* workspace, Out* out, int64_t ldo, void* stream) {
   const int64_t splits = (b.max_keys + kDecodeSplit - 1) / kDecodeSplit, group = b.heads / b.kv_heads;
   if (splits > 0) {
-    if (group % 8 == 0) {
-      LaunchSplits<T, kDim, 8>(b, q, ldq, k, ldk, v, ldv, workspace, splits, stream);
-    } else if (group % 4 == 0) {
+    if (group % 4 == 0) {
       LaunchSplits<T, kDim, 4>(b, q, ldq, k, ldk, v, ldv, workspace, splits, stream);
     } else if (group % 2 == 0) {
       LaunchSplits<T, kDim, 2>(b, q, ldq, k, ldk, v, ldv, workspace, splits, stream);

@@ -21,15 +21,15 @@ int64_t DecodeWorkspace(const AttentionBatch& batch);
 // max_queries are not used, max_keys is an upper bound of key_count. The query sits at the last key of its sequence.
 //
 // Split-KV ("Flash-Decoding", Dao, Haziza, Massa & Sizov, 2023): a block takes one split of one key/value head and all
-// of the up to 8 query heads that share it; head_dim / 8 lanes read a bf16 key in one 16-byte access each (head_dim / 4
+// up to 4 of the query heads that share it (more would cost the registers that keep loads on their way; the next block
+// finds the keys in the cache); head_dim / 8 lanes read a bf16 key in one 16-byte access each (head_dim / 4
 // a float one), each subgroup of lanes keeps its own online softmax over every n-th key, and the subgroups are merged
 // in order in shared memory. Then a second kernel merges the splits in order. No atomics: the same bits in every run.
 // All arithmetic is float32; on bf16 inputs the result is within attention's float32 bound (nothing is rounded to
 // bf16).
 //
-// Limits (else 1): as attention.h. Groups of more than 8 query heads, or of an odd number, read the cache
-// several times. A sequence with key_count 0 gets NaN; key_count above max_keys is not allowed and reads as max_keys
-// rounded up to a split. workspace: DecodeWorkspace(batch) floats, 16-byte aligned.
+// Limits (else 1): as attention.h. A sequence with key_count 0 gets NaN; key_count above max_keys is not allowed and
+// reads as max_keys rounded up to a split. workspace: DecodeWorkspace(batch) floats, 16-byte aligned.
 int AttentionDecode(const AttentionBatch& batch, const Bf16* q, int64_t ldq, const Bf16* k, int64_t ldk, const Bf16* v,
                     int64_t ldv, float* workspace, Bf16* out, int64_t ldo, void* stream);
 int AttentionDecode(const AttentionBatch& batch, const Bf16* q, int64_t ldq, const Bf16* k, int64_t ldk, const Bf16* v,

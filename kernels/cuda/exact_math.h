@@ -84,6 +84,31 @@ __device__ inline double FastExp64(double x) {
   return Mul(p, BitCast<double>(exponent << 52));
 }
 
+// exp(x) for x <= 0 (NaN stays NaN), relative error below 6e-16, at least 1e-304: two thirds of the float64
+// instructions of FastExp64, for kernels that they hold up. Not the CPU's bits. `roughly`: x in float32, which decides
+// alone whether x is below -700. The polynomial is a Chebyshev fit of degree 10 on |r| <= ln(2) / 2 (error 3.4e-16),
+// exact at 0.
+__device__ inline double ExpOfNegative(double x, float roughly) {
+  constexpr double kMagic = 6755399441055744.0;  // 1.5 * 2^52
+  x = roughly < -700.0f ? -700.0 : x;
+  const double shifted = fma(x, 1.4426950408889634074, kMagic);
+  const double n = Sub(shifted, kMagic);
+  const double r = fma(n, -1.90821492927058770002e-10, fma(n, -6.93147180369123816490e-01, x));
+  double p = 2.7626371065696354e-07;
+  p = fma(p, r, 2.764019739169484e-06);
+  p = fma(p, r, 2.480150431378554e-05);
+  p = fma(p, r, 0.00019841170230570286);
+  p = fma(p, r, 0.001388888893251478);
+  p = fma(p, r, 0.008333333385699212);
+  p = fma(p, r, 0.041666666666573066);
+  p = fma(p, r, 0.16666666666554314);
+  p = fma(p, r, 0.5000000000000006);
+  p = fma(p, r, 1.0000000000000067);
+  p = fma(p, r, 1.0);
+  const uint64_t exponent = BitCast<uint64_t>(shifted) - BitCast<uint64_t>(kMagic) + 1023u;
+  return Mul(p, BitCast<double>(exponent << 52));
+}
+
 // z * sigmoid(z), as FastSilu.
 __device__ inline float FastSilu(float z) { return z / Add(1.0f, FastExp(-z)); }
 

@@ -123,20 +123,22 @@ __global__ void __launch_bounds__(kThreads, 1)
     LoadStage<kFour>(x, ldx, weights, token, end, column, n, next_columns);
     if (!diagonal) LoadStage<kFour>(x, ldx, weights, token, end, row, n, next_rows);
   };
-  if (kFour) load(begin);
+  load(begin);
+  StoreStage(next_columns, shared);
+  if (!diagonal) StoreStage(next_rows, shared + kPlanes * kPlane);
+  if (kFour) load(begin + kTokens);
+  __syncthreads();
 
   float total[4][4][4] = {};
   int stage = 0;
   for (int64_t token = begin; token < end; token += kTokens, stage ^= 1) {
-    Bf16* const columns = shared + stage * kStage;
-    Bf16* const rows = diagonal ? columns : columns + kPlanes * kPlane;
-    if (!kFour) load(token);  // number by number: no registers to spare for loading ahead
-    StoreStage(next_columns, columns);
-    if (!diagonal) StoreStage(next_rows, rows);
-    // One barrier a stage: it also tells that all warps are done with the stage before, which the next store
-    // overwrites.
-    __syncthreads();
-    if (kFour && token + kTokens < end) load(token + kTokens);
+    const Bf16* const columns = shared + stage * kStage;
+    const Bf16* const rows = diagonal ? columns : columns + kPlanes * kPlane;
+    // The other stage was read before the last barrier. It is filled between the products, where the tensor cores have
+    // enough to do.
+    Bf16* const next = shared + (stage ^ 1) * kStage;
+    const bool more = token + kTokens < end;
+    if (!kFour && more) load(token + kTokens);  // number by number: no registers to spare for loading further ahead
 
     float sum[4][4][4] = {};
 #pragma unroll
@@ -153,7 +155,13 @@ __global__ void __launch_bounds__(kThreads, 1)
       Multiply(a, b0, sum);  // x1 y0
       LoadRows(rows + 2 * kPlane, t, warp_row, a);
       Multiply(a, b0, sum);  // x2 y0
+      if (t == 0) {
+        if (more) StoreStage(next_columns, next);
+      } else {
+        if (more && !diagonal) StoreStage(next_rows, next + kPlanes * kPlane);
+      }
     }
+    if (kFour && more) load(token + 2 * kTokens);  // zeros beyond the end
 #pragma unroll
     for (int t = 0; t < kTokens; t += 16) {  // the large ones
       uint32_t a[4][4], b[4][2];
@@ -169,6 +177,7 @@ __global__ void __launch_bounds__(kThreads, 1)
         for (int e = 0; e < 4; ++e) total[m][c][e] += sum[m][c][e];
       }
     }
+    __syncthreads();  // the next stage is filled, and nobody reads this one any more
   }
 
   float* to = workspace + (static_cast<int64_t>(blockIdx.y) * gridDim.x + blockIdx.x) * kTile * kTile;

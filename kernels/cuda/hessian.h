@@ -31,8 +31,8 @@ int64_t HessianWorkspace(int64_t tokens, int64_t n);
 //   |error| <= (2^-23 + 2.2 * 2^-22 + 2^-19) a_ij < 2.6e-6 a_ij at worst;   measured values are in docs/results.md.
 // No atomics and a fixed order: the same bits in every run; they depend on how calls cut the tokens.
 //
-// Blocks of 8 warps take tiles of 128 x 128, each warp 64 x 32 in m16n8k16; the three planes of 32 tokens are made from
-// registers while the last 32 are multiplied, two stages of 48 KiB in shared memory, transposed by ldmatrix, swizzled.
+// Blocks of 8 warps take tiles of 128 x 128, each warp 64 x 32 in m16n8k16; the three planes of the next 32 tokens are
+// made between the products of these, the 32 after them are on their way from memory; two stages of 48 KiB in shared memory, transposed by ldmatrix, swizzled.
 // Tiles above the diagonal are left out; tiles on it load one operand.
 // Returns 0, or the CUDA error; 1 (invalid value) for negative sizes or a stride below n. tokens may be 0. NaN or
 // infinity in an input makes its row and column of h NaN or infinite.

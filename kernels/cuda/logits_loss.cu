@@ -19,9 +19,10 @@ struct Sums {
 };
 __device__ inline Sums NoSums() { return {-INFINITY, kNowhere, 0.0, 0.0}; }
 
-// exp(x - top); top = -infinity stands for "nothing yet" and must not make NaN of -infinity - -infinity.
+// exp(x - top) for x <= top; top = -infinity stands for "nothing yet" and must not make NaN of -infinity - -infinity.
 __device__ inline double Term(float x, float top) {
-  return FastExp64(Sub(static_cast<double>(x), top == -INFINITY ? 0.0 : static_cast<double>(top)));
+  const float from = top == -INFINITY ? 0.0f : top;
+  return ExpOfNegative(Sub(static_cast<double>(x), static_cast<double>(from)), Sub(x, from));
 }
 
 template <int kWidth>

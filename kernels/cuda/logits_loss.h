@@ -13,12 +13,12 @@ namespace eaq::kernels::cuda {
 // term (may be null). A target outside 0 .. n - 1 gives NaN.
 //
 // One block a row. A thread keeps the largest logit so far and, in float64, the sum of exp(x - largest), rescaled when
-// the largest grows; exponentials are float64 (relative error below 1e-15, the CPU backend's function); threads are
+// the largest grows; exponentials are float64 (relative error below 1e-15); threads are
 // merged in a fixed order: the same bits in every run. Against the CPU: the sums differ by their order, so that the
 // results differ by at most n 2^-53 + 2e-15 + 2^-52 |log_sum|. A row whose largest logit is +infinity has log_sum
 // +infinity, one of -infinity alone has -infinity; with NaN in the row (and no +infinity) it is NaN.
 //
-// About 20 float64 instructions a logit: near the memory's speed where float64 runs at half of float32's rate (sm_80,
+// About 17 float64 instructions a logit: near the memory's speed where float64 runs at half of float32's rate (sm_80,
 // sm_90), far below it on sm_86, sm_89.
 // n <= 2^31 - 1. Returns 0, or the CUDA error; 1 (invalid value) for negative sizes or a stride below n.
 int TargetLogProbabilities(const float* logits, int64_t ld, const int32_t* targets, double* log_probabilities,

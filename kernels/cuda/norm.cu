@@ -10,7 +10,7 @@ namespace {
 constexpr int kBlock = 256;
 constexpr int kHeld = 8;  // vectors of a row that a thread keeps in registers
 
-// kThreads (32 or 256) threads a row; kBlock / kThreads rows a block. kWidth numbers an access. x is read through
+// kThreads (8, 32 or 256) threads a row; kBlock / kThreads rows a block. kWidth numbers an access. x is read through
 // `source` and, with kAdd, written back through `sum`; without it both are the same memory or sum is unused.
 template <int kThreads, int kWidth, bool kAdd, typename Out>
 __global__ void __launch_bounds__(kBlock, 2)
@@ -18,10 +18,9 @@ __global__ void __launch_bounds__(kBlock, 2)
                   double eps, Out* y, int64_t ldy, int64_t rows, int64_t n) {
   EAQ_SHARED(double, scratch, kBlock / 32);
   const int64_t row = static_cast<int64_t>(blockIdx.x) * (kBlock / kThreads) + threadIdx.x / kThreads;
-  if (row >= rows) return;  // whole warps only: kThreads is 32 where a block has several rows
   const int thread = threadIdx.x % kThreads;
   const float* x = source + row * ldx;
-  const int64_t vectors = n / kWidth;
+  const int64_t vectors = row < rows ? n / kWidth : 0;  // rows that are not there take part in the shuffles alone
 
   const auto load = [&](int64_t at) {
     Vector<kWidth> value;
@@ -56,7 +55,7 @@ __global__ void __launch_bounds__(kBlock, 2)
     for (int i = 0; i < kWidth; ++i)
       squares = fma(static_cast<double>(value.v[i]), static_cast<double>(value.v[i]), squares);
   }
-  squares = kThreads == 32 ? WarpSum(squares) : BlockSum<kBlock>(squares, scratch);
+  squares = kThreads <= 32 ? WarpSum < kThreads <= 32 ? kThreads : 32 > (squares) : BlockSum<kBlock>(squares, scratch);
   const float scale = static_cast<float>(1.0 / sqrt(squares / static_cast<double>(n) + eps));
 
   const auto store = [&](int64_t at, const Vector<kWidth>& value) {
@@ -86,21 +85,19 @@ int Launch(const float* x, int64_t ldx, float* sum, const float* delta, int64_t 
   if (rows == 0 || n == 0) return 0;
   const bool four = n % 4 == 0 && FourAligned(x, ldx) && FourAligned(weight, 4) && FourAligned(y, ldy) &&
                     (!kAdd || FourAligned(delta, ldd));
-  const int width = four ? 4 : 1;
-  const bool warp = n / width <= 32 * kHeld;  // a warp holds the row: no barrier, eight rows a block
-  const unsigned grid = static_cast<unsigned>(warp ? (rows + kBlock / 32 - 1) / (kBlock / 32) : rows);
-  if (warp && four) {
-    EAQ_LAUNCH((RmsNormKernel<32, 4, kAdd, Out>), grid, kBlock, 0, stream, x, ldx, sum, delta, ldd, weight, eps, y, ldy,
-               rows, n);
-  } else if (warp) {
-    EAQ_LAUNCH((RmsNormKernel<32, 1, kAdd, Out>), grid, kBlock, 0, stream, x, ldx, sum, delta, ldd, weight, eps, y, ldy,
-               rows, n);
-  } else if (four) {
-    EAQ_LAUNCH((RmsNormKernel<kBlock, 4, kAdd, Out>), grid, kBlock, 0, stream, x, ldx, sum, delta, ldd, weight, eps, y,
-               ldy, rows, n);
+  const int64_t vectors = n / (four ? 4 : 1);
+  const auto launch = [&](auto kernel, int threads) {
+    const int64_t at_once = kBlock / threads;
+    EAQ_LAUNCH(kernel, static_cast<unsigned>((rows + at_once - 1) / at_once), kBlock, 0, stream, x, ldx, sum, delta,
+               ldd, weight, eps, y, ldy, rows, n);
+  };
+  // As few threads a row as hold it: less to add up across them.
+  if (vectors <= 8 * kHeld) {
+    four ? launch(RmsNormKernel<8, 4, kAdd, Out>, 8) : launch(RmsNormKernel<8, 1, kAdd, Out>, 8);
+  } else if (vectors <= 32 * kHeld) {
+    four ? launch(RmsNormKernel<32, 4, kAdd, Out>, 32) : launch(RmsNormKernel<32, 1, kAdd, Out>, 32);
   } else {
-    EAQ_LAUNCH((RmsNormKernel<kBlock, 1, kAdd, Out>), grid, kBlock, 0, stream, x, ldx, sum, delta, ldd, weight, eps, y,
-               ldy, rows, n);
+    four ? launch(RmsNormKernel<kBlock, 4, kAdd, Out>, kBlock) : launch(RmsNormKernel<kBlock, 1, kAdd, Out>, kBlock);
   }
   return EAQ_LAUNCH_ERROR();
 }

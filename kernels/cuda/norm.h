@@ -12,7 +12,7 @@ namespace eaq::kernels::cuda {
 // Per row of x[rows, n]:   y_i = x_i * s * weight_i,   s = float(1 / sqrt(sum x_i^2 / n + eps)).
 //
 // The squares are exact in float64 and summed there, as on the CPU; only the order of the sum differs (each thread
-// takes every 32nd or 256th vector, then a butterfly). The sums differ by at most n * 2^-53 relative, so s is the
+// takes every 8th, 32nd or 256th vector, then a butterfly). The sums differ by at most n * 2^-53 relative, so s is the
 // CPU's float or its neighbour, and |y - CPU's y| <= 3 * 2^-24 |y|; against exact arithmetic y is within
 // 3 * 2^-24 (1 + 2^-20) |y| (s, two products). bf16 output rounds that to nearest even.
 //
