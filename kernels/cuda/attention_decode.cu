@@ -37,6 +37,12 @@ struct Chunk<float> {
   }
 };
 
+// exp(x) as accurate as inputs of type T deserve: 2^-21 for bf16, FastExp's 2e-7 for float.
+template <typename T>
+__device__ inline float Exponential(float x) {
+  return sizeof(T) == 2 ? ptx::Exp2(x * 1.44269504088896341f) : FastExp(x);
+}
+
 __device__ inline void StoreOne(float* to, float value) { *to = value; }
 __device__ inline void StoreOne(Bf16* to, float value) { *to = ToBf16(value); }
 
@@ -105,14 +111,14 @@ __global__ void __launch_bounds__(kThreads) DecodeSplitKernel(AttentionBatch b, 
       for (int a = 0; a < kAhead; ++a) {
         if (base + a * kSubgroups + subgroup < end && p[g][a] > now) now = p[g][a];
       }
-      const float shrink = largest[g] == kLowest ? 0.0f : FastExp(largest[g] - now);
+      const float shrink = largest[g] == kLowest ? 0.0f : Exponential<T>(largest[g] - now);
       largest[g] = now;
       total[g] *= shrink;
 #pragma unroll
       for (int i = 0; i < kCount; ++i) sums[g][i] *= shrink;
 #pragma unroll
       for (int a = 0; a < kAhead; ++a) {
-        p[g][a] = base + a * kSubgroups + subgroup < end ? FastExp(p[g][a] - now) : 0.0f;
+        p[g][a] = base + a * kSubgroups + subgroup < end ? Exponential<T>(p[g][a] - now) : 0.0f;
         total[g] += p[g][a];
       }
     }

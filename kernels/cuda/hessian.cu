@@ -104,6 +104,23 @@ __device__ inline void Multiply(const uint32_t (&a)[4][4], const uint32_t (&b)[4
   }
 }
 
+// All products of 16 tokens but x0 y0, whose fragments are left in a and b0.
+__device__ inline void AddSmallProducts(const Bf16* rows, const Bf16* columns, int token, int row, int column,
+                                        uint32_t (&a)[4][4], uint32_t (&b0)[4][2], float (&sum)[4][4][4]) {
+  uint32_t b[4][2];
+  LoadColumns(columns, token, column, b0);
+  LoadRows(rows + 2 * kPlane, token, row, a);
+  Multiply(a, b0, sum);  // x2 y0
+  LoadRows(rows + kPlane, token, row, a);
+  LoadColumns(columns + kPlane, token, column, b);
+  Multiply(a, b0, sum);  // x1 y0
+  Multiply(a, b, sum);   // x1 y1
+  LoadRows(rows, token, row, a);
+  Multiply(a, b, sum);  // x0 y1
+  LoadColumns(columns + 2 * kPlane, token, column, b);
+  Multiply(a, b, sum);  // x0 y2
+}
+
 // blockIdx.x: a tile; blockIdx.y: a slice of tokens. workspace: [slices, tiles, 128, 128].
 template <bool kFour>
 __global__ void __launch_bounds__(kThreads, 1)
@@ -140,35 +157,19 @@ __global__ void __launch_bounds__(kThreads, 1)
     const bool more = token + kTokens < end;
     if (!kFour && more) load(token + kTokens);  // number by number: no registers to spare for loading further ahead
 
+    // The small products of both halves first, then the large ones; x0 and y0 of the second half are still in
+    // registers.
     float sum[4][4][4] = {};
-#pragma unroll
-    for (int t = 0; t < kTokens; t += 16) {  // the small products
-      uint32_t a[4][4], b0[4][2], b[4][2];
-      LoadRows(rows, t, warp_row, a);
-      LoadColumns(columns + 2 * kPlane, t, warp_column, b);
-      Multiply(a, b, sum);  // x0 y2
-      LoadColumns(columns + kPlane, t, warp_column, b);
-      Multiply(a, b, sum);  // x0 y1
-      LoadColumns(columns, t, warp_column, b0);
-      LoadRows(rows + kPlane, t, warp_row, a);
-      Multiply(a, b, sum);   // x1 y1
-      Multiply(a, b0, sum);  // x1 y0
-      LoadRows(rows + 2 * kPlane, t, warp_row, a);
-      Multiply(a, b0, sum);  // x2 y0
-      if (t == 0) {
-        if (more) StoreStage(next_columns, next);
-      } else {
-        if (more && !diagonal) StoreStage(next_rows, next + kPlanes * kPlane);
-      }
-    }
+    uint32_t a[4][4], b0[4][2];
+    AddSmallProducts(rows, columns, 0, warp_row, warp_column, a, b0, sum);
+    if (more) StoreStage(next_columns, next);
+    AddSmallProducts(rows, columns, 16, warp_row, warp_column, a, b0, sum);
+    if (more && !diagonal) StoreStage(next_rows, next + kPlanes * kPlane);
     if (kFour && more) load(token + 2 * kTokens);  // zeros beyond the end
-#pragma unroll
-    for (int t = 0; t < kTokens; t += 16) {  // the large ones
-      uint32_t a[4][4], b[4][2];
-      LoadRows(rows, t, warp_row, a);
-      LoadColumns(columns, t, warp_column, b);
-      Multiply(a, b, sum);
-    }
+    Multiply(a, b0, sum);
+    LoadRows(rows, 0, warp_row, a);
+    LoadColumns(columns, 0, warp_column, b0);
+    Multiply(a, b0, sum);
 #pragma unroll
     for (int m = 0; m < 4; ++m) {
 #pragma unroll
