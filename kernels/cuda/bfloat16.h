@@ -57,6 +57,22 @@ EAQ_HOST_DEVICE uint32_t PackBf16(float low, float high) {
 
 EAQ_HOST_DEVICE Bf16 ToBf16(float x) { return Bf16{static_cast<uint16_t>(PackBf16(x, 0.0f))}; }
 
+// a - b for two in a word each, rounded to nearest even: a * 1 + (-b), which sm_80 has as one instruction.
+EAQ_HOST_DEVICE uint32_t SubtractBf16x2(uint32_t a, uint32_t b) {
+#if defined(__CUDA_ARCH__)
+  uint32_t difference;
+  asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(difference) : "r"(a), "r"(0x3f803f80u), "r"(b ^ 0x80008000u));
+  return difference;
+#else
+  float halves[2];
+  for (int i = 0; i < 2; ++i) {
+    halves[i] =
+        ToFloat(Bf16{static_cast<uint16_t>(a >> (16 * i))}) - ToFloat(Bf16{static_cast<uint16_t>(b >> (16 * i))});
+  }
+  return PackBf16(halves[0], halves[1]);
+#endif
+}
+
 }  // namespace eaq::kernels::cuda
 
 #endif  // KERNELS_CUDA_BFLOAT16_H_

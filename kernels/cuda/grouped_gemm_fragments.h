@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/bfloat16.h"
 #include "kernels/cuda/ptx.h"
 #include "kernels/emulation/cuda_emulation.h"
 
@@ -108,7 +109,7 @@ struct Fragments<4, 4> {
 
 // Two codes beside 0x4300: the bfloat16s 128 + u, less 128 + z (exact: both are integers below 256).
 __device__ __forceinline__ uint32_t CodesToBf16(uint32_t codes, uint32_t z) {
-  return ptx::SubtractBf16x2(codes | 0x43004300u, z);
+  return SubtractBf16x2(codes | 0x43004300u, z);
 }
 
 template <>

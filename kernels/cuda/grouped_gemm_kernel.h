@@ -28,14 +28,15 @@ struct GemmConfig {
   static constexpr bool kFloat = kActivationBits == 16;
   static constexpr int kThreads = 32 * kRowWarps * kTokenWarps;
   static constexpr int kRows = kRowWarps * kRowTiles * 16, kTokens = kTokenWarps * kTokenTiles * 8;
-  // One stage: weights, tokens, scales, zero points.
+  // One stage: weights, tokens, scales, zero points, sums of the tokens' codes.
   static constexpr int kBrickBytes = 256 * kWeightBits;
   static constexpr int kWeightBytes = kRows / 16 * kBricks * kBrickBytes;
   static constexpr int kTokenBrickBytes = 16 * kActivationBits;  // of one token
   static constexpr int kTokenBytes = kTokens * kBricks * kTokenBrickBytes;
   static constexpr int kScaleBytes = kGrouped ? kBricks * kRows * 2 : 0;
   static constexpr int kZeroBytes = kGrouped ? kBricks * kRows : 0;
-  static constexpr int kStageBytes = kWeightBytes + kTokenBytes + kScaleBytes + kZeroBytes;
+  static constexpr int kSumBytes = kGrouped && !kFloat ? kBricks * kTokens * 4 : 0;
+  static constexpr int kStageBytes = kWeightBytes + kTokenBytes + kScaleBytes + kZeroBytes + kSumBytes;
   static constexpr int kRowTableBytes = 2 * kTokens * 4;
   static constexpr int kSharedBytes = kStages * kStageBytes + kRowTableBytes;
   // Tokens lie in pieces of 128 bytes (64 where a stage has no more), [piece][token][bytes].
@@ -84,66 +85,85 @@ __device__ __forceinline__ GemmTile FindTile(const GroupedGemmArguments& a, int 
   return tile;
 }
 
-// table[i]: the row of x that slot i of the tile reads, -1 beyond its slots.
+// table[i]: the row of x that slot i of the tile reads. Places beyond its slots repeat the first: their results are
+// never written.
 template <class C>
 __device__ __forceinline__ void FillRowTable(const GroupedGemmArguments& a, const GemmTile& tile, int* table) {
   for (int i = threadIdx.x; i < C::kTokens; i += C::kThreads) {
-    int row = -1;
-    if (i < tile.slots) {
-      row = tile.first_slot + i;
-      if (a.x_rows != nullptr) row = a.x_rows[row] / a.x_row_divisor;
-    }
+    int row = tile.first_slot + (i < tile.slots ? i : 0);
+    if (a.x_rows != nullptr) row = a.x_rows[row] / a.x_row_divisor;
     table[i] = row;
   }
 }
 
-// Starts the copies of stage `step` of a tile; who copies what is fixed by the thread's number.
+// Starts the copies of stage `step` of a tile; who copies what is fixed by the thread's number. Outputs beyond the
+// matrix repeat its last brick, columns beyond it (where a stage has two bricks) are zeros on the tokens' side alone.
 template <class C>
 __device__ __forceinline__ void CopyStage(const GroupedGemmArguments& a, const GemmTile& tile,
                                           const ExpertMatrix& expert, const int* table, int bricks, int padded_rows,
                                           int step, uint8_t* stage) {
   const int brick0 = step * C::kBricks;
   constexpr int kRunChunks = C::kBricks * C::kBrickBytes / 16;  // of one row brick: contiguous in memory
+  const int row_bricks = (padded_rows - tile.first_row) / 16;   // of the matrix, from the tile's first on
+  const bool whole = C::kBricks == 1 || brick0 + C::kBricks <= bricks;
+  const uint8_t* const weights =
+      expert.codes + (static_cast<int64_t>(tile.first_row / 16) * bricks + brick0) * C::kBrickBytes;
+  const int row_brick_bytes = bricks * C::kBrickBytes;
 #pragma unroll
   for (int i = 0; i < C::kWeightBytes / 16; i += C::kThreads) {
     const int chunk = i + threadIdx.x;
     if (C::kWeightBytes / 16 % C::kThreads != 0 && chunk >= C::kWeightBytes / 16) break;
-    const int row_brick = chunk / kRunChunks, in_run = chunk % kRunChunks;
-    const bool valid = tile.first_row + row_brick * 16 < padded_rows && brick0 + in_run * 16 / C::kBrickBytes < bricks;
-    const int64_t brick = static_cast<int64_t>(tile.first_row / 16 + row_brick) * bricks + brick0;
-    ptx::CopyAsync16(stage + chunk * 16, valid ? expert.codes + brick * C::kBrickBytes + in_run * 16 : expert.codes,
-                     valid);
+    int row_brick = chunk / kRunChunks, byte = chunk % kRunChunks * 16;
+    row_brick = row_brick < row_bricks ? row_brick : row_bricks - 1;
+    if (!whole) byte %= C::kBrickBytes;  // the stage's first brick again
+    ptx::CopyAsync16(stage + chunk * 16, weights + (row_brick * row_brick_bytes + byte));
   }
   constexpr int kTokenChunks = C::kBricks * C::kTokenBrickBytes / 16;  // of one token
   uint8_t* const tokens = stage + C::kWeightBytes;
-  const uint8_t* const x = static_cast<const uint8_t*>(a.x);
+  const uint8_t* const x = static_cast<const uint8_t*>(a.x) + brick0 * C::kTokenBrickBytes;
+  const uint32_t row_chunks = static_cast<uint32_t>(bricks) * (C::kTokenBrickBytes / 16);
 #pragma unroll
   for (int i = 0; i < C::kTokenBytes / 16; i += C::kThreads) {
     const int chunk = i + threadIdx.x;
     if (C::kTokenBytes / 16 % C::kThreads != 0 && chunk >= C::kTokenBytes / 16) break;
     const int token = chunk / kTokenChunks, byte = chunk % kTokenChunks * 16;
-    const int row = table[token];
-    const bool valid = row >= 0 && brick0 + byte / C::kTokenBrickBytes < bricks;
-    const int64_t at = (static_cast<int64_t>(row) * bricks + brick0) * C::kTokenBrickBytes + byte;
-    ptx::CopyAsync16(tokens + TokenOffset<C>(token, byte), valid ? x + at : x, valid);
+    const uint64_t at = static_cast<uint64_t>(row_chunks) * static_cast<uint32_t>(table[token]) * 16 + byte;
+    const bool valid = whole || brick0 + byte / C::kTokenBrickBytes < bricks;
+    ptx::CopyAsync16(tokens + TokenOffset<C>(token, byte), valid ? x + at : static_cast<const uint8_t*>(a.x), valid);
   }
   if constexpr (C::kGrouped) {
-    // [brick][row] halves, then [brick][row] bytes.
+    // [brick][row] halves, then [brick][row] bytes, then [brick][token] sums.
     uint8_t* const scales = tokens + C::kTokenBytes;
     constexpr int kChunks = C::kRows / 8, kZeroChunks = C::kRows / 16;
-    for (int chunk = threadIdx.x; chunk < C::kBricks * kChunks; chunk += C::kThreads) {
+#pragma unroll
+    for (int i = 0; i < C::kBricks * kChunks; i += C::kThreads) {
+      const int chunk = i + threadIdx.x;
+      if (chunk >= C::kBricks * kChunks) break;
       const int brick = brick0 + chunk / kChunks, row = tile.first_row + chunk % kChunks * 8;
-      const bool valid = brick < bricks && row < padded_rows;
-      const int64_t at = static_cast<int64_t>(brick) * padded_rows + row;
-      ptx::CopyAsync16(scales + chunk * 16, valid ? expert.scales + at : expert.scales, valid);
+      const bool valid = (whole || brick < bricks) && row < padded_rows;
+      ptx::CopyAsync16(scales + chunk * 16, valid ? expert.scales + (brick * padded_rows + row) : expert.scales, valid);
     }
     if (expert.zeros != nullptr) {
       uint8_t* const zeros = scales + C::kScaleBytes;
-      for (int chunk = threadIdx.x; chunk < C::kBricks * kZeroChunks; chunk += C::kThreads) {
+#pragma unroll
+      for (int i = 0; i < C::kBricks * kZeroChunks; i += C::kThreads) {
+        const int chunk = i + threadIdx.x;
+        if (chunk >= C::kBricks * kZeroChunks) break;
         const int brick = brick0 + chunk / kZeroChunks, row = tile.first_row + chunk % kZeroChunks * 16;
-        const bool valid = brick < bricks && row < padded_rows;
-        const int64_t at = static_cast<int64_t>(brick) * padded_rows + row;
-        ptx::CopyAsync16(zeros + chunk * 16, valid ? expert.zeros + at : expert.zeros, valid);
+        const bool valid = (whole || brick < bricks) && row < padded_rows;
+        ptx::CopyAsync16(zeros + chunk * 16, valid ? expert.zeros + (brick * padded_rows + row) : expert.zeros, valid);
+      }
+      if constexpr (!C::kFloat) {
+        uint8_t* const sums = zeros + C::kZeroBytes;
+#pragma unroll
+        for (int i = 0; i < C::kBricks * C::kTokens; i += C::kThreads) {
+          const int sum = i + threadIdx.x;
+          if (sum >= C::kBricks * C::kTokens) break;
+          const int brick = brick0 + sum / C::kTokens;
+          const bool valid = whole || brick < bricks;
+          const int64_t at = static_cast<int64_t>(table[sum % C::kTokens]) * (bricks + 1) + brick;
+          ptx::CopyAsync4(sums + sum * 4, valid ? a.x_sums + at : a.x_sums, valid);
+        }
       }
     }
   }
@@ -202,19 +222,26 @@ __device__ __forceinline__ void LoadTokens(const uint8_t* tokens, const WarpPlac
   }
 }
 
-// At the end of brick `brick` (of the matrix), `in_stage` of its stage: total += scale * part.
+// At the end of brick `brick` of a stage: total += scale * part.
 template <class C>
-__device__ __forceinline__ void FoldGroup(const GroupedGemmArguments& a, const ExpertMatrix& expert,
-                                          const WarpPlace<C>& at, const int* table, const uint8_t* stage, int brick,
-                                          int in_stage, int bricks, GemmSums<C>& sums) {
-  const uint8_t* const scales = stage + C::kWeightBytes + C::kTokenBytes + in_stage * C::kRows * 2;
-  const uint8_t* const zeros = stage + C::kWeightBytes + C::kTokenBytes + C::kScaleBytes + in_stage * C::kRows;
+__device__ __forceinline__ void FoldGroup(const ExpertMatrix& expert, const WarpPlace<C>& at, const uint8_t* stage,
+                                          int brick, GemmSums<C>& sums) {
+  const uint8_t* const scale_bytes = stage + C::kWeightBytes + C::kTokenBytes;
+  const Half* const scales = reinterpret_cast<const Half*>(scale_bytes) + brick * C::kRows;
+  const uint8_t* const zeros = scale_bytes + C::kScaleBytes + brick * C::kRows;
   const bool corrected = !C::kFloat && expert.zeros != nullptr;
+  int2 x_sums[C::kTokenTiles];  // of the lane's two tokens
+  if (corrected) {
+    const uint8_t* const all = scale_bytes + C::kScaleBytes + C::kZeroBytes + brick * C::kTokens * 4;
+#pragma unroll
+    for (int n = 0; n < C::kTokenTiles; ++n) {
+      x_sums[n] = ptx::LoadShared(reinterpret_cast<const int2*>(all) + (at.token + n * 8) / 2 + at.lane % 4);
+    }
+  }
 #pragma unroll
   for (int m = 0; m < C::kRowTiles; ++m) {
     const int row = at.row + m * 16 + at.lane / 4;
-    const float scale[2] = {ToFloat(reinterpret_cast<const Half*>(scales)[row]),
-                            ToFloat(reinterpret_cast<const Half*>(scales)[row + 8])};
+    const float scale[2] = {ToFloat(scales[row]), ToFloat(scales[row + 8])};
     int zero[2] = {0, 0};
     if (corrected) {
       zero[0] = zeros[row] - (1 << (C::kWeightBits - 1));
@@ -229,12 +256,7 @@ __device__ __forceinline__ void FoldGroup(const GroupedGemmArguments& a, const E
           exact = sums.part[m][n][i];
         } else {
           int whole = ExactSum<C>(sums.part[m][n][i]);
-          if (corrected) {
-            const int x_row = table[at.token + n * 8 + at.lane % 4 * 2 + i % 2];
-            if (x_row >= 0 && brick < bricks) {
-              whole -= zero[i / 2] * a.x_sums[static_cast<int64_t>(x_row) * (bricks + 1) + brick];
-            }
-          }
+          if (corrected) whole -= zero[i / 2] * (i % 2 == 0 ? x_sums[n].x : x_sums[n].y);
           exact = static_cast<float>(whole);
         }
         sums.total[m][n][i] = fmaf(scale[i / 2], exact, sums.total[m][n][i]);
@@ -245,9 +267,8 @@ __device__ __forceinline__ void FoldGroup(const GroupedGemmArguments& a, const E
 }
 
 template <class C>
-__device__ __forceinline__ void MultiplyStage(const GroupedGemmArguments& a, const ExpertMatrix& expert,
-                                              const WarpPlace<C>& at, const int* table, const uint8_t* stage, int step,
-                                              int bricks, uint32_t (&row_zeros)[C::kRowTiles][2], GemmSums<C>& sums) {
+__device__ __forceinline__ void MultiplyStage(const ExpertMatrix& expert, const WarpPlace<C>& at, const uint8_t* stage,
+                                              uint32_t (&row_zeros)[C::kRowTiles][2], GemmSums<C>& sums) {
   using F = typename C::F;
   const uint8_t* const tokens = stage + C::kWeightBytes;
   // Unrolled only where an expansion depends on nothing but the step: code size.
@@ -284,27 +305,16 @@ __device__ __forceinline__ void MultiplyStage(const GroupedGemmArguments& a, con
         }
       }
     }
-    if constexpr (C::kGrouped) {
-      FoldGroup<C>(a, expert, at, table, stage, step * C::kBricks + brick, brick, bricks, sums);
-    }
+    if constexpr (C::kGrouped) FoldGroup<C>(expert, at, stage, brick, sums);
   }
 }
 
-__device__ __forceinline__ void StoreResult(const GroupedGemmArguments& a, int64_t slot, int64_t output, float value) {
-  if (output >= a.outputs) return;
-  if (a.y != nullptr) {
-    a.y[slot * a.ldy + output] = value;
-  } else {
-    a.y_bf16[slot * a.ldy + output] = ToBf16(value).bits;
-  }
-}
-
-// Sums -> results -> memory.
-template <class C>
+// Sums -> results -> memory. kSwiGlu: the lane's two rows of a tile are gate and up of one output.
+template <class C, bool kSwiGlu>
 __device__ __forceinline__ void StoreTile(const GroupedGemmArguments& a, const ExpertMatrix& expert,
                                           const WarpPlace<C>& at, const GemmTile& tile, const int* table, int bricks,
                                           int padded_rows, const GemmSums<C>& sums) {
-  // Of the lane's rows: scale, column sum, zero point.
+  // Of the lane's rows: scale, column sum (an exact integer unless grouped), zero point.
   float scale[C::kRowTiles][2], column_sum[C::kRowTiles][2];
   int zero[C::kRowTiles][2];
 #pragma unroll
@@ -321,21 +331,34 @@ __device__ __forceinline__ void StoreTile(const GroupedGemmArguments& a, const E
       }
     }
   }
+  constexpr int kStep = kSwiGlu ? 8 : 16;  // outputs of a row tile
+  const int first_output = (tile.first_row + at.row) / (kSwiGlu ? 2 : 1) + at.lane / 4;
+  const int left = static_cast<int>(a.outputs) - first_output;
 #pragma unroll
   for (int n = 0; n < C::kTokenTiles; ++n) {
 #pragma unroll
     for (int c = 0; c < 2; ++c) {
       const int token = at.token + n * 8 + at.lane % 4 * 2 + c;
       if (token >= tile.slots) continue;
-      const int64_t slot = tile.first_slot + token, x_row = table[token];
+      const int64_t slot = tile.first_slot + token;
       float x_scale = 1.0f, factor = 1.0f;
       int x_zero = 0, x_sum = 0;
       if constexpr (!C::kFloat) {
+        const int64_t x_row = table[token];
         x_scale = a.x_scales[x_row];
         if (a.x_zeros != nullptr) x_zero = a.x_zeros[x_row];
         if (!C::kGrouped && expert.zeros != nullptr) x_sum = a.x_sums[x_row * (bricks + 1) + bricks];
       }
       if (a.pair_weights != nullptr) factor = a.pair_weights[a.pair_of_slot[slot]];
+      const int64_t first = slot * a.ldy + first_output;
+      const auto store = [&](int offset, float value) {
+        if (offset >= left) return;
+        if (a.y != nullptr) {
+          a.y[first + offset] = value * factor;
+        } else {
+          a.y_bf16[first + offset] = ToBf16(value * factor).bits;
+        }
+      };
 #pragma unroll
       for (int m = 0; m < C::kRowTiles; ++m) {
         float value[2];
@@ -353,13 +376,11 @@ __device__ __forceinline__ void StoreTile(const GroupedGemmArguments& a, const E
             value[h] = x_scale * scale[m][h] * static_cast<float>(whole);
           }
         }
-        const int64_t row = tile.first_row + at.row + m * 16;
-        if (a.swiglu) {
-          const float silu = value[0] / (1.0f + expf(-value[0]));
-          StoreResult(a, slot, row / 2 + at.lane / 4, silu * value[1] * factor);
+        if constexpr (kSwiGlu) {
+          store(m * kStep, __fdividef(value[0], 1.0f + expf(-value[0])) * value[1]);
         } else {
-          StoreResult(a, slot, row + at.lane / 4, value[0] * factor);
-          StoreResult(a, slot, row + at.lane / 4 + 8, value[1] * factor);
+          store(m * kStep, value[0]);
+          store(m * kStep + 8, value[1]);
         }
       }
     }
@@ -411,7 +432,7 @@ __global__ void __launch_bounds__(C::kThreads, C::kBlocks) GroupedGemmKernel(Gro
         CopyStage<C>(a, tile, expert, table, bricks, padded_rows, next, stages + write * C::kStageBytes);
       }
       ptx::CommitCopies();
-      MultiplyStage<C>(a, expert, at, table, stages + read * C::kStageBytes, step, bricks, row_zeros, sums);
+      MultiplyStage<C>(expert, at, stages + read * C::kStageBytes, row_zeros, sums);
       read = read + 1 == C::kStages ? 0 : read + 1;
       write = write + 1 == C::kStages ? 0 : write + 1;
     }
@@ -434,7 +455,11 @@ __global__ void __launch_bounds__(C::kThreads, C::kBlocks) GroupedGemmKernel(Gro
       if (s < steps) CopyStage<C>(a, tile, expert, table, bricks, padded_rows, s, stages + s * C::kStageBytes);
       ptx::CommitCopies();
     }
-    StoreTile<C>(a, done_expert, at, done, done_table, bricks, padded_rows, sums);
+    if (a.swiglu) {
+      StoreTile<C, true>(a, done_expert, at, done, done_table, bricks, padded_rows, sums);
+    } else {
+      StoreTile<C, false>(a, done_expert, at, done, done_table, bricks, padded_rows, sums);
+    }
     if (!more) return;
   }
 }
@@ -451,23 +476,32 @@ int LaunchGroupedGemm(const GroupedGemmArguments& a, void* stream) {
   return EAQ_LAUNCH_ERROR();
 }
 
-// The tiles of a format, by token_tile. (Chosen by measurement on an H100; shared memory fits sm_86's 99 KiB.)
+// The tiles of a format, by token_tile: chosen by measurement on an H100 among a dozen, with
+// shared memory that fits sm_86's 99 KiB. Where a row of weights costs arithmetic beyond mma (bfloat16 from codes,
+// groups), a warp takes two row tiles, so that tokens are loaded half as often, as long as that leaves a tile for every
+// multiprocessor.
 template <int kWeightBits, int kActivationBits, bool kGrouped>
 int LaunchFormat(const GroupedGemmArguments& a, void* stream) {
   constexpr int W = kWeightBits, A = kActivationBits;
-  constexpr bool G = kGrouped;
+  constexpr bool G = kGrouped, kCostly = A == 16 || G;
+  const int64_t slot_tiles = a.slots < a.expert_count ? a.slots : a.expert_count;
+  const bool many = slot_tiles * ((a.rows + 127) / 128) >= a.multiprocessors;
   switch (a.token_tile) {
     case 8:
+      if constexpr (kCostly) {
+        if (many) return LaunchGroupedGemm<GemmConfig<W, A, G, 4, 1, 2, 1, 1, 4, 4>>(a, stream);
+      }
       return LaunchGroupedGemm<GemmConfig<W, A, G, 4, 1, 1, 1, W == 8 ? 1 : 2, 4, 4>>(a, stream);
     case 16:
-      return LaunchGroupedGemm<GemmConfig<W, A, G, 4, 1, 1, 2, W == 8 ? 1 : 2, 4, A == 16 ? 2 : 4>>(a, stream);
+      return LaunchGroupedGemm<
+          GemmConfig<W, A, G, 4, 1, kCostly ? 2 : 1, 2, kCostly || W == 8 ? 1 : 2, 4, kCostly ? 3 : 4>>(a, stream);
     case 32:
-      return LaunchGroupedGemm<GemmConfig<W, A, G, 4, 1, 1, 4, 1, 4, A == 16 ? 2 : 4>>(a, stream);
+      return LaunchGroupedGemm<GemmConfig<W, A, G, 4, 1, A == 16 ? 2 : 1, 4, 1, 4, A == 16 ? 2 : 4>>(a, stream);
     case 128:
-      if constexpr (G) {
-        return LaunchGroupedGemm<GemmConfig<W, A, G, 4, 2, 2, 8, 1, A == 16 ? 2 : 3, 1>>(a, stream);
+      if constexpr (kCostly) {
+        return LaunchGroupedGemm<GemmConfig<W, A, G, 4, 2, 2, 8, 1, A == 16 || W == 8 ? 2 : 3, 1>>(a, stream);
       } else {
-        return LaunchGroupedGemm<GemmConfig<W, A, G, 2, 2, 4, 8, 1, A == 16 ? 2 : 3, A == 16 ? 1 : 2>>(a, stream);
+        return LaunchGroupedGemm<GemmConfig<W, A, G, 2, 2, 4, 8, 1, 3, 2>>(a, stream);
       }
     default:
       return 1;

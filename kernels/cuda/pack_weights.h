@@ -1,27 +1,29 @@
 // Weights in the order in which the tensor cores of grouped_gemm.h read them. Plain host C++, done once at load.
 //
 // The file on disk has rows of codes (docs/formats/packed_weights.md); here they become bricks of 16 rows (outputs) x
-// 128 columns (inputs), the rows padded to 16, the columns to 128: [row brick][column brick][256 * bits bytes]. In a brick
-// a warp's lanes find their fragments of the A operand of mma one beside the other, 16 bytes for each lane (8 in the plane of
-// one bit), so weights need neither ldmatrix nor swizzling, and reading them never meets a bank conflict.
+// 128 columns (inputs), the rows padded to 16, the columns to 128: [row brick][column brick][256 * bits bytes]. In a
+// brick a warp's lanes find their fragments of the A operand of mma one beside the other, 16 bytes for each lane (8 in
+// the plane of one bit), so weights need neither ldmatrix nor swizzling, and reading them never meets a bank conflict.
 //
-// Fragments (PTX ISA, "Matrix fragments for mma.m16n8k32" and "... m16n8k16"). Lane 4 g + t holds registers a0 .. a3 of rows
-// g, g + 8, g, g + 8:
+// Fragments (PTX ISA, "Matrix fragments for mma.m16n8k32" and "... m16n8k16"). Lane 4 g + t holds registers a0 .. a3 of
+// rows g, g + 8, g, g + 8:
 //   kInt8, m16n8k32: a0, a1 columns 4t .. 4t + 3; a2, a3 columns 16 + 4t .. 16 + 4t + 3; one byte each
 //   kBf16, m16n8k16: a0, a1 columns 2t, 2t + 1;   a2, a3 columns 8 + 2t, 8 + 2t + 1;     two bytes each
-// A brick is 4 products of k32, or 8 of k16. Word i of a lane holds register a_i of several products m at once, so that a
-// shift and a mask give back register a_i of product m:
+// A brick is 4 products of k32, or 8 of k16. Word i of a lane holds register a_i of several products m at once, so that
+// a shift and a mask give back register a_i of product m:
 //   plane of 8 bits: word i of product m is a_i itself; [product][lane][4 words]
 //   plane of 4 bits: [half brick][lane][4 words]; kInt8: code of byte j of product 2h + c at bit 8j + 4c;
 //                    kBf16: code of half p of product 4h + c at bit 16p + 4c
 //   plane of 2 bits: [lane][4 words]; kInt8: byte j of product m at bit 8j + 2m; kBf16: half p of product m at 16p + 2m
-//   plane of 1 bit:  [lane][2 words]; registers 2w and 2w + 1 in word w; kInt8: byte j of product m of register i at bit
+//   plane of 1 bit:  [lane][2 words]; registers 2w and 2w + 1 in word w; kInt8: byte j of product m of register i at
+//   bit
 //                    8j + 4 (i % 2) + m; kBf16: half p of product m of register i at bit 16p + 8 (i % 2) + m
 // Planes of a width: 8 = 8, 6 = 4 + 2, 4 = 4, 3 = 2 + 1, 2 = 2; the first holds the low bits of a code.
 // kInt8 stores code - 2^(bits-1) in two's complement (which a shift to the top of a byte turns into a signed byte);
 // kBf16 stores the code itself (which becomes 128 + code in a bfloat16 by one OR).
-// kInt8 with 4 bits serves int4 tensor cores, too: word i is register a_i of m16n8k64 as it stands, with columns in the order
-// of quantize_rows.h's pack4. (The idea of fragment order: IST-DASLab/marlin; int4 by int8: specs/kernels.md 1.4.)
+// kInt8 with 4 bits serves int4 tensor cores, too: word i is register a_i of m16n8k64 as it stands, with columns in the
+// order of quantize_rows.h's pack4. (The idea of fragment order: IST-DASLab/marlin; int4 by int8:
+// specs/kernels.md 1.4.)
 #ifndef KERNELS_CUDA_PACK_WEIGHTS_H_
 #define KERNELS_CUDA_PACK_WEIGHTS_H_
 
@@ -47,10 +49,10 @@ struct CanonicalWeights {
   int64_t rows = 0;  // outputs
   int64_t cols = 0;  // inputs
   int bits = 4;
-  int64_t group = 0;                  // 128 columns a grid, or 0: one grid for a row
-  std::vector<uint8_t> codes;         // [rows, cols]
-  std::vector<uint16_t> scales;       // [rows, groups] float16 bits
-  std::vector<uint8_t> zeros;         // [rows, groups], or empty: symmetric, 2^(bits-1) everywhere
+  int64_t group = 0;             // 128 columns a grid, or 0: one grid for a row
+  std::vector<uint8_t> codes;    // [rows, cols]
+  std::vector<uint16_t> scales;  // [rows, groups] float16 bits
+  std::vector<uint8_t> zeros;    // [rows, groups], or empty: symmetric, 2^(bits-1) everywhere
   int64_t groups() const { return group == 0 ? 1 : (cols + group - 1) / group; }
 };
 
@@ -66,8 +68,8 @@ struct FragmentWeights {
 FragmentWeights PackWeights(const CanonicalWeights& weights, MmaOrder order);
 
 // Gate and up as one linear whose bricks hold 8 rows of either: row 16 i + r is gate's row 8 i + r for r < 8, up's row
-// 8 i + r - 8 otherwise, so that a lane has gate and up of one output in its registers (d0, d1 and d2, d3 of mma). Both have
-// the same shape, bits and group; rows padded to 8 by weights 0.
+// 8 i + r - 8 otherwise, so that a lane has gate and up of one output in its registers (d0, d1 and d2, d3 of mma). Both
+// have the same shape, bits and group; rows padded to 8 by weights 0.
 CanonicalWeights InterleaveGateUp(const CanonicalWeights& gate, const CanonicalWeights& up);
 
 }  // namespace eaq::kernels::cuda

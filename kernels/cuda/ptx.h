@@ -9,7 +9,6 @@
 
 #include <cstdint>
 
-#include "kernels/cuda/bfloat16.h"
 #include "kernels/emulation/cuda_emulation.h"
 
 #if defined(__CUDACC__)
@@ -266,18 +265,6 @@ EAQ_PTX float Exp2(float x) {
 #else
   const float y = std::exp2(x);
   return y < 1.17549435e-38f ? 0.0f : y;
-#endif
-}
-
-// a - b for two bfloat16s in a word, each rounded to nearest even: a * 1 + (-b) [fma.rn.bf16x2].
-EAQ_PTX uint32_t SubtractBf16x2(uint32_t a, uint32_t b) {
-#if defined(__CUDACC__)
-  uint32_t d;
-  asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "r"(0x3f803f80u), "r"(b ^ 0x80008000u));
-  return d;
-#else
-  const auto half = [](uint32_t word, int i) { return ToFloat(Bf16{static_cast<uint16_t>(word >> (16 * i))}); };
-  return PackBf16(half(a, 0) - half(b, 0), half(a, 1) - half(b, 1));
 #endif
 }
 

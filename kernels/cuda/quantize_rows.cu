@@ -30,7 +30,7 @@ __device__ inline Row RowOf(const RowSource& s, bool vector, int64_t i) {
 
 __device__ inline Four Load(const Row& row, int64_t column) {
   Four f = {{0, 0, 0, 0}};
-  if (row.x == nullptr) return f;
+  if (row.x == nullptr || column >= row.cols) return f;
   if (row.vector && column + 4 <= row.cols) {
     const float4 v = *reinterpret_cast<const float4*>(row.x + column);
     f.v[0] = v.x;
@@ -145,80 +145,110 @@ struct Arguments {
   int32_t* sums;
 };
 
+// kRowWarps warps a row, 8 / kRowWarps rows a block. kHeld bricks of a warp stay in registers: all of the row where
+// kRowWarps * kHeld bricks are enough, and then it is read once; what is beyond is read twice, the second time from a
+// cache.
+template <int kRowWarps, int kHeld>
 __global__ void __launch_bounds__(kThreads) QuantizeRowsKernel(Arguments a) {
   EAQ_SHARED(float, lows, kWarps);
   EAQ_SHARED(float, highs, kWarps);
   EAQ_SHARED(int, broken, kWarps);
   EAQ_SHARED(int, totals, kWarps);
-  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  const int64_t i = blockIdx.x;
+  const int lane = threadIdx.x % 32, block_warp = threadIdx.x / 32;
+  const int warp = block_warp % kRowWarps,
+            first_warp = block_warp - warp;  // within the row; the row's first in the block
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * (kWarps / kRowWarps) + block_warp / kRowWarps;
+  const bool exists = i < a.source.rows;  // for a row's warps alike; they must meet the barriers all the same
   const RowQuantizer& q = a.quantizer;
-  const Row row = RowOf(a.source, a.vector, i);
+  Row row = {nullptr, nullptr, 0, false};
+  if (exists) row = RowOf(a.source, a.vector, i);
   const int middle = 1 << (q.bits - 1);
+
+  Four held[kHeld];
+#pragma unroll
+  for (int j = 0; j < kHeld; ++j) held[j] = Load(row, static_cast<int64_t>(warp + j * kRowWarps) * 128 + lane * 4);
 
   Grid grid = {q.fixed_scale, static_cast<float>(q.fixed_zero)};
   if (!q.per_group) {
     Range range = {0, 0, false};
-    for (int64_t brick = warp; brick < a.bricks; brick += kWarps) Widen(&range, Load(row, brick * 128 + lane * 4));
-    range = OfWarp(range);
-    if (lane == 0) {
-      lows[warp] = range.low;
-      highs[warp] = range.high;
-      broken[warp] = range.broken;
+#pragma unroll
+    for (int j = 0; j < kHeld; ++j) Widen(&range, held[j]);
+    for (int64_t brick = warp + kHeld * kRowWarps; brick < a.bricks; brick += kRowWarps) {
+      Widen(&range, Load(row, brick * 128 + lane * 4));
     }
-    __syncthreads();
-    for (int w = 0; w < kWarps; ++w) {
-      range.low = lows[w] < range.low ? lows[w] : range.low;
-      range.high = highs[w] > range.high ? highs[w] : range.high;
-      range.broken = range.broken || broken[w] != 0;
+    range = OfWarp(range);
+    if constexpr (kRowWarps > 1) {
+      if (lane == 0) {
+        lows[block_warp] = range.low;
+        highs[block_warp] = range.high;
+        broken[block_warp] = range.broken;
+      }
+      __syncthreads();
+      for (int w = first_warp; w < first_warp + kRowWarps; ++w) {
+        range.low = lows[w] < range.low ? lows[w] : range.low;
+        range.high = highs[w] > range.high ? highs[w] : range.high;
+        range.broken = range.broken || broken[w] != 0;
+      }
     }
     if (!q.fixed) {
       grid = GridOf(q, range);
     } else if (range.broken || !(fabsf(range.low) <= 3.4028235e38f && range.high <= 3.4028235e38f)) {
       grid.scale = NAN;
     }
-    if (threadIdx.x == 0) {
+    if (exists && warp == 0 && lane == 0) {
       a.scales[i] = grid.scale;
       a.zeros[i] = static_cast<int32_t>(grid.zero) - middle;
     }
   }
 
   int total = 0;
-  for (int64_t brick = warp; brick < a.bricks; brick += kWarps) {
-    const int64_t column = brick * 128 + lane * 4;
-    const Four f = Load(row, column);
+  const auto round = [&](int64_t brick, const Four& f) {
     if (q.per_group) {
       Range range = {0, 0, false};
       Widen(&range, f);
       grid = GridOf(q, OfWarp(range));
-      if (lane == 0) {
+      if (exists && lane == 0) {
         a.scales[i * a.bricks + brick] = grid.scale;
         a.zeros[i * a.bricks + brick] = static_cast<int32_t>(grid.zero) - middle;
       }
     }
     int sum;
-    const uint32_t bytes = Codes(q, grid, f, column, a.source.cols, &sum);
+    const uint32_t bytes = Codes(q, grid, f, brick * 128 + lane * 4, a.source.cols, &sum);
     total += sum;
     if (q.pack4) {
       // Lanes 0 to 7 of every 16 hold columns 0 to 31 of 64, lanes 8 to 15 the other 32.
       const uint32_t high = __shfl_down_sync(kAll, bytes, 8);
-      if (lane % 16 < 8) {
+      if (exists && lane % 16 < 8) {
         const int64_t word = (i * a.bricks + brick) * 16 + lane / 16 * 8 + lane % 16;
         reinterpret_cast<uint32_t*>(a.codes)[word] = (bytes & 0x0f0f0f0fu) | ((high & 0x0f0f0f0fu) << 4);
       }
-    } else {
+    } else if (exists) {
       reinterpret_cast<uint32_t*>(a.codes)[(i * a.bricks + brick) * 32 + lane] = bytes;
     }
-    if (lane == 0 && a.sums != nullptr) a.sums[i * (a.bricks + 1) + brick] = sum;
+    if (exists && lane == 0 && a.sums != nullptr) a.sums[i * (a.bricks + 1) + brick] = sum;
+  };
+#pragma unroll
+  for (int j = 0; j < kHeld; ++j) {
+    if (warp + j * kRowWarps < a.bricks) round(warp + j * kRowWarps, held[j]);
+  }
+  for (int64_t brick = warp + kHeld * kRowWarps; brick < a.bricks; brick += kRowWarps) {
+    round(brick, Load(row, brick * 128 + lane * 4));
   }
   if (a.sums == nullptr) return;
-  if (lane == 0) totals[warp] = total;
-  __syncthreads();
-  if (threadIdx.x == 0) {
-    int sum = 0;
-    for (int w = 0; w < kWarps; ++w) sum += totals[w];
-    a.sums[i * (a.bricks + 1) + a.bricks] = sum;
+  if constexpr (kRowWarps > 1) {
+    if (lane == 0) totals[block_warp] = total;
+    __syncthreads();
+    total = 0;
+    for (int w = first_warp; w < first_warp + kRowWarps; ++w) total += totals[w];
   }
+  if (exists && warp == 0 && lane == 0) a.sums[i * (a.bricks + 1) + a.bricks] = total;
+}
+
+template <int kRowWarps, int kHeld>
+void LaunchQuantize(const Arguments& a, void* stream) {
+  constexpr int64_t kBlockRows = kWarps / kRowWarps;
+  const int64_t blocks = (a.source.rows + kBlockRows - 1) / kBlockRows;
+  EAQ_LAUNCH((QuantizeRowsKernel<kRowWarps, kHeld>), static_cast<unsigned>(blocks), kThreads, 0, stream, a);
 }
 
 __global__ void __launch_bounds__(kThreads)
@@ -253,7 +283,16 @@ int QuantizeRows(const RowSource& source, const RowQuantizer& quantizer, int8_t*
   if (source.rows == 0) return 0;
   const Arguments a{source, q,   CanVector(source), PaddedColumns(source.cols) / kBrickColumns, codes, scales,
                     zeros,  sums};
-  EAQ_LAUNCH(QuantizeRowsKernel, static_cast<unsigned>(source.rows), kThreads, 0, stream, a);
+  // Many short rows: a warp each. Few or long ones: all eight warps.
+  if (a.bricks <= 8 && source.rows >= 1024) {
+    LaunchQuantize<1, 8>(a, stream);
+  } else if (a.bricks <= 16 && source.rows >= 1024) {
+    LaunchQuantize<2, 8>(a, stream);
+  } else if (a.bricks <= 32) {
+    LaunchQuantize<8, 4>(a, stream);
+  } else {
+    LaunchQuantize<8, 14>(a, stream);
+  }
   return EAQ_LAUNCH_ERROR();
 }
 

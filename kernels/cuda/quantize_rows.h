@@ -46,8 +46,9 @@ struct RowQuantizer {
 //   scales  [rows, G] float, zeros [rows, G] int32; G = 1, or P / 128 per group
 //   sums    [rows, P / 128 + 1] int32: sum of the codes of every 128 columns, and of the whole row. May be null.
 // A row with NaN or an infinity gets the scale NaN, so that every product with it is NaN: the fake-quantized row has
-// NaN in it, too. One block a row; the row is read twice, the second time from the cache. Limits: bits 2 .. 8 (pack4: 4
-// at most); codes aligned to 4 bytes. Returns 0, a CUDA error, or 1 (cudaErrorInvalidValue).
+// NaN in it, too. A row is read once, into registers, up to 14336 columns; what lies beyond is read a second time.
+// Limits: bits 2 .. 8 (pack4: 4 at most); codes aligned to 4 bytes. Returns 0, a CUDA error, or 1
+// (cudaErrorInvalidValue).
 int QuantizeRows(const RowSource& source, const RowQuantizer& quantizer, int8_t* codes, float* scales, int32_t* zeros,
                  int32_t* sums, void* stream);
 

@@ -6,7 +6,6 @@ namespace {
 
 constexpr unsigned kAll = 0xffffffffu;
 constexpr int kInvalidValue = 1;  // cudaErrorInvalidValue
-constexpr int kTokens = 8;        // of a warp, in RouterLogits
 constexpr int kLogitWarps = 8;
 constexpr int kTopKWarps = 4;
 
@@ -18,9 +17,9 @@ struct LogitArguments {
   float* logits;
 };
 
-// Block (i, j): tokens 8i .. 8i+7; its warps share out the kExperts * kLogitWarps experts from there on. kVector: four
-// neighbours of a row per lane and step, otherwise one.
-template <int kExperts, bool kVector>
+// Block (i, j): tokens i * kTokens and on; its warps share out the kExperts * kLogitWarps experts from there on.
+// kVector: four neighbours of a row per lane and step, otherwise one.
+template <int kExperts, int kTokens, bool kVector>
 __global__ void __launch_bounds__(kLogitWarps * 32) RouterLogitsKernel(LogitArguments a) {
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const int64_t first_token = static_cast<int64_t>(blockIdx.x) * kTokens;
@@ -42,6 +41,7 @@ __global__ void __launch_bounds__(kLogitWarps * 32) RouterLogitsKernel(LogitArgu
   }
   float sums[kExperts][kTokens] = {};
   constexpr int kWidth = kVector ? 4 : 1;
+#pragma unroll(kTokens == 1 ? 4 : 1)  // a small batch waits for its loads: several at once
   for (int64_t i = lane * kWidth; i < a.hidden; i += 32 * kWidth) {
     if constexpr (kVector) {
       float4 w[kExperts];
@@ -82,14 +82,14 @@ __global__ void __launch_bounds__(kLogitWarps * 32) RouterLogitsKernel(LogitArgu
   }
 }
 
-template <int kExperts>
+template <int kExperts, int kTokens>
 int LaunchLogits(const LogitArguments& a, bool vector, void* stream) {
   const dim3 grid(static_cast<unsigned>((a.tokens + kTokens - 1) / kTokens),
                   static_cast<unsigned>((a.experts + kExperts * kLogitWarps - 1) / (kExperts * kLogitWarps)));
   if (vector) {
-    EAQ_LAUNCH((RouterLogitsKernel<kExperts, true>), grid, kLogitWarps * 32, 0, stream, a);
+    EAQ_LAUNCH((RouterLogitsKernel<kExperts, kTokens, true>), grid, kLogitWarps * 32, 0, stream, a);
   } else {
-    EAQ_LAUNCH((RouterLogitsKernel<kExperts, false>), grid, kLogitWarps * 32, 0, stream, a);
+    EAQ_LAUNCH((RouterLogitsKernel<kExperts, kTokens, false>), grid, kLogitWarps * 32, 0, stream, a);
   }
   return EAQ_LAUNCH_ERROR();
 }
@@ -235,7 +235,8 @@ int RouterLogits(const float* x, int64_t ldx, const float* weight, int64_t token
   if (tokens == 0 || experts == 0) return 0;
   const LogitArguments a{x, ldx, weight, tokens, hidden, experts, logits};
   const bool vector = hidden % 4 == 0 && ldx % 4 == 0 && Aligned16(x) && Aligned16(weight);
-  return tokens <= 128 ? LaunchLogits<1>(a, vector, stream) : LaunchLogits<4>(a, vector, stream);
+  if (tokens <= 4) return LaunchLogits<1, 1>(a, vector, stream);
+  return tokens <= 128 ? LaunchLogits<1, 8>(a, vector, stream) : LaunchLogits<4, 8>(a, vector, stream);
 }
 
 int RouteTopK(const float* logits, const float* bias, int64_t tokens, int64_t experts, const RouteOptions& options,

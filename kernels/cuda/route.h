@@ -10,7 +10,7 @@ inline constexpr int64_t kMaxExperts = 512;
 
 // logits[t, e] = x[t] . weight[e]. x [tokens, hidden], rows ldx apart; weight [experts, hidden] contiguous; logits
 // [tokens, experts] contiguous.
-// A warp makes the dot products of 8 tokens with 1 expert (few tokens) or 4 (many); lanes take turns along `hidden`
+// A warp makes the dot products of 1 token with 1 expert, or of 8 with 1 or 4; lanes take turns along `hidden`
 // (a fixed order: the same bits in every run, whatever the other tokens are), then add up by a butterfly. Error of one
 // logit: at most (hidden / 32 + 6) * 2^-24 * sum |x w|.
 // Returns 0, or a CUDA error. Any shape; 16-byte loads where pointers and strides allow them.

@@ -23,12 +23,16 @@ void CopyQueue::Land(const Copy& copy) {
 }
 
 void CopyQueue::Add(void* shared, const void* global, int bytes, bool valid, Site site, bool land_now) {
-  copies_.push_back({shared, global, bytes, valid, land_now, site});
+  {
+    const Quiet quiet;
+    copies_.push_back({shared, global, bytes, valid, land_now, site});
+  }
   if (land_now) Land(copies_.back());
   ++open_;
 }
 
 void CopyQueue::Commit() {
+  const Quiet quiet;
   groups_.push_back(open_);
   open_ = 0;
 }
@@ -38,6 +42,7 @@ void CopyQueue::Wait(size_t groups_left) {
   while (groups_.size() - groups > groups_left) copies += groups_[groups++];
   for (size_t i = 0; i < copies; ++i)
     if (!copies_[i].landed) Land(copies_[i]);
+  const Quiet quiet;
   copies_.erase(copies_.begin(), copies_.begin() + static_cast<int64_t>(copies));
   groups_.erase(groups_.begin(), groups_.begin() + static_cast<int64_t>(groups));
 }

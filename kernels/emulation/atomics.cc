@@ -33,6 +33,7 @@ void Fences::Before(void* address) {
 
 void Fences::After(void* address) {
   if (!UnderTsan()) return;
+  const Quiet quiet;
   if (std::find(touched_.begin(), touched_.end(), address) == touched_.end()) touched_.push_back(address);
 }
 

@@ -11,6 +11,10 @@ namespace {
 bool TryOpen(Block& block, Barrier& barrier) {
   const unsigned needed = barrier.expected == 0 ? block.live : barrier.expected;
   if (barrier.waiting.empty() || barrier.waiting.size() < needed) return false;
+  Meet([&](auto f) {
+    for (Thread* thread : barrier.waiting) f(*thread);
+  });
+  const Quiet quiet;
   ++block.scheduler->counters.barriers;
   barrier.result = barrier.count_true;
   barrier.result_threads = static_cast<unsigned>(barrier.waiting.size());
@@ -45,14 +49,17 @@ BarrierResult ArriveAndWait(int id, int threads, bool predicate, Site site) {
   }
   thread.site = site;
   thread.barrier = id;
-  TsanRelease(&barrier);
-  barrier.waiting.push_back(&thread);
+  TsanRelease(&thread.came);
+  {
+    const Quiet quiet;
+    barrier.waiting.push_back(&thread);
+  }
   barrier.count_true += predicate;
   if (!TryOpen(block, barrier)) {
     thread.state = Thread::State::kAtBarrier;
     block.scheduler->Block(thread);
   }
-  TsanAcquire(&barrier);
+  TsanAcquire(&thread.met);
   return {barrier.result, barrier.result_threads};
 }
 

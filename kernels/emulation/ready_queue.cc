@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/emulation/sanitizer.h"
 #include "kernels/emulation/thread.h"
 #include "kernels/emulation/warp.h"
 
@@ -30,6 +31,7 @@ void ReadyQueue::Start(Schedule schedule, uint64_t seed) {
 }
 
 void ReadyQueue::Push(Thread& thread) {
+  const Quiet quiet;
   switch (schedule_) {
     case Schedule::kInOrder:
       thread.next = nullptr;

@@ -132,15 +132,23 @@ void Scheduler::Finish(Thread& thread) {
   --block.live;
   LaneLeft(*thread.warp, thread.lane);
   ThreadLeftBarriers(block);
+  Thread* next = nullptr;
   if (block.live == 0) {
+    const Quiet quiet;
     ended_.push_back(&block);
-    SwitchTo(thread.fiber, nullptr);
   } else {
-    SwitchTo(thread.fiber, Next());
+    next = Next();
   }
+  SwitchTo(thread.fiber, next);
 }
 
 void Scheduler::Admit() {
+  const auto count = static_cast<unsigned>(block_size_.Count());
+  while (idle_threads_.size() < count) {
+    threads_made_.push_back(std::make_unique<Thread>(stack_bytes_, &ThreadMain));
+    idle_threads_.push_back(threads_made_.back().get());
+  }
+  const Quiet quiet;
   if (idle_blocks_.empty()) {
     blocks_made_.push_back(std::make_unique<emulation::Block>());
     idle_blocks_.push_back(blocks_made_.back().get());
@@ -148,7 +156,6 @@ void Scheduler::Admit() {
   emulation::Block& block = *idle_blocks_.back();
   idle_blocks_.pop_back();
   resident_.push_back(&block);
-  const auto count = static_cast<unsigned>(block_size_.Count());
   block.scheduler = this;
   block.index = admitted_++;
   block.position =
@@ -161,10 +168,6 @@ void Scheduler::Admit() {
   for (unsigned w = 0; w < block.warps.size(); ++w) {
     block.warps[w].id = w;
     block.warps[w].priority = Mix(options_.seed + (block.index * 32 + w) * 0x9E3779B97F4A7C15ull);
-  }
-  while (idle_threads_.size() < count) {
-    threads_made_.push_back(std::make_unique<Thread>(stack_bytes_, &ThreadMain));
-    idle_threads_.push_back(threads_made_.back().get());
   }
   for (unsigned i = 0; i < count; ++i) {
     Thread& thread = *idle_threads_.back();
@@ -185,6 +188,7 @@ void Scheduler::Admit() {
 }
 
 void Scheduler::Retire(emulation::Block& block) {
+  const Quiet quiet;
   CountOpenAccesses(block);
   block.shared.Clear();
   // Last thread first, so that the next block gets the same stacks in the same order.

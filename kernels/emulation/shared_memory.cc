@@ -102,6 +102,7 @@ void SharedMemory::CheckGuards() const {
 void* SharedMemory::Array(const void* key, size_t bytes, size_t alignment) {
   for (const Entry& entry : entries_)
     if (entry.key == key) return entry.data;
+  const Quiet quiet;
   static_bytes_ += bytes;
   CheckSharedMemory(static_bytes_, dynamic_bytes_);
   entries_.push_back({key, Allocate(bytes, alignment), bytes});
@@ -135,6 +136,7 @@ void CountSharedAccess(const void* address, int bytes, Site site) {
   if (!block.shared.Contains(address, bytes)) {
     Die("an access to shared memory outside of it (%s)", ToString(site).c_str());
   }
+  const Quiet quiet;
   std::vector<SharedMemory::Access>& open = block.shared.accesses;
   const unsigned bit = 1u << thread.lane;
   for (size_t i = 0; i < open.size(); ++i) {

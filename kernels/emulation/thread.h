@@ -8,6 +8,7 @@
 #include "kernels/emulation/atomics.h"
 #include "kernels/emulation/coordinates.h"
 #include "kernels/emulation/fiber.h"
+#include "kernels/emulation/sanitizer.h"
 #include "kernels/emulation/site.h"
 
 namespace eaq::kernels::emulation {
@@ -36,9 +37,22 @@ struct Thread : Coordinates {
   int barrier = 0;
   Site site;
 
+  // For ThreadSanitizer: what this thread did before it came to a barrier; what all who met there did before.
+  char came = 0, met = 0;
+
   CopyQueue copies;
   Fences fences;
 };
+
+// The last thread that comes to a barrier tells ThreadSanitizer that all of them met: each one's past happened before
+// everyone's future. By tags of their own, not one of the barrier: a thread that runs ahead to the next meeting would
+// leave there what those who have not yet woken from this one must not know.
+template <typename ForEach>
+void Meet(ForEach for_each) {
+  if (!UnderTsan()) return;
+  for_each([](Thread& thread) { TsanAcquire(&thread.came); });
+  for_each([](Thread& thread) { TsanRelease(&thread.met); });
+}
 
 // The CUDA thread that runs on this thread of the operating system, or null.
 inline Thread* Running() { return static_cast<Thread*>(const_cast<Coordinates*>(running_coordinates)); }

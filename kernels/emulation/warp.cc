@@ -44,6 +44,9 @@ bool TryComplete(Warp& warp, Thread& thread) {
   if (thread.operation->whole_warp && lanes != kWholeWarp) WholeWarpMissing(thread);
   ForLanes(lanes, [&](int lane) { CheckSame(thread, *warp.lanes[lane]); });
   ++thread.its_block->scheduler->counters.collectives;
+  if (thread.operation->orders_memory) {
+    Meet([&](auto f) { ForLanes(lanes, [&](int lane) { f(*warp.lanes[lane]); }); });
+  }
   if (thread.operation->compute != nullptr) thread.operation->compute(warp, lanes);
   warp.waiting &= ~lanes;
   ForLanes(lanes, [&](int lane) {
@@ -65,7 +68,7 @@ void Collective(const WarpOperation& operation, unsigned mask, const void* in, v
   thread.site = site;
   if ((mask >> thread.lane & 1) == 0) Mismatch(thread, "the calling lane is not in its own mask");
   if (operation.whole_warp && (mask & warp.live) != kWholeWarp) WholeWarpMissing(thread);
-  if (operation.orders_memory) TsanRelease(&warp);
+  if (operation.orders_memory) TsanRelease(&thread.came);
   // One who waits for me at something else, while I wait for him, waits for ever: say so now.
   if (const unsigned others = warp.waiting & mask; others != 0) {
     const Thread& other = *warp.lanes[__builtin_ctz(others)];
@@ -76,7 +79,7 @@ void Collective(const WarpOperation& operation, unsigned mask, const void* in, v
     thread.state = Thread::State::kAtCollective;
     thread.its_block->scheduler->Block(thread);
   }
-  if (operation.orders_memory) TsanAcquire(&warp);
+  if (operation.orders_memory) TsanAcquire(&thread.met);
 }
 
 void LaneLeft(Warp& warp, unsigned lane) {

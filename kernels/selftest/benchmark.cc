@@ -68,7 +68,41 @@ double Benchmark::Time(const std::function<void(int)>& run, int samples, double 
   return times[samples / 2];
 }
 
+double Benchmark::TimeGraph(const std::function<void(int, void*)>& run, int calls, int samples) {
+  cudaStream_t stream;
+  cudaGraph_t graph;
+  cudaGraphExec_t ready;
+  cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+  run(0, stream);  // loads modules, sets attributes
+  cudaStreamSynchronize(stream);
+  cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed);
+  for (int i = 0; i < calls; ++i) run(i, stream);
+  cudaStreamEndCapture(stream, &graph);
+  cudaGraphInstantiate(&ready, graph, 0);
+  cudaEvent_t start, stop;
+  cudaEventCreate(&start);
+  cudaEventCreate(&stop);
+  std::vector<double> times;
+  for (int sample = 0; sample < samples + 2; ++sample) {
+    cudaEventRecord(start, stream);
+    cudaGraphLaunch(ready, stream);
+    cudaEventRecord(stop, stream);
+    cudaEventSynchronize(stop);
+    float milliseconds = 0;
+    cudaEventElapsedTime(&milliseconds, start, stop);
+    if (sample >= 2) times.push_back(milliseconds * 1e-3 / calls);
+  }
+  cudaEventDestroy(start);
+  cudaEventDestroy(stop);
+  cudaGraphExecDestroy(ready);
+  cudaGraphDestroy(graph);
+  cudaStreamDestroy(stream);
+  std::sort(times.begin(), times.end());
+  return times[times.size() / 2];
+}
+
 void Benchmark::Report(const std::string& label, double seconds, double bytes, double operations, Rate rate) {
+  if (!Wanted(label)) return;
   Measurement m{name_, label, seconds, bytes, operations, rate};
   if (ceilings_.copy_bytes > 0) m.copy_share = bytes / seconds / ceilings_.copy_bytes;
   if (ceilings_.of(rate) > 0) m.rate_share = operations / seconds / ceilings_.of(rate);

@@ -37,12 +37,21 @@ struct Measurement {
 
 class Benchmark {
  public:
-  Benchmark(std::string name, const Ceilings& ceilings) : name_(std::move(name)), ceilings_(ceilings) {}
+  // Only measurements whose label contains `only` are wanted.
+  Benchmark(std::string name, const Ceilings& ceilings, std::string only = "")
+      : name_(std::move(name)), ceilings_(ceilings), only_(std::move(only)) {}
+
+  // A benchmark need not prepare what nobody wants; Report passes over it in any case.
+  bool Wanted(const std::string& label) const { return label.find(only_) != std::string::npos; }
 
   // Median seconds of run(i) by CUDA events on the null stream, i = 0, 1, ...: 3 calls to warm up, then `samples`
   // samples of as many calls as take `least` seconds. run may use i to take turns between sets of inputs that the cache
   // must not hold.
   double Time(const std::function<void(int)>& run, int samples = 11, double least = 2e-3);
+
+  // The same for small kernels, whose launches from the host would be what is timed: run(i, stream) of `calls` calls
+  // becomes one CUDA graph, whose replays are timed. run must launch on `stream` alone and not allocate.
+  double TimeGraph(const std::function<void(int, void*)>& run, int calls = 32, int samples = 11);
 
   // What one call had to move and to compute; rate: the unit that computes.
   void Report(const std::string& label, double seconds, double bytes, double operations, Rate rate);
@@ -53,6 +62,7 @@ class Benchmark {
  private:
   std::string name_;
   Ceilings ceilings_;
+  std::string only_;
   std::vector<Measurement> measurements_;
 };
 

@@ -2,7 +2,7 @@
 // then the benchmarks. A table goes to stderr, one JSON object to stdout. Exit code: 0 all passed, 1 a check failed, 2
 // no device or wrong arguments.
 //
-//   gpu_check [--filter=TEXT] [--seed=N] [--no-checks] [--no-benchmarks]
+//   gpu_check [--filter=TEXT] [--label=TEXT] [--seed=N] [--no-checks] [--no-benchmarks]
 #include <cuda_runtime_api.h>
 
 #include <cstdio>
@@ -18,7 +18,7 @@ namespace eaq::kernels::selftest {
 namespace {
 
 struct Options {
-  std::string filter;
+  std::string filter, label;
   uint64_t seed = 1;
   bool checks = true, benchmarks = true;
 };
@@ -28,6 +28,8 @@ bool Parse(int argc, char** argv, Options* options) {
     const std::string argument = argv[i];
     if (argument.rfind("--filter=", 0) == 0) {
       options->filter = argument.substr(9);
+    } else if (argument.rfind("--label=", 0) == 0) {
+      options->label = argument.substr(8);
     } else if (argument.rfind("--seed=", 0) == 0) {
       options->seed = std::strtoull(argv[i] + 7, nullptr, 10);
     } else if (argument == "--no-checks") {
@@ -95,7 +97,7 @@ void RunBenchmarks(const Options& options) {
   bool first = true;
   for (const BenchmarkCase& benchmark : AllBenchmarks()) {
     if (std::string(benchmark.name).find(options.filter) == std::string::npos) continue;
-    Benchmark b(benchmark.name, ceilings);
+    Benchmark b(benchmark.name, ceilings, options.label);
     benchmark.run(b);
     const cudaError_t error = cudaDeviceSynchronize();
     if (error != cudaSuccess) {

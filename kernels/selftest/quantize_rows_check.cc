@@ -147,6 +147,24 @@ EAQ_CHECK_CASE(QuantizeRows) {
   }
 }
 
+// Enough rows for a warp each and for two; a row longer than the registers hold.
+EAQ_CHECK_CASE(QuantizeRowsShapes) {
+  Random random(c.seed());
+  for (const int64_t cols : {100, 1100}) {
+    Case many{1027, cols, cols, {8}, true, true};
+    CheckQuantize(c, many, random.Normals(20 * cols), random);
+    many.q.per_group = many.q.pack4 = true;
+    many.q.bits = 4;
+    CheckQuantize(c, many, random.Normals(20 * cols), random);
+  }
+  for (const int64_t cols : {5000, 14500}) {
+    Case wide{2, cols, cols + 4, {8}, true, false};
+    CheckQuantize(c, wide, random.Normals(2 * wide.ldx), random);
+    wide.q.per_group = true;
+    CheckQuantize(c, wide, random.Normals(2 * wide.ldx), random);
+  }
+}
+
 EAQ_CHECK_CASE(QuantizeRowsEdges) {
   Random random(c.seed());
   const float nan = std::numeric_limits<float>::quiet_NaN(), infinity = std::numeric_limits<float>::infinity();
