@@ -1,7 +1,7 @@
 // All PTX of the project: one thin wrapper for each instruction, assembly under nvcc, the emulator's C++ elsewhere.
 // Kernels contain none. Everything else that the emulator runs is the kernel's own source, so this file is the whole of
-// what an emulated test does not prove; ptx_test.cc compiles each wrapper and compares the PTX with a reviewed line,
-// and the machine code with the opcode that it must become.
+// what an emulated test does not prove; tools/sass/ptx_test.cc compiles each wrapper and compares the PTX with a
+// reviewed line, and the machine code with the opcode that it must become.
 //
 // Names in brackets are PTX's. Fragment layouts: kernels/emulation/matrix.h.
 #ifndef KERNELS_CUDA_PTX_H_

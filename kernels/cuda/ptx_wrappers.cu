@@ -1,6 +1,6 @@
-// One kernel for each wrapper of ptx.h, named after it; ptx_test.cc looks at what nvcc makes of them. `extern "C"`:
-// plain names. Operands come from fixed places of the parameters and go to fixed places, so that the test can say which
-// is which.
+// One kernel for each wrapper of ptx.h, named after it; tools/sass/ptx_test.cc looks at what nvcc makes of them.
+// `extern "C"`: plain names. Operands come from fixed places of the parameters and go to fixed places, so that the test
+// can say which is which.
 #include "kernels/cuda/half.h"
 #include "kernels/cuda/ptx.h"
 
@@ -85,6 +85,8 @@ extern "C" __global__ void StoreShared(const uint32_t* in) {
 }
 
 extern "C" __global__ void Exp2(const float* x, float* out) { *out = ptx::Exp2(*x); }
+
+extern "C" __global__ void SubtractBf16x2(const uint32_t* x, uint32_t* out) { *out = cuda::SubtractBf16x2(x[0], x[1]); }
 
 // of bfloat16.h and half.h
 extern "C" __global__ void PackBf16(const float* x, uint32_t* out) { *out = cuda::PackBf16(x[0], x[1]); }

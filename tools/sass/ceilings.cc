@@ -30,7 +30,7 @@ void AddCosts(const std::string& library, const Cubin& cubin, Ceilings& costs) {
     cost.registers = std::max(cost.registers, kernel.registers);
     cost.shared_bytes = std::max(cost.shared_bytes, kernel.shared_bytes);
     int calls = 0;
-    for (const Loop& loop : mix.loops) calls += loop.calls;
+    for (const Loop& loop : mix.loops) calls += loop.innermost ? loop.calls : 0;
     cost.calls = std::max(cost.calls, calls);
     if (const Loop* loop = mix.MainLoop(); loop != nullptr && loop->mmas > 0) {
       cost.mmas = std::max(cost.mmas, loop->mmas);
@@ -49,7 +49,7 @@ std::vector<std::string> Forbidden(const std::string& library, const Cubin& cubi
                                    " bytes of stack: spills or an array with a variable index"));
     }
     for (const Loop& loop : mix.loops) {
-      if (loop.mmas > 0 && loop.calls > 0) {
+      if (loop.innermost && loop.mmas > 0 && loop.calls > 0) {
         lines.push_back(absl::StrCat(name, ": ", loop.calls, " calls in a loop with MMAs"));
       }
     }

@@ -9,7 +9,7 @@
 // worst of each counts.
 //
 // Less is better but for `mmas`, which must not fall to 0. Never accepted: local memory (spills, indexed arrays), calls
-// in a loop with MMAs.
+// in an innermost loop with MMAs.
 #ifndef TOOLS_SASS_CEILINGS_H_
 #define TOOLS_SASS_CEILINGS_H_
 

@@ -41,13 +41,20 @@ Mix Analyse(const Kernel& kernel, int architecture) {
   }
   std::sort(ranges.begin(), ranges.end());
   ranges.erase(std::unique(ranges.begin(), ranges.end()), ranges.end());
+  auto mmas_in = [&](const std::pair<int, int>& range) {
+    return std::count_if(names.begin() + range.first, names.begin() + range.second + 1, IsMma);
+  };
   for (const auto& range : ranges) {
-    const bool innermost = std::none_of(ranges.begin(), ranges.end(), [&](const std::pair<int, int>& other) {
-      return other != range && other.first >= range.first && other.second <= range.second;
-    });
-    if (!innermost) continue;
+    bool innermost = true, innermost_with_mmas = mmas_in(range) > 0;
+    for (const auto& other : ranges) {
+      if (other == range || other.first < range.first || other.second > range.second) continue;
+      innermost = false;
+      innermost_with_mmas = innermost_with_mmas && mmas_in(other) == 0;
+    }
+    if (!innermost && !innermost_with_mmas) continue;
     Loop loop;
     std::tie(loop.first, loop.last) = range;
+    loop.innermost = innermost;
     for (int i = range.first; i <= range.second; ++i) Count(names[i], loop);
     mix.loops.push_back(std::move(loop));
   }

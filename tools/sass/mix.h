@@ -14,6 +14,7 @@ using Histogram = std::map<std::string, int>;  // name -> instructions; NOP (pad
 
 struct Loop {
   int first = 0, last = 0;  // instructions
+  bool innermost = true;
   Histogram histogram;
   int slots = 0;  // instructions: each takes one issue slot
   int mmas = 0;
@@ -25,7 +26,10 @@ struct Loop {
 struct Mix {
   Histogram histogram;
   int slots = 0, mmas = 0, calls = 0, local = 0;
-  std::vector<Loop> loops;  // innermost ones: they have a branch back, and no smaller such range inside
+  // A loop is a range with a branch from its last instruction back to its first. Here are the innermost ones, which
+  // have none inside, and of those with MMAs the ones that have none with MMAs inside (but perhaps a loop that copies,
+  // whose instructions then count once).
+  std::vector<Loop> loops;
 
   // The one with the most MMAs, the longest of those; null without loops.
   const Loop* MainLoop() const;

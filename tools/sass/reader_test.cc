@@ -73,6 +73,26 @@ TEST(MixTest, FindsInnermostLoopsOnEveryArchitecture) {
   }
 }
 
+TEST(MixTest, ALoopOfMmasMayHaveOtherLoopsInside) {
+  const Kernel kernel = WithCode({
+      Plain(kAdd),         // 0  loop over tiles
+      Plain(kIntegerMma),  // 1    loop of MMAs
+      Plain(kAdd),         // 2      loop of copies
+      Branch(-2, 80),      // 3      -> 2
+      Branch(-4, 80),      // 4    -> 1
+      Branch(-6, 80),      // 5  -> 0
+      Plain(kExit),        // 6
+  });
+  const Mix mix = Analyse(kernel, 80);
+  ASSERT_EQ(mix.loops.size(), 2u);
+  EXPECT_EQ(mix.MainLoop(), &mix.loops[0]);
+  EXPECT_EQ(mix.loops[0].first, 1);
+  EXPECT_EQ(mix.loops[0].slots, 4);
+  EXPECT_FALSE(mix.loops[0].innermost);
+  EXPECT_EQ(mix.loops[1].first, 2);
+  EXPECT_TRUE(mix.loops[1].innermost);
+}
+
 TEST(OpcodeTest, Names) {
   EXPECT_EQ(Name(Plain(kFloatMma)), "HMMA");
   EXPECT_EQ(Name({0xfae | uint64_t{0x7123} << 12, 5}), "LDGSTS");  // the upper bits are operands

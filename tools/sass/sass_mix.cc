@@ -1,7 +1,7 @@
 // What nvcc made of the kernels: registers, shared memory, stack, tensor-core and copy instructions of every kernel,
 // and its innermost loops.
 //
-//   sass_mix FILE.cubin|FOLDER ...            the table
+//   sass_mix FILE.cubin|FOLDER ...            the table ("MMAs loop": not innermost, but the innermost with MMAs)
 //   sass_mix --histogram FILE.cubin ...       and every opcode with its count
 //   sass_mix --ceilings FOLDER                the lines of tools/sass/ceilings.txt
 #include <algorithm>
@@ -47,8 +47,8 @@ void PrintKernel(const Found& found, const Kernel& kernel, bool histogram) {
                CountOf(all, {"LDGSTS"}), CountOf(all, {"LDG"}), mix.local, mix.calls, found.library, kernel.name);
   for (const Loop& loop : mix.loops) {
     const std::string per_mma = loop.mmas == 0 ? "" : absl::StrFormat(", %.2f slots per MMA", loop.SlotsPerMma());
-    absl::PrintF("          loop %04x..%04x: %d slots%s: %s\n", loop.first * 16, loop.last * 16, loop.slots, per_mma,
-                 Line(loop.histogram, 10));
+    absl::PrintF("     %s %04x..%04x: %d slots%s: %s\n", loop.innermost ? "     loop" : "MMAs loop", loop.first * 16,
+                 loop.last * 16, loop.slots, per_mma, Line(loop.histogram, 10));
   }
   if (histogram) absl::PrintF("          all: %s\n", Line(all, all.size()));
 }

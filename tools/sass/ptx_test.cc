@@ -15,7 +15,7 @@
 #include "tools/sass/find_cubins.h"
 #include "tools/sass/mix.h"
 
-namespace eaq::kernels::cuda {
+namespace eaq::sass {
 namespace {
 
 std::string Read(const std::string& path) {
@@ -34,12 +34,15 @@ class Registers {
     const std::regex load(R"(ld\.global\S*\s+(%\w+), \[(%\w+)\+?(\d*)\];)");
     const std::regex store(R"(st\.global\S*\s+\[(%\w+)\+?(\d*)\], (%\w+);)");
     const std::regex select(R"(selp\.\w+\s+(%\w+), (\w+), (\w+), %\w+;)");
+    const std::regex flip(R"(xor\.b32\s+(%\w+), (%\w+), (-?\d+);)");
     std::smatch m;
     for (const std::string& line : body) {
       if (std::regex_search(line, m, param)) {
         holds_[m[1]] = "p" + m[2].str();
       } else if (std::regex_search(line, m, select)) {
         holds_[m[1]] = "selp(" + m[2].str() + ", " + m[3].str() + ")";
+      } else if (std::regex_search(line, m, flip)) {
+        holds_[m[1]] = "(" + holds_[m[2]] + " ^ " + m[3].str() + ")";
       } else if (std::regex_search(line, m, copy)) {
         const auto from = holds_.find(m[2]);
         holds_[m[1]] = from != holds_.end() ? from->second : m[2].str();
@@ -166,27 +169,27 @@ TEST(PtxTest, AssemblyIsAsReviewed) {
 
 TEST(PtxTest, MachineCodeIsOneNativeInstruction) {
   if (std::string(EAQ_CUDA_VERSION).empty()) GTEST_SKIP() << "no CUDA toolkit: nothing makes machine code";
-  const auto found = sass::FindCubins("kernels/cuda/_nvcc/ptx_wrappers");
+  const auto found = FindCubins("kernels/cuda/_nvcc/ptx_wrappers");
   ASSERT_TRUE(found.ok()) << found.status();
   ASSERT_FALSE(found->empty());
   const std::map<std::string, Golden> golden = ReadGolden();
-  for (const sass::Found& file : *found) {
+  for (const Found& file : *found) {
     const int architecture = file.cubin.architecture;
-    for (const sass::Kernel& kernel : file.cubin.kernels) {
+    for (const Kernel& kernel : file.cubin.kernels) {
       ASSERT_EQ(golden.count(kernel.name), 1u) << kernel.name;
-      const sass::Mix mix = sass::Analyse(kernel, architecture);
+      const Mix mix = Analyse(kernel, architecture);
       if (kernel.name == "MmaS4" && architecture >= 90) {
         // Why ptx.h forbids it there. Should a later ptxas know better, kernels may use it again.
         EXPECT_GE(mix.histogram.count("CALL"), 1u) << architecture;
         continue;
       }
       const std::string& opcode = golden.at(kernel.name).opcode;
-      EXPECT_EQ(mix.histogram.count(opcode) == 1 ? mix.histogram.at(opcode) : 0, 1)
-          << "sm_" << architecture << " " << kernel.name << ": " << opcode;
+      EXPECT_EQ(mix.histogram.count(opcode), 1u) << "sm_" << architecture << " " << kernel.name << ": " << opcode;
+      EXPECT_EQ(mix.mmas, IsMma(opcode) ? 1 : 0) << "sm_" << architecture << " " << kernel.name;
       EXPECT_EQ(mix.calls, 0) << "sm_" << architecture << " " << kernel.name;
     }
   }
 }
 
 }  // namespace
-}  // namespace eaq::kernels::cuda
+}  // namespace eaq::sass
