@@ -40,8 +40,8 @@ __global__ void FakeQuantPerTokenKernel(float* x, int64_t ldx, int64_t n, int bi
 
   // The grid: every thread computes the same numbers.
   const float max_code = static_cast<float>((1 << bits) - 1);
-  low *= clip_ratio;
-  high *= clip_ratio;
+  low = __fmul_rn(low, clip_ratio);  // never fused with the subtraction below: the bits of the CPU
+  high = __fmul_rn(high, clip_ratio);
   if (low == 0.0f && high == 0.0f) {
     low = -1.0f;
     high = 1.0f;

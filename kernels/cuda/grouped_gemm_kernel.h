@@ -63,19 +63,19 @@ struct GemmTile {
 // Tile `index` of the list: expert by expert, within an expert all its slot tiles for the first kRows outputs, then the
 // next outputs.
 template <class C>
-__device__ __forceinline__ GemmTile FindTile(const GroupedGemmArguments& a, int row_tiles, int64_t index) {
+__device__ __forceinline__ GemmTile FindTile(const GroupedGemmArguments& a, int row_tiles, int index) {
   int low = 0,
       high = static_cast<int>(a.expert_count);  // tiles of `low` start at or before index; those of `high` after
   while (high - low > 1) {
     const int middle = (low + high) / 2;
-    if (static_cast<int64_t>(a.tile_offsets[middle]) * row_tiles <= index) {
+    if (a.tile_offsets[middle] * row_tiles <= index) {
       low = middle;
     } else {
       high = middle;
     }
   }
   const int first = a.tile_offsets[low], count = a.tile_offsets[low + 1] - first;
-  const int local = static_cast<int>(index - static_cast<int64_t>(first) * row_tiles);
+  const int local = index - first * row_tiles;
   GemmTile tile;
   tile.expert = low;
   tile.first_row = local / count * C::kRows;
@@ -394,10 +394,10 @@ __global__ void __launch_bounds__(C::kThreads, C::kBlocks) GroupedGemmKernel(Gro
   const int bricks = static_cast<int>((a.cols + 127) / 128), steps = (bricks + C::kBricks - 1) / C::kBricks;
   const int padded_rows = static_cast<int>((a.rows + 15) / 16) * 16;
   const int row_tiles = (padded_rows + C::kRows - 1) / C::kRows;
-  const int64_t tiles = static_cast<int64_t>(a.tile_offsets[a.expert_count]) * row_tiles;
+  const int tiles = a.tile_offsets[a.expert_count] * row_tiles;  // below 2^31: LaunchGroupedGemm
   const WarpPlace<C> at;
 
-  int64_t index = blockIdx.x;
+  int index = static_cast<int>(blockIdx.x);
   if (index >= tiles) return;
   GemmTile tile = FindTile<C>(a, row_tiles, index);
   ExpertMatrix expert = a.experts[tile.expert];
@@ -438,9 +438,8 @@ __global__ void __launch_bounds__(C::kThreads, C::kBlocks) GroupedGemmKernel(Gro
     }
 
     // The next tile's copies start before this one's results are written.
-    index += gridDim.x;
+    index += static_cast<int>(gridDim.x);
     const GemmTile done = tile;
-    const ExpertMatrix done_expert = expert;
     const int* const done_table = table;
     const bool more = index < tiles;
     if (more) {
@@ -455,6 +454,7 @@ __global__ void __launch_bounds__(C::kThreads, C::kBlocks) GroupedGemmKernel(Gro
       if (s < steps) CopyStage<C>(a, tile, expert, table, bricks, padded_rows, s, stages + s * C::kStageBytes);
       ptx::CommitCopies();
     }
+    const ExpertMatrix done_expert = a.experts[done.expert];  // read anew: kept, it would cost registers above
     if (a.swiglu) {
       StoreTile<C, true>(a, done_expert, at, done, done_table, bricks, padded_rows, sums);
     } else {
@@ -470,6 +470,7 @@ int LaunchGroupedGemm(const GroupedGemmArguments& a, void* stream) {
   const int64_t row_tiles = ((a.rows + 15) / 16 * 16 + C::kRows - 1) / C::kRows;
   int64_t slot_tiles = a.slots / C::kTokens + a.expert_count;
   if (slot_tiles > a.slots) slot_tiles = a.slots;
+  if (slot_tiles * row_tiles >= (int64_t{1} << 30)) return 1;  // cudaErrorInvalidValue; an index may pass it by a grid
   int64_t blocks = static_cast<int64_t>(a.multiprocessors) * C::kBlocks;
   if (blocks > slot_tiles * row_tiles) blocks = slot_tiles * row_tiles;
   EAQ_LAUNCH(GroupedGemmKernel<C>, static_cast<unsigned>(blocks), C::kThreads, C::kSharedBytes, stream, a);
@@ -502,6 +503,8 @@ int LaunchFormat(const GroupedGemmArguments& a, void* stream) {
         return LaunchGroupedGemm<GemmConfig<W, A, G, 2, 4, 2, 4, 1, 2, 1>>(a, stream);
       } else if constexpr (kCostly) {
         return LaunchGroupedGemm<GemmConfig<W, A, G, 4, 2, 2, 8, 1, A == 16 || W == 8 ? 2 : 3, 1>>(a, stream);
+      } else if constexpr (W == 4 && A == 8) {  // four row tiles a warp would spill on sm_86 and sm_89
+        return LaunchGroupedGemm<GemmConfig<W, A, G, 4, 2, 2, 8, 1, 3, 1>>(a, stream);
       } else {
         return LaunchGroupedGemm<GemmConfig<W, A, G, 2, 2, 4, 8, 1, 3, 2>>(a, stream);
       }
