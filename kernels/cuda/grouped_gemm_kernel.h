@@ -122,7 +122,7 @@ __device__ __forceinline__ void CopyStage(const GroupedGemmArguments& a, const G
   uint8_t* const tokens = stage + C::kWeightBytes;
   const uint8_t* const x = static_cast<const uint8_t*>(a.x) + brick0 * C::kTokenBrickBytes;
   const uint32_t row_chunks = static_cast<uint32_t>(bricks) * (C::kTokenBrickBytes / 16);
-#pragma unroll
+#pragma unroll 4  // of eight, the addresses would spill on sm_86
   for (int i = 0; i < C::kTokenBytes / 16; i += C::kThreads) {
     const int chunk = i + threadIdx.x;
     if (C::kTokenBytes / 16 % C::kThreads != 0 && chunk >= C::kTokenBytes / 16) break;
@@ -503,8 +503,6 @@ int LaunchFormat(const GroupedGemmArguments& a, void* stream) {
         return LaunchGroupedGemm<GemmConfig<W, A, G, 2, 4, 2, 4, 1, 2, 1>>(a, stream);
       } else if constexpr (kCostly) {
         return LaunchGroupedGemm<GemmConfig<W, A, G, 4, 2, 2, 8, 1, A == 16 || W == 8 ? 2 : 3, 1>>(a, stream);
-      } else if constexpr (W == 4 && A == 8) {  // four row tiles a warp would spill on sm_86 and sm_89
-        return LaunchGroupedGemm<GemmConfig<W, A, G, 4, 2, 2, 8, 1, 3, 1>>(a, stream);
       } else {
         return LaunchGroupedGemm<GemmConfig<W, A, G, 2, 2, 4, 8, 1, 3, 2>>(a, stream);
       }
