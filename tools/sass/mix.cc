@@ -28,12 +28,14 @@ const Loop* Mix::MainLoop() const {
 Mix Analyse(const Kernel& kernel, int architecture) {
   Mix mix;
   std::vector<std::string> names;
+  std::vector<int64_t> targets;
   std::vector<std::pair<int, int>> ranges;
   for (size_t i = 0; i < kernel.code.size(); ++i) {
     names.push_back(Name(kernel.code[i]));
     Count(names.back(), mix);
     const auto here = static_cast<int64_t>(i);
     const int64_t target = here + 1 + BranchOffset(kernel.code[i], architecture) / 16;
+    targets.push_back(target);
     // A branch to itself is the end of the code, no loop.
     if (names.back() == "BRA" && target >= 0 && target < here) {
       ranges.emplace_back(static_cast<int>(target), static_cast<int>(here));
@@ -55,7 +57,11 @@ Mix Analyse(const Kernel& kernel, int architecture) {
     Loop loop;
     std::tie(loop.first, loop.last) = range;
     loop.innermost = innermost;
-    for (int i = range.first; i <= range.second; ++i) Count(names[i], loop);
+    for (int i = range.first; i <= range.second; ++i) {
+      Count(names[i], loop);
+      const bool leaves = names[i] == "CALL" && i < range.second && targets[i] == range.second + 1;
+      loop.calls -= leaves;
+    }
     mix.loops.push_back(std::move(loop));
   }
   return mix;

@@ -18,7 +18,8 @@ struct Loop {
   Histogram histogram;
   int slots = 0;  // instructions: each takes one issue slot
   int mmas = 0;
-  int calls = 0;
+  int calls =
+      0;  // but not those to right behind the loop: ptxas' way to leave one (CALL.REL.NOINC, never returned from)
   int local = 0;  // LDL, STL
   double SlotsPerMma() const { return mmas == 0 ? 0 : static_cast<double>(slots) / mmas; }
 };

@@ -188,7 +188,7 @@ bool IsMma(const std::string& name) {
 
 int64_t BranchOffset(const Instruction& instruction, int architecture) {
   const unsigned code = instruction.Code();
-  if (code != 0x947 && code != 0x547) return 0;
+  if (code != 0x947 && code != 0x547 && code != 0x944) return 0;
   // A signed field of 48 bits from bit 34 on, in words of 4 bytes; from sm_90 on its low 8 bits stand in bits 16 to 23.
   const uint64_t field = (instruction.low >> 34 | instruction.high << 30) & ((uint64_t{1} << 48) - 1);
   const int64_t words = static_cast<int64_t>(field << 16) >> 16;

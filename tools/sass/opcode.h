@@ -19,7 +19,8 @@ std::string Name(const Instruction& instruction);
 
 bool IsMma(const std::string& name);  // HMMA, IMMA, QMMA, DMMA, and the warp groups' HGMMA, IGMMA, QGMMA
 
-// Bytes from the next instruction to the target of a branch with a fixed target; 0 for any other instruction.
+// Bytes from the next instruction to the target of a branch, or relative call, with a fixed target; 0 for any other
+// instruction.
 int64_t BranchOffset(const Instruction& instruction, int architecture);
 
 }  // namespace eaq::sass

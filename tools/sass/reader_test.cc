@@ -73,6 +73,17 @@ TEST(MixTest, FindsInnermostLoopsOnEveryArchitecture) {
   }
 }
 
+// @P0 CALL.REL.NOINC to the instruction after the loop's last leaves the loop; to anywhere else it is a call.
+TEST(MixTest, ACallToBehindTheLoopLeavesIt) {
+  for (const int64_t words : {4, 8}) {  // over one instruction, the BRA; over two
+    Kernel kernel = TwoLoops(80);
+    kernel.code[3] = {uint64_t{0x944} | static_cast<uint64_t>(words) << 34, 0};
+    const Mix mix = Analyse(kernel, 80);
+    EXPECT_EQ(mix.loops[0].calls, words == 4 ? 0 : 1);
+    EXPECT_EQ(Forbidden("lib", {80, {kernel}}).size(), words == 4 ? 0u : 1u);
+  }
+}
+
 TEST(MixTest, ALoopOfMmasMayHaveOtherLoopsInside) {
   const Kernel kernel = WithCode({
       Plain(kAdd),         // 0  loop over tiles
