@@ -5,10 +5,11 @@
 //     return absl::OkStatus();
 //   }));
 //
-// Per layer, with the hidden states of all calibration windows at its entrance:
+// First slot allocate gives every linear of the model its grid, after a walk through all layers in full precision where it
+// asks for one (survey). Then per layer, with the hidden states of all calibration windows at its entrance:
 //   profile    the full-precision layer runs over them; the input of every linear is recorded
 //   transform  each edits the layer without changing its function; the edited layer is profiled anew
-//   allocate   a grid for every linear;  solve  rounds the weights;  router, activation  their quantizers
+//   solve      rounds the weights to their grids;  router, activation  their quantizers
 //   advance    the hidden states go on through the quantized layer (Recipe::QUANTIZED) or the untouched one
 // A recipe without calibration data skips profiles.
 //

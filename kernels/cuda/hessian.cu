@@ -32,7 +32,7 @@ __device__ inline void TileOf(int index, int* row, int* column) {
 // 32 tokens of 128 columns, from global memory into registers: vector i of a thread is token (thread / 32 + 8 i),
 // columns 4 (thread % 32) and on. Zero outside x.
 template <bool kFour>
-__device__ inline void LoadStage(const float* x, int64_t ldx, const float* weights, int64_t token, int64_t end,
+__device__ inline void LoadStage(const float* x, int64_t ldx, const float* factors, int64_t token, int64_t end,
                                  int64_t column, int64_t n, Vector<4> (&to)[kVectors]) {
 #pragma unroll
   for (int i = 0; i < kVectors; ++i) {
@@ -46,8 +46,8 @@ __device__ inline void LoadStage(const float* x, int64_t ldx, const float* weigh
         for (int l = 0; l < 4; ++l)
           if (c + l < n) value.v[l] = x[t * ldx + c + l];
       }
-      if (weights != nullptr) {
-        const float factor = sqrtf(weights[t]);
+      if (factors != nullptr) {
+        const float factor = factors[t];
 #pragma unroll
         for (int l = 0; l < 4; ++l) value.v[l] = Mul(value.v[l], factor);
       }
@@ -124,7 +124,7 @@ __device__ inline void AddSmallProducts(const Bf16* rows, const Bf16* columns, i
 // blockIdx.x: a tile; blockIdx.y: a slice of tokens. workspace: [slices, tiles, 128, 128].
 template <bool kFour>
 __global__ void __launch_bounds__(kThreads, 1)
-    HessianKernel(const float* x, int64_t ldx, const float* weights, float* workspace, int64_t tokens, int64_t n) {
+    HessianKernel(const float* x, int64_t ldx, const float* factors, float* workspace, int64_t tokens, int64_t n) {
   EAQ_DYNAMIC_SHARED(Bf16, shared);
   int tile_row, tile_column;
   TileOf(blockIdx.x, &tile_row, &tile_column);
@@ -137,8 +137,8 @@ __global__ void __launch_bounds__(kThreads, 1)
 
   Vector<4> next_rows[kVectors], next_columns[kVectors];
   const auto load = [&](int64_t token) {
-    LoadStage<kFour>(x, ldx, weights, token, end, column, n, next_columns);
-    if (!diagonal) LoadStage<kFour>(x, ldx, weights, token, end, row, n, next_rows);
+    LoadStage<kFour>(x, ldx, factors, token, end, column, n, next_columns);
+    if (!diagonal) LoadStage<kFour>(x, ldx, factors, token, end, row, n, next_rows);
   };
   load(begin);
   StoreStage(next_columns, shared);
@@ -226,6 +226,12 @@ __global__ void __launch_bounds__(kThreads) MirrorLowerKernel(double* h, int64_t
     if (column + i < row + lane && row + lane < n) h[(column + i) * ldh + row + lane] = tile[lane * 33 + i];
 }
 
+// factors[t] = sqrt(weights[t]), once for all tiles: a correctly rounded root is no work for an inner loop.
+__global__ void __launch_bounds__(kThreads) RootsKernel(const float* weights, float* factors, int64_t tokens) {
+  const int64_t t = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (t < tokens) factors[t] = sqrtf(weights[t]);
+}
+
 int64_t Tiles(int64_t n, int64_t size) {
   const int64_t side = (n + size - 1) / size;
   return side * (side + 1) / 2;
@@ -234,7 +240,7 @@ int64_t Tiles(int64_t n, int64_t size) {
 }  // namespace
 
 int64_t HessianWorkspace(int64_t tokens, int64_t n) {
-  return (tokens + kSlice - 1) / kSlice * Tiles(n, kTile) * kTile * kTile;
+  return (tokens + kSlice - 1) / kSlice * Tiles(n, kTile) * kTile * kTile + tokens;
 }
 
 int AddHessian(const float* x, int64_t ldx, const float* weights, double* h, int64_t ldh, float* workspace,
@@ -243,11 +249,19 @@ int AddHessian(const float* x, int64_t ldx, const float* weights, double* h, int
   if (tokens < 0 || n < 0 || ldx < n || ldh < n || slices > 65535 || n > 1 << 20) return 1;
   if (tokens == 0 || n == 0) return 0;
   const dim3 grid(static_cast<unsigned>(tiles), static_cast<unsigned>(slices), 1);
+  float* factors = nullptr;
+  if (weights != nullptr) {
+    factors = workspace + HessianWorkspace(tokens, n) - tokens;
+    EAQ_LAUNCH(RootsKernel, static_cast<unsigned>((tokens + kThreads - 1) / kThreads), kThreads, 0, stream, weights,
+               factors, tokens);
+    const int error = EAQ_LAUNCH_ERROR();
+    if (error != 0) return error;
+  }
   constexpr int kBytes = 2 * kStage * static_cast<int>(sizeof(Bf16));
   if (n % 4 == 0 && FourAligned(x, ldx)) {
-    EAQ_LAUNCH(HessianKernel<true>, grid, kThreads, kBytes, stream, x, ldx, weights, workspace, tokens, n);
+    EAQ_LAUNCH(HessianKernel<true>, grid, kThreads, kBytes, stream, x, ldx, factors, workspace, tokens, n);
   } else {
-    EAQ_LAUNCH(HessianKernel<false>, grid, kThreads, kBytes, stream, x, ldx, weights, workspace, tokens, n);
+    EAQ_LAUNCH(HessianKernel<false>, grid, kThreads, kBytes, stream, x, ldx, factors, workspace, tokens, n);
   }
   const int error = EAQ_LAUNCH_ERROR();
   if (error != 0) return error;

@@ -8,7 +8,7 @@
 namespace eaq::kernels::cuda {
 
 // Floats of AddHessian's workspace: a tile of 128 x 128 for each slice of 1024 tokens and each tile on or below the
-// diagonal, about tokens / 1024 * n^2 / 2. Large batches may be added in several calls.
+// diagonal, about tokens / 1024 * n^2 / 2, and a float a token. Large batches may be added in several calls.
 int64_t HessianWorkspace(int64_t tokens, int64_t n);
 
 // The lower triangle of h[n, n] (float64, rows ldh >= n apart) gains X^T diag(w) X for x[tokens, n] float32, rows ldx

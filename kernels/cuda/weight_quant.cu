@@ -54,7 +54,7 @@ __device__ inline float Ratio(const GridSearch& search, int t) {
 }
 
 // One block per grid: blockIdx.x a row, blockIdx.y a group.
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 12)  // 12 blocks: 40 registers, where ptxas would take 32 and spill
     FindGridsKernel(const float* w, int64_t ldw, int64_t cols, int64_t group, WeightGridKind kind, int bits,
                     GridSearch search, int candidates, WeightGrid* grids) {
   EAQ_SHARED(float, lows, kWarps);

@@ -15,9 +15,9 @@ namespace {
 constexpr char kTableVersion[] = "13.0";
 constexpr char kAccept[] =
     "\nTo accept (say why in the change):\n"
-    "  ./bazelw build --output_groups=cubins //kernels/cuda/...\n"
-    "  ./bazelw run //tools/sass:sass_mix -- --ceilings bazel-bin/kernels/cuda > /tmp/ceilings.txt\n"
-    "  cp /tmp/ceilings.txt tools/sass/ceilings.txt";
+    "  ./bazelw build //kernels/cuda:cubins\n"
+    "  ./bazelw run //tools/sass:sass_mix -- --ceilings $PWD/bazel-bin/kernels/cuda > /tmp/ceilings.txt\n"
+    "  grep -v ptx_wrappers /tmp/ceilings.txt > tools/sass/ceilings.txt";
 
 class SassTest : public testing::Test {
  protected:
