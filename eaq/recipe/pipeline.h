@@ -5,8 +5,8 @@
 //     return absl::OkStatus();
 //   }));
 //
-// First slot allocate gives every linear of the model its grid, after a walk through all layers in full precision where it
-// asks for one (survey). Then per layer, with the hidden states of all calibration windows at its entrance:
+// First slot allocate gives every linear of the model its grid, after a walk through all layers in full precision where
+// it asks for one (survey). Then per layer, with the hidden states of all calibration windows at its entrance:
 //   profile    the full-precision layer runs over them; the input of every linear is recorded
 //   transform  each edits the layer without changing its function; the edited layer is profiled anew
 //   solve      rounds the weights to their grids;  router, activation  their quantizers

@@ -19,8 +19,9 @@
 //   by an OR, 128 + z is subtracted (exact); float sums in mma; s_w at the end of the row or group.
 // (Persistent grid over problems: NVIDIA/cutlass example 24; 128 + u: IST-DASLab/marlin; specs/kernels.md 1.2 to 1.7.)
 //
-// Limits: fewer than 2^30 tiles, cols at most 32768 (int32 sums of one row), x rows 16-byte aligned, group 0 or 128. The same bits in every
-// run: every output is summed by one warp in a fixed order, and does not depend on the other tokens.
+// Limits: fewer than 2^30 tiles, cols at most 32768 (int32 sums of one row), x rows 16-byte aligned, group 0 or 128.
+// The same bits in every run: every output is summed by one warp in a fixed order, and does not depend on the other
+// tokens.
 #ifndef KERNELS_CUDA_GROUPED_GEMM_H_
 #define KERNELS_CUDA_GROUPED_GEMM_H_
 
