@@ -82,7 +82,9 @@ TEST(Allocation, PlansLieWithinAHundredthOfTheBudgetAndTheirAccountIsTheBytes) {
       EXPECT_NEAR(stored, PackedBitsPerWeight(*problem, *plan), 1e-9);
       for (const auto& [id, grid] : *plan) {
         EXPECT_EQ(grid.group_size, 32);
-        if (id.expert < 0) EXPECT_EQ(grid.bits, 4) << id.ToString();
+        if (id.expert < 0) {
+          EXPECT_EQ(grid.bits, 4) << id.ToString();
+        }
       }
     }
   }

@@ -199,7 +199,9 @@ TEST(MoPeq, RandomKeepsTheSizesOfTheClusters) {
       const Planned random("score: RANDOM scope: " + scope + " draw: " + std::to_string(draw));
       ASSERT_THAT(random.status, IsOk());
       EXPECT_EQ(random.Widths(-1), trace.Widths(-1));
-      if (scope == "LAYER") EXPECT_EQ(random.Widths(1), trace.Widths(1));
+      if (scope == "LAYER") {
+        EXPECT_EQ(random.Widths(1), trace.Widths(1));
+      }
       same += random.plan == trace.plan;
     }
     EXPECT_LT(same, 2);
@@ -214,7 +216,9 @@ TEST(MoPeq, EveryScoreMeetsABudget) {
       const double stored = p.problem.StoredBitsPerWeight(p.plan);
       EXPECT_LE(stored, 3.4 + kBudgetSlack) << score;
       // One linear is 1/72 of the scope; scores of 0 ask for nothing.
-      if (score != "HYBRID") EXPECT_GE(stored, 3.4 - 1.0 / 72) << score << scope;
+      if (score != "HYBRID") {
+        EXPECT_GE(stored, 3.4 - 1.0 / 72) << score << scope;
+      }
     }
   }
 }
