@@ -70,7 +70,8 @@ class Walk {
     const ModelConfig& config = in_.source->config();
     const AllocateSlot& slot = *slots_.allocate;
     std::vector<std::vector<double>> surveys;
-    std::vector<Matrix> hidden = slot.needs_profile() ? hidden_ : std::vector<Matrix>();
+    const bool walks = slot.needs_hidden() || slot.needs_profile();
+    std::vector<Matrix> hidden = walks ? hidden_ : std::vector<Matrix>();
     for (int l = 0; slot.surveys() && l < config.num_layers; ++l) {
       in_.progress->Update("survey layers", l, config.num_layers);
       EAQ_ASSIGN_OR_RETURN(LayerParams params, in_.source->LoadLayer(l));

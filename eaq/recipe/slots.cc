@@ -31,7 +31,7 @@ absl::StatusOr<RecipeSlots> RecipeSlots::Make(const Recipe& recipe) {
     for (const auto& transform : slots.transform) {
       if (transform->needs_profile() || transform->needs_hidden()) return NeedsData(recipe, "transform");
     }
-    if (slots.allocate->needs_profile()) return NeedsData(recipe, "allocate");
+    if (slots.allocate->needs_hidden() || slots.allocate->needs_profile()) return NeedsData(recipe, "allocate");
     if (slots.solve->needs_second_moments() || slots.solve->solves_whole_layers()) return NeedsData(recipe, "solve");
     if (slots.router->needs_hidden()) return NeedsData(recipe, "router");
     if (slots.activation->needs_profile()) return NeedsData(recipe, "activation");

@@ -114,7 +114,8 @@ class AllocateSlot {
   virtual ~AllocateSlot() = default;
   // True: Survey is called for every layer of the model first, before the transforms of single layers.
   virtual bool surveys() const { return false; }
-  // True: Survey looks at the calibration windows, through profile or hidden states.
+  // True: Survey looks at the layer's inputs; or at its profile, which takes a pass of them through the layer.
+  virtual bool needs_hidden() const { return false; }
   virtual bool needs_profile() const { return false; }
   // Numbers about one layer, whatever Allocate wants to know. CONTEXT: hidden and profile are full precision's.
   virtual absl::StatusOr<std::vector<double>> Survey(const LayerContext& context, const LayerParams& params) const {

@@ -19,17 +19,16 @@ namespace {
 
 constexpr Role kParts[] = {Role::kGate, Role::kUp, Role::kDown};
 
-bool LooksAtData(MoPeq::Score score) {
-  return score == MoPeq::FREQUENCY || score == MoPeq::HYBRID || score == MoPeq::OUTPUT_ERROR;
-}
-
 class Allocator : public AllocateSlot {
  public:
   Allocator(const MoPeq& options, std::vector<int> widths) : options_(options), widths_(std::move(widths)) {}
   bool surveys() const override { return true; }
-  bool needs_profile() const override { return LooksAtData(options_.score()); }
+  bool needs_hidden() const override { return options_.score() == MoPeq::OUTPUT_ERROR; }
+  bool needs_profile() const override {
+    return options_.score() == MoPeq::FREQUENCY || options_.score() == MoPeq::HYBRID;
+  }
 
-  // Per expert: trace, tokens, norm, then the output error of every width (OUTPUT_ERROR only).
+  // Per expert: trace, tokens (0 without a profile), norm, then the output error of every width (OUTPUT_ERROR only).
   absl::StatusOr<std::vector<double>> Survey(const LayerContext& context, const LayerParams& params) const override {
     std::vector<double> out;
     const int l = params.layer;

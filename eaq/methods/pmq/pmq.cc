@@ -21,7 +21,7 @@ class Allocator : public AllocateSlot {
  public:
   Allocator(const Pmq& options, std::vector<int> widths) : options_(options), widths_(std::move(widths)) {}
   bool surveys() const override { return true; }
-  bool needs_profile() const override { return true; }
+  bool needs_hidden() const override { return true; }
 
   // Per expert: tokens, probability mass, then the error of every width.
   absl::StatusOr<std::vector<double>> Survey(const LayerContext& context, const LayerParams& params) const override {
