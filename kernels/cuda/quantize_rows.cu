@@ -1,5 +1,6 @@
 #include "kernels/cuda/bfloat16.h"
 #include "kernels/cuda/quantize_rows.h"
+#include "kernels/cuda/warp_reduce.h"
 #include "kernels/emulation/cuda_emulation.h"
 
 namespace eaq::kernels::cuda {
@@ -76,12 +77,8 @@ __device__ inline void Widen(Range* range, const Four& f) {
 }
 
 __device__ inline Range OfWarp(Range range) {
-#pragma unroll
-  for (int lanes = 16; lanes > 0; lanes /= 2) {
-    const float low = __shfl_xor_sync(kAll, range.low, lanes), high = __shfl_xor_sync(kAll, range.high, lanes);
-    range.low = low < range.low ? low : range.low;
-    range.high = high > range.high ? high : range.high;
-  }
+  range.low = WarpMin(range.low);
+  range.high = WarpMax(range.high);
   range.broken = __any_sync(kAll, range.broken) != 0;
   return range;
 }
@@ -139,9 +136,7 @@ __device__ inline uint32_t Codes(const RowQuantizer& q, const Grid& grid, const 
     total += value;
     bytes |= (static_cast<uint32_t>(value) & 0xffu) << (8 * j);
   }
-#pragma unroll
-  for (int lanes = 16; lanes > 0; lanes /= 2) total += __shfl_xor_sync(kAll, total, lanes);
-  *sum = total;
+  *sum = WarpSum(total);
   return bytes;
 }
 

@@ -1,4 +1,5 @@
 #include "kernels/cuda/route.h"
+#include "kernels/cuda/warp_reduce.h"
 #include "kernels/emulation/cuda_emulation.h"
 
 namespace eaq::kernels::cuda {
@@ -72,9 +73,7 @@ __global__ void __launch_bounds__(kLogitWarps * 32) RouterLogitsKernel(LogitArgu
   for (int e = 0; e < kExperts; ++e) {
 #pragma unroll
     for (int t = 0; t < kTokens; ++t) {
-      float s = sums[e][t];
-#pragma unroll
-      for (int lanes = 16; lanes > 0; lanes /= 2) s += __shfl_xor_sync(kAll, s, lanes);
+      const float s = WarpSum(sums[e][t]);
       if (lane == 0 && first_token + t < a.tokens && first_expert + e < a.experts) {
         a.logits[(first_token + t) * a.experts + first_expert + e] = s;
       }
@@ -104,30 +103,6 @@ __device__ inline uint64_t Key(float score, int index) {
   return (static_cast<uint64_t>(order) << 32) | (0xffffffffu - static_cast<uint32_t>(index));
 }
 __device__ inline int IndexOf(uint64_t key) { return static_cast<int>(0xffffffffu - static_cast<uint32_t>(key)); }
-
-__device__ inline uint64_t WarpLargest(uint64_t key) {
-#pragma unroll
-  for (int lanes = 16; lanes > 0; lanes /= 2) {
-    const uint64_t other = __shfl_xor_sync(kAll, key, lanes);
-    key = other > key ? other : key;
-  }
-  return key;
-}
-
-__device__ inline float WarpLargest(float value) {
-#pragma unroll
-  for (int lanes = 16; lanes > 0; lanes /= 2) {
-    const float other = __shfl_xor_sync(kAll, value, lanes);
-    value = other > value ? other : value;
-  }
-  return value;
-}
-
-__device__ inline float WarpSum(float value) {
-#pragma unroll
-  for (int lanes = 16; lanes > 0; lanes /= 2) value += __shfl_xor_sync(kAll, value, lanes);
-  return value;
-}
 
 struct TopKArguments {
   const float* logits;
@@ -174,7 +149,7 @@ __global__ void __launch_bounds__(kTopKWarps * 32) RouteTopKKernel(TopKArguments
   } else {
     float largest = -INFINITY;
     for (int e = lane; e < a.experts; e += 32) largest = row[e] > largest ? row[e] : largest;
-    largest = WarpLargest(largest);
+    largest = WarpMax(largest);
     float sum = 0;
     for (int e = lane; e < a.experts; e += 32) {
       const float v = expf(row[e] - largest);
@@ -195,7 +170,7 @@ __global__ void __launch_bounds__(kTopKWarps * 32) RouteTopKKernel(TopKArguments
     if (lane < o.groups) key = Key(GroupScore(ranked + lane * group_size, group_size, o.group_by_top2), lane);
     open = 0;
     for (int i = 0; i < o.chosen_groups; ++i) {
-      const int best = IndexOf(WarpLargest(key));
+      const int best = IndexOf(WarpMax(key));
       open |= 1u << best;
       if (lane == best) key = 0;
     }
@@ -211,7 +186,7 @@ __global__ void __launch_bounds__(kTopKWarps * 32) RouteTopKKernel(TopKArguments
       const uint64_t key = Key(ranked[e], e);
       best = key > best ? key : best;
     }
-    const int winner = IndexOf(WarpLargest(best));
+    const int winner = IndexOf(WarpMax(best));
     if (winner % 32 == lane) taken |= 1u << (winner / 32);
     if (lane == i) mine = winner;
   }
