@@ -7,7 +7,7 @@
 namespace eaq {
 namespace {
 
-constexpr int64_t kHeadRows = 256;  // rows of logits in memory at a time
+constexpr int64_t kHeadRows = 1024;  // of logits in memory at a time
 
 }  // namespace
 
