@@ -15,16 +15,10 @@ namespace {
 constexpr int64_t kMaxCells = int64_t{1} << 28;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-// The problem with every item's cheapest choice paid for: EXTRA[i][c] more for choice c, in units of UNIT.
-struct Reduced {
-  std::vector<std::vector<int64_t>> extra;
-  int64_t unit = 1;
-  int64_t room = 0;  // what is left of the capacity, in units
-  int64_t paid = 0;
-};
+}  // namespace
 
-absl::StatusOr<Reduced> Reduce(absl::Span<const KnapsackItem> items, int64_t capacity) {
-  Reduced r;
+absl::StatusOr<ReducedKnapsack> ReduceKnapsack(absl::Span<const KnapsackItem> items, int64_t capacity) {
+  ReducedKnapsack r;
   int64_t divisor = 0, most = 0;
   for (size_t i = 0; i < items.size(); ++i) {
     const KnapsackItem& item = items[i];
@@ -58,6 +52,8 @@ absl::StatusOr<Reduced> Reduce(absl::Span<const KnapsackItem> items, int64_t cap
   return r;
 }
 
+namespace {
+
 KnapsackSolution Sum(absl::Span<const KnapsackItem> items, std::vector<int> choice) {
   KnapsackSolution s;
   for (size_t i = 0; i < items.size(); ++i) {
@@ -69,7 +65,7 @@ KnapsackSolution Sum(absl::Span<const KnapsackItem> items, std::vector<int> choi
 }
 
 // least[l]: the least damage of the items so far with at most l units spent.
-KnapsackSolution Exact(absl::Span<const KnapsackItem> items, const Reduced& r) {
+KnapsackSolution Exact(absl::Span<const KnapsackItem> items, const ReducedKnapsack& r) {
   const int64_t levels = r.room + 1;
   std::vector<double> least(levels, 0.0), next(levels);
   std::vector<std::vector<uint8_t>> taken(items.size(), std::vector<uint8_t>(levels));
@@ -101,7 +97,7 @@ KnapsackSolution Exact(absl::Span<const KnapsackItem> items, const Reduced& r) {
 }
 
 // For a price of a unit, every item's choice of the least damage + price * extra; of equals the cheaper.
-std::vector<int> AtPrice(absl::Span<const KnapsackItem> items, const Reduced& r, double price, int64_t* spent,
+std::vector<int> AtPrice(absl::Span<const KnapsackItem> items, const ReducedKnapsack& r, double price, int64_t* spent,
                          double* value) {
   std::vector<int> choice(items.size());
   *spent = 0;
@@ -119,7 +115,7 @@ std::vector<int> AtPrice(absl::Span<const KnapsackItem> items, const Reduced& r,
 }
 
 // Spends what is left where a unit saves most damage, until nothing fits.
-void Repair(absl::Span<const KnapsackItem> items, const Reduced& r, int64_t left, std::vector<int>& choice) {
+void Repair(absl::Span<const KnapsackItem> items, const ReducedKnapsack& r, int64_t left, std::vector<int>& choice) {
   while (true) {
     double best_rate = 0;
     size_t best_item = 0;
@@ -139,7 +135,7 @@ void Repair(absl::Span<const KnapsackItem> items, const Reduced& r, int64_t left
   }
 }
 
-KnapsackSolution Lagrange(absl::Span<const KnapsackItem> items, const Reduced& r) {
+KnapsackSolution Lagrange(absl::Span<const KnapsackItem> items, const ReducedKnapsack& r) {
   int64_t spent = 0;
   double value = 0;
   std::vector<int> choice = AtPrice(items, r, 0, &spent, &value);
@@ -171,17 +167,17 @@ KnapsackSolution Lagrange(absl::Span<const KnapsackItem> items, const Reduced& r
 }  // namespace
 
 absl::StatusOr<KnapsackSolution> SolveKnapsackExactly(absl::Span<const KnapsackItem> items, int64_t capacity) {
-  EAQ_ASSIGN_OR_RETURN(const Reduced r, Reduce(items, capacity));
+  EAQ_ASSIGN_OR_RETURN(const ReducedKnapsack r, ReduceKnapsack(items, capacity));
   return Exact(items, r);
 }
 
 absl::StatusOr<KnapsackSolution> SolveKnapsackByLagrange(absl::Span<const KnapsackItem> items, int64_t capacity) {
-  EAQ_ASSIGN_OR_RETURN(const Reduced r, Reduce(items, capacity));
+  EAQ_ASSIGN_OR_RETURN(const ReducedKnapsack r, ReduceKnapsack(items, capacity));
   return Lagrange(items, r);
 }
 
 absl::StatusOr<KnapsackSolution> SolveKnapsack(absl::Span<const KnapsackItem> items, int64_t capacity) {
-  EAQ_ASSIGN_OR_RETURN(const Reduced r, Reduce(items, capacity));
+  EAQ_ASSIGN_OR_RETURN(const ReducedKnapsack r, ReduceKnapsack(items, capacity));
   const bool exact = (r.room + 1) * static_cast<int64_t>(items.size()) <= kMaxCells;
   return exact ? Exact(items, r) : Lagrange(items, r);
 }

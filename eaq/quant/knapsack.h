@@ -42,6 +42,16 @@ absl::StatusOr<KnapsackSolution> SolveKnapsack(absl::Span<const KnapsackItem> it
 absl::StatusOr<KnapsackSolution> SolveKnapsackExactly(absl::Span<const KnapsackItem> items, int64_t capacity);
 absl::StatusOr<KnapsackSolution> SolveKnapsackByLagrange(absl::Span<const KnapsackItem> items, int64_t capacity);
 
+// The problem with every item's cheapest choice paid for.
+struct ReducedKnapsack {
+  std::vector<std::vector<int64_t>> extra;  // [item][choice] what it costs beyond the item's cheapest, in units
+  int64_t unit = 1;                         // the greatest common divisor of these
+  int64_t room = 0;                         // what is left of the capacity, in units; at most what all could spend
+  int64_t paid = 0;
+};
+// Errors as SolveKnapsack.
+absl::StatusOr<ReducedKnapsack> ReduceKnapsack(absl::Span<const KnapsackItem> items, int64_t capacity);
+
 }  // namespace eaq
 
 #endif  // EAQ_QUANT_KNAPSACK_H_
