@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -304,6 +305,18 @@ class Expander {
     return absl::OkStatus();
   }
 
+  using TaskError = absl::FunctionRef<absl::Status(const std::string&, absl::string_view)>;
+
+  absl::Status CheckNextSegment(const EvaluationTask& task, TaskError error) const {
+    const EvaluationTask::NextSegment& s = task.next_segment();
+    if (!task.path().empty()) return error("path", "next_segment has no path: its items are made from the domains");
+    if (s.items() < 1 || s.items() > 1000000) return error("next_segment", "items must be 1 to 1000000");
+    if (s.context() < 1 || s.context() > 1000000) return error("next_segment", "context must be 1 to 1000000 tokens");
+    if (s.segment() < 1 || s.segment() > 1000000) return error("next_segment", "segment must be 1 to 1000000 tokens");
+    if (s.candidates() < 2 || s.candidates() > 100) return error("next_segment", "candidates must be 2 to 100");
+    return absl::OkStatus();
+  }
+
   absl::Status CheckTasks() const {
     std::set<std::string> names;  // of tasks and domains: metrics are filed under them
     for (const CorpusRef& domain : e_.evaluation().domain()) names.insert(domain.name());
@@ -313,9 +326,9 @@ class Expander {
         return spec_.Error({{"evaluation", -1}, {"task", i}, {field, -1}}, message);
       };
       if (task.name().empty()) return error("name", "the task has no name");
-      if (task.path().empty()) {
-        return error("path", absl::StrCat("task \"", task.name(), "\" has no path: name a folder or zip archive of ",
-                                          "minimal pairs (docs/formats/minimal_pairs.md)"));
+      if (task.path().empty() && !task.has_next_segment()) {
+        return error("path", absl::StrCat("task \"", task.name(), "\" has no path: name a file, folder or zip archive ",
+                                          "of items (docs/formats/tasks.md)"));
       }
       if (!names.insert(task.name()).second) {
         return error("name", absl::StrCat("\"", task.name(), "\" is the name of another task or of a domain"));
@@ -323,6 +336,12 @@ class Expander {
       if (task.max_items_per_paradigm() < 0) {
         return error("max_items_per_paradigm", "max_items_per_paradigm must be 0 (all) or more");
       }
+      if (task.kind_case() != EvaluationTask::KIND_NOT_SET && task.has_protocol()) {
+        return error("protocol", "protocol belongs to minimal pairs: the other kinds of task have one convention each");
+      }
+      if (task.multiple_choice().max_length() < 0) return error("multiple_choice", "max_length must be 0 or more");
+      if (task.last_word().max_length() < 0) return error("last_word", "max_length must be 0 or more");
+      if (task.has_next_segment()) EAQ_RETURN_IF_ERROR(CheckNextSegment(task, error));
     }
     return absl::OkStatus();
   }

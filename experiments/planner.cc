@@ -17,7 +17,7 @@
 #include "eaq/model/outliers.h"
 #include "eaq/text/corpus.h"
 #include "eaq/text/dpkg.h"
-#include "eaq/text/pair_files.h"
+#include "eaq/text/item_files.h"
 
 namespace eaq {
 namespace {
@@ -134,13 +134,16 @@ Resolvers MakeResolvers(const std::string& spec_folder, const std::string& cache
     EAQ_RETURN_IF_ERROR(Annotate(found.status(), absl::StrCat("task ", task.name())));
     ResolvedCorpus resolved;
     resolved.path = *found;
-    Fingerprint print("sweep/task/v1");
+    Fingerprint print("sweep/task/v2");
+    print.Add(static_cast<int>(task.kind_case()));
     AddFiles(resolved.path, print);
     if (const auto* hit = cache->Find(print.Hex(), 1)) {
       resolved.sha256 = (*hit)[0];
     } else {
-      EAQ_ASSIGN_OR_RETURN(const PairSet pairs, LoadPairSet(task.name(), resolved.path));
-      resolved.sha256 = pairs.sha256;
+      EvaluationTask there = task;
+      there.set_path(resolved.path);
+      EAQ_ASSIGN_OR_RETURN(const ItemSet items, LoadItems(there));
+      resolved.sha256 = items.sha256;
       cache->Put(print.Hex(), {resolved.sha256});
     }
     resolved.description = absl::StrCat(resolved.path, " ", resolved.sha256);
@@ -186,6 +189,7 @@ absl::StatusOr<SweepPlan> Resolve(std::vector<TrialSpec> trials, int numerics_ve
     }
     for (CorpusRef& corpus : *trial.mutable_evaluation()->mutable_domain()) EAQ_RETURN_IF_ERROR(add(corpus));
     for (EvaluationTask& task : *trial.mutable_evaluation()->mutable_task()) {
+      if (task.has_next_segment()) continue;  // made from the domains, whose hashes are there already
       const std::pair<std::string, std::string> id("task " + task.name(), task.path());
       if (corpora.count(id) == 0) {
         EAQ_ASSIGN_OR_RETURN(corpora[id], resolvers.task(task));

@@ -121,6 +121,40 @@ TEST(Resolvers, TheKeyFollowsTheTasksContent) {
   EXPECT_NE(key("there", "c"), first);
 }
 
+// One file read as two kinds of task has two identities, also where the first is remembered; next segments have no
+// file.
+TEST(Resolvers, TheKindOfTaskCounts) {
+  const std::string folder = absl::StrCat(::testing::TempDir(), "/kinds");
+  EAQ_EXPECT_OK(MakeDirectories(folder));
+  EAQ_EXPECT_OK(WriteFileAtomic(JoinPath(folder, "items.jsonl"),
+                                "{\"query\": \"q\", \"choices\": [\"a\", \"b\"], \"gold\": 0, \"context\": \"c\", "
+                                "\"continuation\": \"d\"}\n"));
+  int calls = 0;
+  Resolvers resolvers = Fakes(calls);
+  resolvers.task = MakeResolvers(folder, JoinPath(folder, "cache")).task;
+  TrialSpec trial = Trial("m", "mine");
+  EvaluationTask& choice = *trial.mutable_evaluation()->add_task();
+  choice.set_name("choice");
+  choice.set_path("items.jsonl");
+  choice.mutable_multiple_choice();
+  EvaluationTask& word = *trial.mutable_evaluation()->add_task();
+  word.set_name("word");
+  word.set_path("items.jsonl");
+  word.mutable_last_word();
+  EvaluationTask& next = *trial.mutable_evaluation()->add_task();
+  next.set_name("next");
+  next.mutable_next_segment();
+  EAQ_ASSERT_OK_AND_ASSIGN(const SweepPlan plan, Resolve({trial}, 1, resolvers));
+  const EvaluationData& evaluation = plan.trials[0].spec.evaluation();
+  EXPECT_EQ(evaluation.task(0).hash().size(), 64u);
+  EXPECT_EQ(evaluation.task(1).hash().size(), 64u);
+  EXPECT_NE(evaluation.task(0).hash(), evaluation.task(1).hash());
+  EXPECT_FALSE(evaluation.task(2).has_hash());
+  trial.mutable_evaluation()->mutable_task(2)->mutable_next_segment()->set_seed(1);
+  EAQ_ASSERT_OK_AND_ASSIGN(const SweepPlan other, Resolve({trial}, 1, resolvers));
+  EXPECT_NE(other.trials[0].key, plan.trials[0].key);
+}
+
 TEST(Resolvers, WhatIsNotThereIsNotFound) {
   const Resolvers resolvers = MakeResolvers("/nowhere", "/nowhere/cache");
   EXPECT_THAT(resolvers.model("no/such/model"), StatusIs(absl::StatusCode::kNotFound, HasSubstr("no/such/model")));

@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "eaq/base/file.h"
 #include "eaq/base/hash.h"
@@ -13,9 +14,10 @@
 #include "eaq/base/status_macros.h"
 #include "eaq/base/thread_pool.h"
 #include "eaq/checkpoint/model_source.h"
+#include "eaq/eval/choice_results.h"
+#include "eaq/eval/choice_trace.h"
 #include "eaq/eval/evaluate.h"
 #include "eaq/eval/metric.h"
-#include "eaq/eval/minimal_pairs.h"
 #include "eaq/ledger/provenance.h"
 #include "eaq/model/outliers.h"
 #include "eaq/recipe/cached_stage.h"
@@ -34,23 +36,24 @@ absl::Status CheckPlanned(const std::string& what, const std::string& expected, 
                                                     "; run the sweep again"));
 }
 
-// Runs every layer of the full-precision model over TRACER's windows.
-absl::Status RunFull(const ModelSource& source, ThreadPool& pool, ProgressSink& progress, Tracer& tracer) {
+// Runs every layer of the full-precision model through ADVANCE.
+absl::Status RunFull(const ModelSource& source, ProgressSink& progress,
+                     absl::FunctionRef<void(int, const DecoderLayer&)> advance) {
   const int64_t layers = source.config().num_layers;
   for (int l = 0; l < layers; ++l) {
     progress.Update("full precision", l, layers);
     EAQ_ASSIGN_OR_RETURN(LayerParams params, source.LoadLayer(l));
     EAQ_ASSIGN_OR_RETURN(const auto layer, BuildLayer(source.config(), std::move(params)));
-    tracer.Advance(l, *layer, pool);
+    advance(l, *layer);
   }
   return absl::OkStatus();
 }
 
-// Scores the tasks from the trace of the model measured.
-absl::Status EvaluateTasks(const ModelEnds& ends, const std::vector<PairTask>& tasks, const ModelTrace& trace,
-                           ThreadPool& pool, ProgressSink& progress, TrialResult& result) {
-  EAQ_ASSIGN_OR_RETURN(const auto scores, SentenceScores(ends, tasks, trace, pool, progress));
-  for (size_t t = 0; t < tasks.size(); ++t) EAQ_RETURN_IF_ERROR(AddPairResults(tasks[t], scores[t], result));
+// Scores the tasks, whose candidates have been through all layers of the model measured.
+absl::Status EvaluateTasks(const ChoiceTracer& tracer, const std::vector<ChoiceTask>& tasks, ThreadPool& pool,
+                           ProgressSink& progress, TrialResult& result) {
+  EAQ_ASSIGN_OR_RETURN(const auto scores, tracer.Scores(pool, progress));
+  for (size_t t = 0; t < tasks.size(); ++t) EAQ_RETURN_IF_ERROR(AddChoiceResults(tasks[t], scores[t], result));
   return absl::OkStatus();
 }
 
@@ -66,7 +69,8 @@ absl::StatusOr<ModelTrace> FullTrace(const ModelSource& source, const ModelEnds&
       cache, "full precision", key.Hex(),
       [&]() -> absl::StatusOr<ModelTrace> {
         Tracer tracer(ends, windows, pool);
-        EAQ_RETURN_IF_ERROR(RunFull(source, pool, progress, tracer));
+        EAQ_RETURN_IF_ERROR(
+            RunFull(source, progress, [&](int l, const DecoderLayer& layer) { tracer.Advance(l, layer, pool); }));
         return tracer.Finish();
       },
       [](const ModelTrace& trace) { return trace.Serialize(); }, ModelTrace::Parse, run);
@@ -114,16 +118,17 @@ absl::StatusOr<TrialResult> RunTrial(const TrialSpec& spec, const RunOptions& op
   EAQ_ASSIGN_OR_RETURN(const std::vector<EvaluationDomain> domains, texts.Evaluation(stages));
   EAQ_ASSIGN_OR_RETURN(const ModelTrace full,
                        FullTrace(*source, ends, domains, cache, salt, pool, progress, stages.emplace_back()));
-  // The sentences of the tasks need no trace of the full model: their answers are compared in the report.
-  EAQ_ASSIGN_OR_RETURN(const std::vector<PairTask> tasks, texts.Tasks());
+  // Tasks need no trace of the full model: their answers are compared in the report.
+  EAQ_ASSIGN_OR_RETURN(const std::vector<ChoiceTask> tasks, texts.Tasks(stages));
   TrialResult result;
   if (!spec.has_recipe()) {
     for (StageRun& stage : stages) *result.add_stage() = std::move(stage);
     EAQ_RETURN_IF_ERROR(Evaluate(ends, domains, full, nullptr, pool, progress, result));
     if (!tasks.empty()) {
-      Tracer sentences(ends, PairWindows(tasks), pool, Tracer::kNoRouting);
-      EAQ_RETURN_IF_ERROR(RunFull(*source, pool, progress, sentences));
-      EAQ_RETURN_IF_ERROR(EvaluateTasks(ends, tasks, sentences.Finish(), pool, progress, result));
+      ChoiceTracer candidates(ends, tasks, pool);
+      EAQ_RETURN_IF_ERROR(
+          RunFull(*source, progress, [&](int, const DecoderLayer& layer) { candidates.Advance(layer, pool); }));
+      EAQ_RETURN_IF_ERROR(EvaluateTasks(candidates, tasks, pool, progress, result));
     }
     AddSize(FullSize(source->config()), result);
   } else {
@@ -148,13 +153,13 @@ absl::StatusOr<TrialResult> RunTrial(const TrialSpec& spec, const RunOptions& op
     inputs.pool = &pool;
     inputs.progress = &progress;
     Tracer tracer(quantized_ends, WindowIds(domains), pool);
-    Tracer sentences(quantized_ends, PairWindows(tasks), pool, Tracer::kNoRouting);
+    ChoiceTracer candidates(quantized_ends, tasks, pool);
     double trace_seconds = 0;
     TokenCost token_cost;
     EAQ_ASSIGN_OR_RETURN(PipelineReport report, QuantizeModel(inputs, [&](const FinishedLayer& layer) {
                            const auto layer_start = std::chrono::steady_clock::now();
                            tracer.Advance(layer.index, *layer.quantized, pool);
-                           sentences.Advance(layer.index, *layer.quantized, pool);
+                           candidates.Advance(*layer.quantized, pool);
                            trace_seconds += SecondsSince(layer_start);
                            const TokenCost cost = CostOfToken(wrapped->config(), *layer.params);
                            token_cost.linears += cost.linears;
@@ -172,7 +177,7 @@ absl::StatusOr<TrialResult> RunTrial(const TrialSpec& spec, const RunOptions& op
     traced.set_hash(trace.Hex());
     traced.set_seconds(trace_seconds);
     EAQ_RETURN_IF_ERROR(Evaluate(ends, domains, full, &quantized, pool, progress, result, &quantized_ends));
-    EAQ_RETURN_IF_ERROR(EvaluateTasks(quantized_ends, tasks, sentences.Finish(), pool, progress, result));
+    EAQ_RETURN_IF_ERROR(EvaluateTasks(candidates, tasks, pool, progress, result));
     AddSize(report.size, result);
     AddMetric("linear_operations", "", token_cost.linears, result);
     AddMetric("online_operations", "", token_cost.online, result);

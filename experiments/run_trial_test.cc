@@ -222,6 +222,60 @@ TEST_F(RunTrialTest, TasksUseTheTransformedEnds) {
     EXPECT_EQ(series.metric(), "correct");
     values.assign(series.value().begin(), series.value().end());
     return values;
+// Every kind of task in one trial: the same bits for any threads and cache, next segments from the cache the second
+// time, and in both halves (with and without a recipe) what the ledger needs.
+TEST_F(RunTrialTest, AllKindsOfTasks) {
+  const std::string choices = *folder_ + "/choices.jsonl", words = *folder_ + "/words.jsonl";
+  ASSERT_THAT(WriteFileAtomic(choices,
+                              "{\"query\": \"the router sends tokens\", \"choices\": [\"to experts\", \"add up\", "
+                              "\"and they\"], \"gold\": 0}\n{\"query\": \"they\", \"choices\": [\"up\", \"add\"], "
+                              "\"gold\": 1}\n"),
+              IsOk());
+  ASSERT_THAT(WriteFileAtomic(words, "{\"context\": \"the router sends\", \"continuation\": \"tokens\"}\n"), IsOk());
+  const std::string cache = *folder_ + "/kinds_cache";
+  for (const char* recipe : {"", kGptq}) {
+    TrialSpec spec = Spec(recipe);
+    EvaluationTask& choice = *spec.mutable_evaluation()->add_task();
+    choice.set_name("choice");
+    choice.set_path(choices);
+    choice.mutable_multiple_choice()->set_context_end(":");
+    EvaluationTask& word = *spec.mutable_evaluation()->add_task();
+    word.set_name("word");
+    word.set_path(words);
+    word.mutable_last_word();
+    EvaluationTask& next = *spec.mutable_evaluation()->add_task();
+    next.set_name("next");
+    next.mutable_next_segment()->set_items(25);
+    next.mutable_next_segment()->set_context(12);
+    next.mutable_next_segment()->set_segment(5);
+    EAQ_ASSERT_OK_AND_ASSIGN(const TrialResult one, Run(spec, 1, ""));
+    EAQ_ASSERT_OK_AND_ASSIGN(const TrialResult cold, Run(spec, 2, cache));
+    EAQ_ASSERT_OK_AND_ASSIGN(const TrialResult warm, Run(spec, 2, cache));
+    EXPECT_EQ(ResultDigest(cold), ResultDigest(one)) << recipe;
+    EXPECT_EQ(ResultDigest(warm), ResultDigest(one)) << recipe;
+    bool seen = false;
+    for (const StageRun& stage : warm.stage()) {
+      if (stage.stage() != "items of next/story") continue;
+      seen = true;
+      EXPECT_TRUE(stage.from_cache());
+    }
+    EXPECT_TRUE(seen);
+    std::map<std::string, int> values;
+    for (const Series& s : one.series()) values[s.domain() + " " + s.metric()] = s.value_size();
+    EXPECT_EQ(values["choice correct"], 2);
+    EXPECT_EQ(values["choice correct_norm"], 2);
+    EXPECT_EQ(values["choice log_likelihood"], 5);
+    EXPECT_EQ(values["word correct"], 1);
+    EXPECT_EQ(values["next correct"], 25);
+    EXPECT_EQ(values["next log_likelihood"], 100);
+    EXPECT_DOUBLE_EQ(ValueOf(one, "chance"), 5.0 / 12);  // of "choice", the first: (1/3 + 1/2) / 2
+    EXPECT_GT(ValueOf(one, "word_perplexity"), 1);
+    next.mutable_next_segment()->set_items(100000);
+    EXPECT_THAT(Run(spec, 1, ""),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("task next: next segment: domain story has")));
+  }
+}
+
   };
   TrialSpec wrapped = Spec(kRtn), direct = Spec("");
   wrapped.mutable_scheme()->mutable_weights()->set_bits(16);

@@ -138,6 +138,19 @@ TEST(Spec, TasksAreChecked) {
               HasSubstr("\"x\" is the name of another task"));
   EXPECT_THAT(error("name: 'z' path: 'p' max_items_per_paradigm: -1"), HasSubstr("must be 0 (all) or more"));
   EXPECT_THAT(error("name: 'x' path: 'p' protocol: LM_EVIL"), HasSubstr("did you mean \"LM_EVAL\"?"));
+  EXPECT_EQ(error("name: 'ARC' path: 'p' multiple_choice { context_end: '\\nAnswer:' bos: NO_BOS max_length: 7 }"), "");
+  EXPECT_EQ(error("name: 'LAMBADA' path: 'p' last_word {}"), "");
+  EXPECT_EQ(error("name: 'next' next_segment { items: 100 candidates: 3 }"), "");
+  EXPECT_THAT(error("name: 'ARC' multiple_choice {}"), HasSubstr("task \"ARC\" has no path"));
+  EXPECT_THAT(error("name: 'ARC' path: 'p' protocol: LM_EVAL multiple_choice {}"),
+              HasSubstr("belongs to minimal pairs"));
+  EXPECT_THAT(error("name: 'ARC' path: 'p' multiple_choice { max_length: -1 }"), HasSubstr("max_length must be 0"));
+  EXPECT_THAT(error("name: 'L' path: 'p' last_word { max_length: -1 }"), HasSubstr("max_length must be 0"));
+  EXPECT_THAT(error("name: 'next' path: 'p' next_segment {}"), HasSubstr("next_segment has no path"));
+  EXPECT_THAT(error("name: 'next' next_segment { items: 0 }"), HasSubstr("items must be 1 to 1000000"));
+  EXPECT_THAT(error("name: 'next' next_segment { candidates: 1 }"), HasSubstr("candidates must be 2 to 100"));
+  EXPECT_THAT(error("name: 'next' next_segment { context: 0 }"), HasSubstr("context must be"));
+  EXPECT_THAT(error("name: 'next' next_segment { segment: 0 }"), HasSubstr("segment must be"));
 }
 
 TEST(Spec, HugeExpansionsAreRefusedBeforeTheyAreBuilt) {

@@ -7,18 +7,24 @@
 #include "eaq/base/hash.h"
 #include "eaq/base/rng.h"
 #include "eaq/base/status_macros.h"
+#include "eaq/eval/next_segment.h"
 #include "eaq/ledger/trial_key.h"
 #include "eaq/recipe/cached_stage.h"
 #include "eaq/recipe/calibrate.h"
 #include "eaq/recipe/stage_bytes.h"
 #include "eaq/recipe/version.h"
 
+#include "eaq/text/item_files.h"
 namespace eaq {
 namespace {
 
 using Windows = std::vector<CalibrationWindow>;
 
 // Windows from the cache or MAKE, recorded as a stage.
+Split SplitOfData(const EvaluationData& data) {
+  return data.split() == EvaluationData::CALIBRATION ? Split::kCalibration : Split::kEvaluation;
+}
+
 absl::StatusOr<Windows> CachedWindows(const StageCache& cache, const std::string& stage, const std::string& key,
                                       absl::FunctionRef<absl::StatusOr<Windows>()> make,
                                       std::vector<StageRun>& stages) {
@@ -92,7 +98,7 @@ absl::StatusOr<Windows> TrialTexts::Calibration(const CalibrationSlot& stage, st
 
 absl::StatusOr<Windows> TrialTexts::CutEvaluation() {
   const EvaluationData& data = spec_.evaluation();
-  const Split split = data.split() == EvaluationData::CALIBRATION ? Split::kCalibration : Split::kEvaluation;
+  const Split split = SplitOfData(data);
   Windows windows;
   for (const CorpusRef& ref : data.domain()) {
     EAQ_ASSIGN_OR_RETURN(const auto corpus, Load(ref));
@@ -129,16 +135,48 @@ absl::StatusOr<std::vector<EvaluationDomain>> TrialTexts::Evaluation(std::vector
   return domains;
 }
 
-absl::StatusOr<std::vector<PairTask>> TrialTexts::Tasks() {
-  std::vector<PairTask> tasks;
+absl::StatusOr<ChoiceTask> TrialTexts::NextSegments(const EvaluationTask& spec, std::vector<StageRun>& stages) {
+  const EvaluationTask::NextSegment& how = spec.next_segment();
+  const Split split = SplitOfData(spec_.evaluation());
+  const int domains = spec_.evaluation().domain_size();
+  std::vector<SegmentDomain> parts;
+  for (int d = 0; d < domains; ++d) {
+    const CorpusRef& ref = spec_.evaluation().domain(d);
+    const int64_t items = SegmentsOfDomain(how, d, domains);
+    if (items == 0) continue;
+    Fingerprint key("next segment/v1");
+    key.Add(salt_).Add(kNumericsVersion).Add(tokenizer_.hash()).Add(ref.name()).Add(expected_[ref.name()]);
+    key.Add(static_cast<int>(split)).Add(items).Add(how.context()).Add(how.segment()).Add(how.candidates());
+    key.Add(how.seed());
+    EAQ_ASSIGN_OR_RETURN(std::vector<SegmentItem> drawn,
+                         CachedStage<std::vector<SegmentItem>>(
+                             cache_, absl::StrCat("items of ", spec.name(), "/", ref.name()), key.Hex(),
+                             [&]() -> absl::StatusOr<std::vector<SegmentItem>> {
+                               EAQ_ASSIGN_OR_RETURN(const auto corpus, Load(ref));
+                               return DrawSegments(*corpus, split, items, how, tokenizer_, pool_);
+                             },
+                             SegmentBytes, ParseSegments, stages.emplace_back()));
+    parts.push_back({ref.name(), std::move(drawn)});
+  }
+  return MakeSegmentTask(spec.name(), parts, spec.max_items_per_paradigm(), tokenizer_, source_.config().vocab_size);
+}
+
+absl::StatusOr<std::vector<ChoiceTask>> TrialTexts::Tasks(std::vector<StageRun>& stages) {
+  std::vector<ChoiceTask> tasks;
   for (const EvaluationTask& spec : spec_.evaluation().task()) {
-    EAQ_ASSIGN_OR_RETURN(const PairSet pairs, LoadPairSet(spec.name(), spec.path()));
-    if (!spec.hash().empty() && spec.hash() != pairs.sha256) {
+    if (spec.has_next_segment()) {
+      absl::StatusOr<ChoiceTask> task = NextSegments(spec, stages);
+      EAQ_RETURN_IF_ERROR(Annotate(task.status(), absl::StrCat("task ", spec.name())));
+      tasks.push_back(*std::move(task));
+      continue;
+    }
+    EAQ_ASSIGN_OR_RETURN(const ItemSet items, LoadItems(spec));
+    if (!spec.hash().empty() && spec.hash() != items.sha256) {
       return absl::FailedPreconditionError(
           absl::StrCat("task ", spec.name(), " has changed since the trial was planned: expected sha256 ",
-                       spec.hash().substr(0, 16), ", found ", pairs.sha256.substr(0, 16), "; run the sweep again"));
+                       spec.hash().substr(0, 16), ", found ", items.sha256.substr(0, 16), "; run the sweep again"));
     }
-    EAQ_ASSIGN_OR_RETURN(PairTask task, MakePairTask(pairs, spec, tokenizer_, source_.config().vocab_size, pool_));
+    EAQ_ASSIGN_OR_RETURN(ChoiceTask task, MakeChoiceTask(items, spec, tokenizer_, source_.config(), pool_));
     tasks.push_back(std::move(task));
   }
   return tasks;

@@ -10,8 +10,8 @@
 
 #include "absl/status/statusor.h"
 #include "eaq/base/thread_pool.h"
+#include "eaq/eval/choice_task.h"
 #include "eaq/eval/evaluate.h"
-#include "eaq/eval/minimal_pairs.h"
 #include "eaq/model/params.h"
 #include "eaq/proto/trial.pb.h"
 #include "eaq/recipe/stage.h"
@@ -27,12 +27,12 @@ class TrialTexts {
   TrialTexts(const TrialSpec& spec, const ModelSource& source, const Tokenizer& tokenizer, const StageCache& cache,
              const std::string& salt, ThreadPool& pool);
 
-  // Both append the stage they are to STAGES. FailedPrecondition when a corpus is not the one that was planned with.
+  // All append the stages they are to STAGES. FailedPrecondition when a corpus is not the one that was planned with.
   absl::StatusOr<std::vector<CalibrationWindow>> Calibration(const CalibrationSlot& stage,
                                                              std::vector<StageRun>& stages);
   absl::StatusOr<std::vector<EvaluationDomain>> Evaluation(std::vector<StageRun>& stages);
-  // The tasks of the evaluation as token windows. FailedPrecondition when the pairs are not those of the plan.
-  absl::StatusOr<std::vector<PairTask>> Tasks();
+  // The tasks of the evaluation as token sequences. FailedPrecondition when the items are not those of the plan.
+  absl::StatusOr<std::vector<ChoiceTask>> Tasks(std::vector<StageRun>& stages);
 
  private:
   absl::StatusOr<std::shared_ptr<const Corpus>> Load(const CorpusRef& ref);
@@ -47,6 +47,7 @@ class TrialTexts {
   ThreadPool& pool_;
   std::map<std::string, std::string> expected_;  // corpus name -> sha256 of the plan
   std::map<std::string, std::shared_ptr<const Corpus>> loaded_;
+  absl::StatusOr<ChoiceTask> NextSegments(const EvaluationTask& spec, std::vector<StageRun>& stages);
 };
 
 }  // namespace eaq

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "eaq/base/status_macros.h"
@@ -13,11 +14,8 @@ namespace {
 // Rows of logits held at a time: bounds memory to kRows * vocabulary floats a model.
 constexpr int64_t kRows = 64;
 
-absl::Status CheckWindow(const ModelEnds& ends, absl::Span<const int32_t> ids, ConstMatrixView hidden) {
+absl::Status CheckShape(const ModelEnds& ends, absl::Span<const int32_t> ids, ConstMatrixView hidden) {
   const int64_t length = ids.size(), vocab = ends.config().vocab_size;
-  if (length < 2) {
-    return absl::InvalidArgumentError(absl::StrCat("a window to score has ", length, " tokens; at least 2 are needed"));
-  }
   if (hidden.rows != length || hidden.cols != ends.config().hidden_size) {
     return absl::InvalidArgumentError(absl::StrCat("hidden states are [", hidden.rows, ", ", hidden.cols,
                                                    "], expected [", length, ", ", ends.config().hidden_size, "]"));
@@ -29,6 +27,14 @@ absl::Status CheckWindow(const ModelEnds& ends, absl::Span<const int32_t> ids, C
     }
   }
   return absl::OkStatus();
+}
+
+absl::Status CheckWindow(const ModelEnds& ends, absl::Span<const int32_t> ids, ConstMatrixView hidden) {
+  if (ids.size() < 2) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a window to score has ", ids.size(), " tokens; at least 2 are needed"));
+  }
+  return CheckShape(ends, ids, hidden);
 }
 
 absl::Status RequireFinite(double value, int64_t position) {
@@ -49,22 +55,32 @@ double KlFromLogits(absl::Span<const float> full, absl::Span<const float> quanti
   return kernels::Diverge(full.data(), quantized.data(), static_cast<int64_t>(full.size())).kl;
 }
 
-absl::StatusOr<WindowScore> ScoreWindow(const ModelEnds& ends, absl::Span<const int32_t> ids, ConstMatrixView hidden) {
-  EAQ_RETURN_IF_ERROR(CheckWindow(ends, ids, hidden));
-  const int64_t predictions = ids.size() - 1, vocab = ends.config().vocab_size;
-  WindowScore score;
+absl::StatusOr<TargetScore> ScoreTargets(const ModelEnds& ends, absl::Span<const int32_t> targets,
+                                         ConstMatrixView hidden, int64_t first_position) {
+  EAQ_RETURN_IF_ERROR(CheckShape(ends, targets, hidden));
+  const int64_t predictions = targets.size(), vocab = ends.config().vocab_size;
+  TargetScore score;
   score.log_probs.reserve(predictions);
   Matrix logits(std::min(kRows, predictions), vocab);
   for (int64_t begin = 0; begin < predictions; begin += kRows) {
     const int64_t rows = std::min(kRows, predictions - begin);
     ends.Logits(hidden.Rows(begin, rows), logits.view().Rows(0, rows));
     for (int64_t r = 0; r < rows; ++r) {
-      const double log_prob = double{logits(r, ids[begin + r + 1])} - kernels::LogSumExp(logits.row(r), vocab);
-      EAQ_RETURN_IF_ERROR(RequireFinite(log_prob, begin + r + 1));
+      const int32_t target = targets[begin + r];
+      const double log_prob = double{logits(r, target)} - kernels::LogSumExp(logits.row(r), vocab);
+      EAQ_RETURN_IF_ERROR(RequireFinite(log_prob, first_position + begin + r));
       score.log_probs.push_back(log_prob);
+      score.greedy = score.greedy && std::max_element(logits.row(r), logits.row(r) + vocab) == logits.row(r) + target;
     }
   }
   return score;
+}
+
+absl::StatusOr<WindowScore> ScoreWindow(const ModelEnds& ends, absl::Span<const int32_t> ids, ConstMatrixView hidden) {
+  EAQ_RETURN_IF_ERROR(CheckWindow(ends, ids, hidden));
+  EAQ_ASSIGN_OR_RETURN(TargetScore score,
+                       ScoreTargets(ends, ids.subspan(1), hidden.Rows(0, hidden.rows - 1), /*first_position=*/1));
+  return WindowScore{std::move(score.log_probs)};
 }
 
 absl::StatusOr<WindowComparison> CompareWindow(const ModelEnds& ends, absl::Span<const int32_t> ids,

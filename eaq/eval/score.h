@@ -3,6 +3,7 @@
 //
 //   WindowScore full = ScoreWindow(ends, ids, hidden);                          // perplexity
 //   WindowComparison c = CompareWindow(ends, ids, full_hidden, quantized_hidden);  // KL, greedy agreement
+//   TargetScore word = ScoreTargets(ends, targets, rows, position);                // some tokens of a longer sequence
 //
 // Convention (GPTQ; evaluation_protocol.md section 1): a window of L tokens stands alone, positions start at 0, no BOS
 // is added, tokens 1 .. L-1 are predicted, the first is not. Softmax runs over every row of the output matrix.
@@ -24,6 +25,11 @@ struct WindowScore {
   double nll() const;             // mean of -log_probs: nats per predicted token
 };
 
+struct TargetScore {
+  std::vector<double> log_probs;  // natural, of each target
+  bool greedy = true;             // every target has the largest logit of its row, the lowest id on ties
+};
+
 struct WindowComparison {
   WindowScore full;
   WindowScore quantized;
@@ -35,6 +41,12 @@ struct WindowComparison {
 // window of fewer than 2 tokens, shapes that disagree, or an id outside of the vocabulary; DataLoss when a log-
 // probability is not finite (NaN never passes). Thread-safe.
 absl::StatusOr<WindowScore> ScoreWindow(const ModelEnds& ends, absl::Span<const int32_t> ids, ConstMatrixView hidden);
+
+// Single tokens: TARGETS[t] is predicted from row t of HIDDEN, [targets, hidden_size], the last hidden state of the
+// token before it. FIRST_POSITION: that of TARGETS[0], for messages. Errors as above; there may be one target.
+// Thread-safe.
+absl::StatusOr<TargetScore> ScoreTargets(const ModelEnds& ends, absl::Span<const int32_t> targets,
+                                         ConstMatrixView hidden, int64_t first_position);
 
 // The same window through both models, with one pass over the vocabulary for each. QUANTIZED_ENDS: of the quantized
 // model where they are others; null: ENDS.

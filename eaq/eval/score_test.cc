@@ -73,6 +73,36 @@ TEST(Score, EqualsTheDefinitionAcrossChunks) {
   }
 }
 
+// Single targets: the log-probabilities of the window they are a part of, and whether all are their rows' first
+// maximum.
+TEST(Score, TargetsAreThoseOfTheWindow) {
+  const Matrix head = Normal(kVocab, kHidden, 2), hidden = Normal(150, kHidden, 3);
+  std::vector<int32_t> ids = Ids(150);
+  EAQ_ASSERT_OK_AND_ASSIGN(const WindowScore window, ScoreWindow(Ends(head), ids, hidden.const_view()));
+  const absl::Span<const int32_t> targets = absl::MakeConstSpan(ids).subspan(1);
+  EAQ_ASSERT_OK_AND_ASSIGN(const TargetScore all,
+                           ScoreTargets(Ends(head), targets, hidden.const_view().Rows(0, 149), 1));
+  EXPECT_EQ(all.log_probs, window.log_probs);
+  EXPECT_FALSE(all.greedy);
+  for (int64_t t = 0; t < 149; ++t) {
+    const std::vector<double> p = NaiveLogProbs(head, hidden.row(t));
+    ids[t + 1] = static_cast<int32_t>(std::max_element(p.begin(), p.end()) - p.begin());
+  }
+  EAQ_ASSERT_OK_AND_ASSIGN(const TargetScore best,
+                           ScoreTargets(Ends(head), targets, hidden.const_view().Rows(0, 149), 1));
+  EXPECT_TRUE(best.greedy);
+  ids[149] = (ids[149] + 1) % kVocab;  // in the last chunk
+  EAQ_ASSERT_OK_AND_ASSIGN(const TargetScore almost,
+                           ScoreTargets(Ends(head), targets, hidden.const_view().Rows(0, 149), 1));
+  EXPECT_FALSE(almost.greedy);
+  // All logits level: the first is the largest.
+  const ModelEnds level = Ends(Matrix(kVocab, kHidden));
+  EXPECT_TRUE(ScoreTargets(level, {0}, hidden.const_view().Rows(0, 1), 1)->greedy);
+  EXPECT_FALSE(ScoreTargets(level, {1}, hidden.const_view().Rows(0, 1), 1)->greedy);
+  EXPECT_THAT(ScoreTargets(level, {1, 2}, hidden.const_view().Rows(0, 1), 1),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("expected [2, 8]")));
+}
+
 TEST(Score, ComparisonEqualsTheDefinition) {
   const Matrix head = Normal(kVocab, kHidden, 4), full = Normal(70, kHidden, 5), quantized = Normal(70, kHidden, 6);
   EAQ_ASSERT_OK_AND_ASSIGN(const WindowComparison c,

@@ -69,9 +69,7 @@ absl::StatusOr<ModelTrace> ModelTrace::Parse(absl::string_view bytes) {
   return trace;
 }
 
-Tracer::Tracer(const ModelEnds& ends, absl::Span<const absl::Span<const int32_t>> windows, ThreadPool& pool,
-               Routing routing)
-    : routing_(routing) {
+Tracer::Tracer(const ModelEnds& ends, absl::Span<const absl::Span<const int32_t>> windows, ThreadPool& pool) {
   trace_.hidden.resize(windows.size());
   pool.ParallelFor(windows.size(), [&](int64_t w) {
     trace_.hidden[w] = Matrix(windows[w].size(), ends.config().hidden_size);
@@ -80,10 +78,6 @@ Tracer::Tracer(const ModelEnds& ends, absl::Span<const absl::Span<const int32_t>
 }
 
 void Tracer::Advance(int layer, const DecoderLayer& decoder, ThreadPool& pool) {
-  if (routing_ == kNoRouting) {
-    pool.ParallelFor(trace_.hidden.size(), [&](int64_t w) { decoder.Forward(trace_.hidden[w].view()); });
-    return;
-  }
   std::vector<std::vector<uint16_t>> chosen(trace_.hidden.size());
   std::vector<Matrix> logits(trace_.hidden.size());
   pool.ParallelFor(trace_.hidden.size(), [&](int64_t w) {

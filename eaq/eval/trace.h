@@ -38,18 +38,14 @@ struct ModelTrace {
 
 class Tracer {
  public:
-  // Whether ModelTrace::experts is filled: not needed where only log-probabilities are (many short windows).
-  enum Routing { kRouting, kNoRouting };
   // IDS of every window must lie inside of the vocabulary.
-  Tracer(const ModelEnds& ends, absl::Span<const absl::Span<const int32_t>> windows, ThreadPool& pool,
-         Routing routing = kRouting);
+  Tracer(const ModelEnds& ends, absl::Span<const absl::Span<const int32_t>> windows, ThreadPool& pool);
   // Runs the next layer, which has the number LAYER, over all windows.
   void Advance(int layer, const DecoderLayer& decoder, ThreadPool& pool);
   ModelTrace Finish() { return std::move(trace_); }
 
  private:
   ModelTrace trace_;
-  const Routing routing_;
 };
 
 // How far the router of a quantized model agrees with the full one on the same tokens.

@@ -223,6 +223,19 @@ TEST(TrialKey, TasksEnterByContent) {
   ChangeEach(spec, spec, key, visited);
   EXPECT_THAT(visited, ::testing::IsSupersetOf({"eaq.EvaluationTask.hash", "eaq.EvaluationTask.path",
                                                 "eaq.EvaluationTask.protocol", "eaq.EvaluationTask.prefix_token"}));
+  // Minimal pairs have no kind of their own and the key they had before there were others.
+  EXPECT_EQ(CanonicalSpec(spec).evaluation().task(0).kind_case(), EvaluationTask::KIND_NOT_SET);
+  std::set<std::string> of_kinds;
+  task.mutable_multiple_choice();
+  ChangeEach(spec, spec, TrialKey(spec), of_kinds);
+  task.mutable_last_word();
+  ChangeEach(spec, spec, TrialKey(spec), of_kinds);
+  task.mutable_next_segment();
+  ChangeEach(spec, spec, TrialKey(spec), of_kinds);
+  EXPECT_THAT(of_kinds, ::testing::IsSupersetOf(
+                            {"eaq.EvaluationTask.MultipleChoice.context_end", "eaq.EvaluationTask.MultipleChoice.bos",
+                             "eaq.EvaluationTask.LastWord.max_length", "eaq.EvaluationTask.NextSegment.items",
+                             "eaq.EvaluationTask.NextSegment.seed"}));
   EXPECT_TRUE(IsLabelField("eaq.EvaluationTask.path"));
   EXPECT_FALSE(IsLabelField("eaq.EvaluationTask.hash"));
 }

@@ -384,7 +384,7 @@ absl::StatusOr<Comparison> Compare(const ReportInputs& inputs, const CompareOpti
   report_internal::DivideRanks(c);
   EAQ_RETURN_IF_ERROR(CorrectAgainstFull(c));
   EAQ_RETURN_IF_ERROR(Fight(measured, resampler, c));
-  EAQ_RETURN_IF_ERROR(report_internal::CompareTasks(gate, resampler, c));
+  EAQ_RETURN_IF_ERROR(report_internal::CompareTasks(gate, c));
   for (SchemeSummary& scheme : c.schemes) {
     for (Ranking& ranking : scheme.rankings) Summarize(c, ranking);
   }

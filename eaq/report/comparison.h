@@ -122,22 +122,38 @@ struct ExpertShare {
   std::vector<double> share;
 };
 
-// One group on one task of minimal pairs.
+// One group on one task. Accuracies of minimal pairs are means over paradigms, of other tasks over items; then over
+// seeds.
 struct TaskCell {
   std::string task;
-  double accuracy = 0;                      // mean over paradigms and seeds
-  double accuracy_of_phenomena = 0;         // mean over phenomena of the means over their paradigms
-  std::map<std::string, double> phenomena;  // accuracy by phenomenon
-  std::optional<PairedResult> versus_full;  // accuracy minus full precision's, paired over paradigms
-  std::optional<double> mcnemar_p;          // mid-p of the single pairs; of several seeds the largest
+  double accuracy = 0;
+  std::optional<double> accuracy_norm;      // by ll / characters: multiple choice, next segment
+  std::optional<double> word_perplexity;    // last word
+  double accuracy_of_phenomena = 0;         // minimal pairs: mean over phenomena of the means over their paradigms
+  std::map<std::string, double> phenomena;  // accuracy by phenomenon; of other tasks by paradigm (domain, file)
+  std::optional<PairedResult> versus_full;  // accuracy minus full precision's, paired over units
+  std::optional<double> mcnemar_p;          // exact, over the single items; of several seeds the largest
+};
+
+// Two recipes of one scheme on one task, as Duel.
+struct TaskDuel {
+  int first = 0, second = 0;  // indices into groups
+  PairedResult accuracy;      // first minus second, paired over units
+  double mcnemar_p = 1;       // exact; of several pairs of seeds the largest
 };
 
 struct TaskSummary {
   std::string name;
-  std::string protocol;  // "original", "lm-eval"
-  int64_t paradigms = 0, pairs = 0;
-  std::optional<PairedResult> full_above_half;  // full precision's accuracy minus 0.5
-  bool at_chance = false;                       // it is not significantly positive: no verdicts from this task
+  std::string kind;              // "minimal pairs, original protocol", "multiple choice", "last word", "next segment"
+  std::string unit;              // what is resampled: "paradigms", "items", "documents"
+  int64_t units = 0, items = 0;  // how many of those, and of single items
+  double chance = 0.5;           // what guessing gives: 1 / candidates, mean over items
+  double constant = 0;           // what the candidate text gives that is right most often
+  std::optional<PairedResult> full_above_chance;  // full precision's accuracy minus the larger of both
+  bool at_chance = false;                         // it is not significantly positive: no verdicts from this task
+  std::vector<TaskDuel> duels;                    // empty where it is at chance
+
+  double baseline() const { return constant > chance ? constant : chance; }
 };
 
 struct Group {
@@ -267,6 +283,7 @@ struct Comparison {
   std::vector<TaskSummary> tasks;
   int64_t family_tasks = 0;          // tests of tasks against full precision corrected together
   int64_t family_full = 0;           // tests against full precision corrected together (Holm); duels: duels.size()
+  int64_t family_task_duels = 0;     // and those between methods
   std::vector<std::string> equal;    // fairness: what all rows share, one line each
   std::vector<std::string> unequal;  // and what they do not, though they stand in one table
   std::vector<std::string> equal_fields, unequal_fields;  // of the rows' recipes, field by field

@@ -17,14 +17,29 @@ std::vector<std::string> EvaluationHashes(const TrialSpec& spec) {
   return {spec.corpus_hash().end() - n, spec.corpus_hash().end()};
 }
 
-// "BLiMP (original protocol, 200 pairs a paradigm, 0123456789ab)"; "none".
+// The options of a task's kind, "{ context_end: \"\\nAnswer:\" }"; of minimal pairs "original protocol".
+std::string KindOf(const EvaluationTask& task) {
+  switch (task.kind_case()) {
+    case EvaluationTask::kMultipleChoice:
+      return absl::StrCat("multiple choice { ", task.multiple_choice().ShortDebugString(), " }");
+    case EvaluationTask::kLastWord:
+      return absl::StrCat("last word { ", task.last_word().ShortDebugString(), " }");
+    case EvaluationTask::kNextSegment:
+      return absl::StrCat("next segment { ", task.next_segment().ShortDebugString(), " }");
+    case EvaluationTask::KIND_NOT_SET:
+      break;
+  }
+  return absl::StrCat(task.protocol() == EvaluationTask::LM_EVAL ? "lm-eval" : "original", " protocol");
+}
+
+// "BLiMP (original protocol, 200 items a paradigm, 0123456789ab)"; "none".
 std::string Tasks(const TrialSpec& spec) {
   if (spec.evaluation().task().empty()) return "none";
   return absl::StrJoin(spec.evaluation().task(), ", ", [](std::string* out, const EvaluationTask& t) {
-    absl::StrAppend(
-        out, t.name(), t.protocol() == EvaluationTask::LM_EVAL ? " (lm-eval" : " (original", " protocol, ",
-        t.max_items_per_paradigm() > 0 ? absl::StrCat(t.max_items_per_paradigm()) : "all", " pairs a paradigm, ",
-        t.prefix_token().empty() ? "" : absl::StrCat("after ", t.prefix_token(), ", "), t.hash().substr(0, 12), ")");
+    absl::StrAppend(out, t.name(), " (", KindOf(t), ", ",
+                    t.max_items_per_paradigm() > 0 ? absl::StrCat(t.max_items_per_paradigm()) : "all",
+                    " items a paradigm", t.prefix_token().empty() ? "" : absl::StrCat(", after ", t.prefix_token()),
+                    t.hash().empty() ? "" : absl::StrCat(", ", t.hash().substr(0, 12)), ")");
   });
 }
 
@@ -81,7 +96,7 @@ std::string YardstickDifference(const TrialSpec& a, const TrialSpec& b) {
   differ("evaluation window length", absl::StrCat(b.evaluation().window()), absl::StrCat(a.evaluation().window()));
   differ("evaluation domains", DomainNames(b.evaluation().domain()), DomainNames(a.evaluation().domain()));
   if (EvaluationHashes(a) != EvaluationHashes(b)) out.push_back("other evaluation texts under the same names");
-  differ("minimal pairs", Tasks(b), Tasks(a));
+  differ("tasks", Tasks(b), Tasks(a));
   differ("numerics version", absl::StrCat(b.numerics_version()), absl::StrCat(a.numerics_version()));
   return absl::StrJoin(out, "; ");
 }
@@ -144,7 +159,7 @@ std::vector<std::string> EqualLines(const Gate& gate) {
                                  absl::StrAppend(o, h.substr(0, 12));
                                })));
   }
-  if (!spec.evaluation().task().empty()) out.push_back(absl::StrCat("Minimal pairs: ", Tasks(spec)));
+  if (!spec.evaluation().task().empty()) out.push_back(absl::StrCat("Tasks: ", Tasks(spec)));
   if (!gate.calibration.empty()) {
     out.push_back(absl::StrCat("Calibration budget of the methods that read data: ", gate.calibration,
                                "; drawn anew for each seed, disjoint by document from the evaluation text"));

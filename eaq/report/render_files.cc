@@ -7,8 +7,8 @@
 #include "absl/strings/string_view.h"
 #include "eaq/report/format.h"
 #include "eaq/report/render_ablation.h"
+#include "eaq/report/render_tasks.h"
 #include "eaq/report/report.h"
-#include "eaq/report/tasks.h"
 
 namespace eaq {
 namespace {
@@ -191,11 +191,14 @@ std::string RenderLatex(const Comparison& c) {
     if (!g.mark.empty()) absl::StrAppend(&out, " $^\\dagger$ ", EscapeLatex(g.mark), ".");
   }
   for (const TaskSummary& task : c.tasks) {
-    absl::StrAppend(&out, " ", EscapeLatex(task.name), ": accuracy on ", task.pairs, " minimal pairs, mean over ",
-                    task.paradigms, " paradigms (", task.protocol, " protocol)",
-                    task.at_chance ? "; full precision is not significantly above 50\\,\\%"
-                                   : ", with the difference to full precision in points $\\pm$ half the 95\\,\\% "
-                                     "interval over paradigms",
+    absl::StrAppend(&out, " ", EscapeLatex(task.name), ": ", EscapeLatex(task.kind), ", accuracy on ", task.items,
+                    " items", task.units == task.items ? "" : absl::StrCat(", ", task.units, " ", task.unit),
+                    task.at_chance
+                        ? absl::StrCat("; full precision is not significantly above ", Fixed(100 * task.baseline(), 1),
+                                       "\\,\\%, chance")
+                        : absl::StrCat(", with the difference to full precision in points $\\pm$ half the 95\\,\\% "
+                                       "interval over ",
+                                       task.unit),
                     ".");
   }
   for (const std::string& gate : c.gate) absl::StrAppend(&out, " ", EscapeLatex(gate), ".");

@@ -18,8 +18,8 @@
 #include "eaq/report/format.h"
 #include "eaq/report/page.h"
 #include "eaq/report/render_ablation.h"
+#include "eaq/report/render_tasks.h"
 #include "eaq/report/report.h"
-#include "eaq/report/tasks.h"
 
 namespace eaq {
 namespace {
@@ -117,9 +117,7 @@ std::string ComparisonHead(const Comparison& c) {
   std::string out = absl::StrCat(
       "<thead><tr class=\"over\"><td></td><td class=\"sch\"></td><td></td><th colspan=\"4\">difference to full "
       "precision</th><th colspan=\"",
-      c.domains.size() + 1, "\">perplexity</th><th colspan=\"3\">agreement</th>",
-      c.tasks.empty() ? "" : absl::StrCat("<th colspan=\"", 2 * c.tasks.size(), "\">minimal pairs</th>"),
-      "<td></td><td></td></tr>\n<tr>");
+      c.domains.size() + 1, "\">perplexity</th><th colspan=\"3\">agreement</th>", "<td></td><td></td></tr>\n<tr>");
   const auto th = [&out](absl::string_view name, absl::string_view unit, absl::string_view css = "") {
     absl::StrAppend(&out, "<th", css.empty() ? "" : absl::StrCat(" class=\"", css, "\""), ">", EscapeHtml(name),
                     unit.empty() ? "" : absl::StrCat(" <small>", unit, "</small>"), "</th>");
@@ -136,7 +134,6 @@ std::string ComparisonHead(const Comparison& c) {
   th("KL", "nats");
   th("top token", "%");
   th("router", "%");
-  out += report_internal::TaskHeadHtml(c);
   th("model size", "");
   th("time", "");
   return out + "</tr></thead>";
@@ -181,7 +178,6 @@ std::string ComparisonTable(const Comparison& c) {
     perplexity(g.pooled);
     for (const DomainCell& cell : g.domain) perplexity(cell);
     out += Td(g.pooled.kl, 4) + Percent(g.pooled.greedy_agreement) + Percent(g.pooled.router_topk_agreement);
-    out += report_internal::TaskCellsHtml(c, g);
     out += g.stored_bytes > 0 ? Td(g.stored_bytes, report_internal::Bytes(g.stored_bytes)) : Td(std::nullopt, 0);
     out += g.wall_seconds > 0 ? Td(g.wall_seconds, report_internal::Seconds(g.wall_seconds)) : Td(std::nullopt, 0);
     out += "</tr>\n";
@@ -365,7 +361,7 @@ std::string Sections(const Comparison& c) {
   out += Verdicts(c);
   out += Section("What was equal, and what was not", "", Fairness(c));
   out += Section("Comparison", "", ComparisonTable(c));
-  out += Section("Minimal pairs", "", report_internal::TaskSectionHtml(c));
+  out += Section("Tasks", "", report_internal::TaskSectionHtml(c));
   out += Section("Ablation: what the parts do", "", report_internal::AblationHtml(c));
   out += Section("Who beats whom",
                  "Wins \xE2\x80\x93 draws \xE2\x80\x93 losses over the schemes. A win is significant after Holm's "

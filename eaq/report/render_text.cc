@@ -7,8 +7,8 @@
 #include "eaq/report/cost.h"
 #include "eaq/report/format.h"
 #include "eaq/report/render_ablation.h"
+#include "eaq/report/render_tasks.h"
 #include "eaq/report/report.h"
-#include "eaq/report/tasks.h"
 #include "eaq/report/text_table.h"
 
 namespace eaq {
@@ -32,7 +32,6 @@ enum Drop {
   kDropRouter,
   kDropKl,
   kDropTime,
-  kDropTasks,  // their differences; the accuracies stay
   kDropDomains,
   kDropAll
 };
@@ -86,10 +85,6 @@ TextTable MakeTable(const Comparison& c, bool timings, int drop) {
   }
   if (drop < kDropPooled) columns.push_back({"all", true});
   columns.push_back({"\xCE\x94 nats/token [95 %]", true});
-  for (const TaskSummary& task : c.tasks) {
-    columns.push_back({Short(PlainText(task.name), 12), true});
-    if (drop < kDropTasks) columns.push_back({"\xCE\x94 points [95 %]", true});
-  }
   if (drop < kDropSeeds) columns.push_back({"seed sd", true});
   if (drop < kDropKl) columns.push_back({"KL", true});
   if (drop < kDropRouter) columns.push_back({"router", true});
@@ -119,10 +114,6 @@ TextTable MakeTable(const Comparison& c, bool timings, int drop) {
     if (drop < kDropPooled) row.push_back({Fixed(g.pooled.perplexity, 2), style});
     const std::optional<PairedResult>& full = g.pooled.versus_full;
     row.push_back({full ? report_internal::Interval(*full, 4) : "-", style});
-    for (size_t t = 0; t < c.tasks.size(); ++t) {
-      row.push_back({report_internal::TaskAccuracy(g.task[t]), style});
-      if (drop < kDropTasks) row.push_back({report_internal::TaskDelta(c.tasks[t], g.task[t]), style});
-    }
     if (drop < kDropSeeds) row.push_back({SeedText(g), style});
     if (drop < kDropKl) row.push_back({Optional(g.pooled.kl, 4), style});
     if (drop < kDropRouter) row.push_back({Percent(g.pooled.router_topk_agreement), style});
@@ -136,15 +127,12 @@ TextTable MakeTable(const Comparison& c, bool timings, int drop) {
   return table;
 }
 
-std::string DroppedNames(const Comparison& c, int drop) {
+std::string DroppedNames(int drop) {
   std::vector<std::string> names;
   if (drop >= kDropSeeds) names.push_back("seed sd");
   if (drop >= kDropRouter) names.push_back("router");
   if (drop >= kDropKl) names.push_back("KL");
   if (drop >= kDropTime) names.push_back("time");
-  if (drop >= kDropTasks) {
-    for (const TaskSummary& task : c.tasks) names.push_back(absl::StrCat("\xCE\x94 of ", task.name));
-  }
   if (drop >= kDropDomains) names.push_back("domains");
   return absl::StrJoin(names, ", ");
 }
@@ -199,8 +187,7 @@ std::string RenderText(const Comparison& c, const TextOptions& options) {
   for (const Group& g : c.groups) {
     if (!g.mark.empty()) line(absl::StrCat("\xE2\x80\xA0 ", g.scheme, " ", g.recipe, ": ", g.mark), Style::kDim);
   }
-  if (drop >= kDropSeeds) line(absl::StrCat("Left out for width: ", DroppedNames(c, drop), "."), Style::kDim);
-  for (size_t t = 0; t < c.tasks.size(); ++t) line(report_internal::TaskNote(c, t), Style::kDim);
+  if (drop >= kDropSeeds) line(absl::StrCat("Left out for width: ", DroppedNames(drop), "."), Style::kDim);
   for (const std::string& note : c.notes) line(absl::StrCat("Note: ", note), Style::kRed);
   for (const std::string& refused : c.refused) line(absl::StrCat("Set aside: ", refused), Style::kRed);
   out += "\n";
@@ -210,8 +197,8 @@ std::string RenderText(const Comparison& c, const TextOptions& options) {
   for (const std::string& gate : c.gate) line(absl::StrCat("Fairness gate: ", gate), Style::kRed);
   if (const std::string work = report_internal::RunTimeWork(c); !work.empty()) line(work + ".", Style::kDim);
   for (const std::string& sentence : report_internal::RouterPredictionLines(c)) line(sentence, Style::kDim);
-  return absl::StrCat(out, report_internal::ClaimsText(c, options), report_internal::AblationText(c, options),
-                      report_internal::CostText(c, options));
+  return absl::StrCat(out, report_internal::TasksText(c, options), report_internal::ClaimsText(c, options),
+                      report_internal::AblationText(c, options), report_internal::CostText(c, options));
 }
 
 }  // namespace eaq

@@ -52,6 +52,19 @@ TrialSpec BaseSpec(const SyntheticOptions& o) {
   return spec;
 }
 
+// What the scheme of TRIAL costs of the accuracy of a task.
+double AccuracyLost(const ReportTrial& trial) {
+  static const auto* const loss = new std::map<int, double>{{8, 0.0}, {4, 0.02}, {3, 0.05}, {2, 0.12}};  // by bits
+  return trial.spec.has_scheme() ? loss->at(trial.spec.scheme().weights().bits()) : 0;
+}
+
+Series& AddCorrect(const std::string& task, ReportTrial& trial) {
+  Series& series = *trial.result.add_series();
+  series.set_metric("correct");
+  series.set_domain(task);
+  return series;
+}
+
 }  // namespace
 
 ReportInputs SyntheticInputs(const SyntheticOptions& o) {
@@ -133,21 +146,17 @@ ReportInputs SyntheticInputs(const SyntheticOptions& o) {
 
 void AddSyntheticTask(const std::string& name, double full_accuracy, ReportInputs& in) {
   constexpr int kParadigms = 30, kPairs = 40;
-  const std::map<int, double> loss = {{8, 0.0}, {4, 0.02}, {3, 0.05}, {2, 0.12}};  // by bits
   for (ReportTrial& trial : in.trials) {
     EvaluationTask& task = *trial.spec.mutable_evaluation()->add_task();
     task.set_name(name);
     task.set_hash(Sha256Hex(name));
-    const double lost = trial.spec.has_scheme() ? loss.at(trial.spec.scheme().weights().bits()) : 0;
+    Series& series = AddCorrect(name, trial);
     // A pair's difficulty is the same for every trial.
     Rng rng(7, absl::StrCat("synthetic/task/", name));
-    Series series;
-    series.set_metric("correct");
-    series.set_domain(name);
     double right[3] = {}, all = 0;
     for (int p = 0; p < kParadigms; ++p) {
       for (int i = 0; i < kPairs; ++i) {
-        const bool correct = rng.Uniform() < full_accuracy - lost;
+        const bool correct = rng.Uniform() < full_accuracy - AccuracyLost(trial);
         series.add_value(correct ? 1 : 0);
         series.add_document(absl::StrCat("paradigm_", p));
         right[p % 3] += correct;
@@ -159,7 +168,29 @@ void AddSyntheticTask(const std::string& name, double full_accuracy, ReportInput
       AddMetric(trial.result, "accuracy_of_phenomenon", absl::StrCat(name, "/phenomenon_", f),
                 right[f] / (kParadigms * kPairs / 3));
     }
-    *trial.result.add_series() = std::move(series);
+  }
+}
+
+void AddSyntheticChoices(const std::string& name, double full_accuracy, double constant, ReportInputs& in) {
+  constexpr int kItems = 400;
+  for (ReportTrial& trial : in.trials) {
+    EvaluationTask& task = *trial.spec.mutable_evaluation()->add_task();
+    task.set_name(name);
+    task.set_hash(Sha256Hex(name));
+    task.mutable_multiple_choice()->set_context_end("Answer:");
+    Series& series = AddCorrect(name, trial);
+    Rng rng(8, absl::StrCat("synthetic/choices/", name));
+    double all = 0;
+    for (int i = 0; i < kItems; ++i) {
+      const bool correct = rng.Uniform() < full_accuracy - AccuracyLost(trial);
+      series.add_value(correct ? 1 : 0);
+      series.add_document(absl::StrCat("file/", i));
+      all += correct;
+    }
+    AddMetric(trial.result, "accuracy", name, all / kItems);
+    AddMetric(trial.result, "accuracy_norm", name, all / kItems + 0.05);
+    AddMetric(trial.result, "chance", name, 0.25);
+    AddMetric(trial.result, "constant", name, constant);
   }
 }
 

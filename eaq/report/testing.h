@@ -22,6 +22,10 @@ ReportInputs SyntheticInputs(const SyntheticOptions& options = {});
 // precision is right with the probability FULL_ACCURACY, trials of scheme s lose 0, 2, 5, 12 points of that.
 void AddSyntheticTask(const std::string& name, double full_accuracy, ReportInputs& in);
 
+// Likewise a task of multiple choice: 400 items of four candidates, so that chance is 1/4; its normalised accuracy is
+// five points higher. CONSTANT: what always the same answer gives.
+void AddSyntheticChoices(const std::string& name, double full_accuracy, double constant, ReportInputs& in);
+
 }  // namespace eaq::report_internal
 
 #endif  // EAQ_REPORT_TESTING_H_

@@ -1,5 +1,5 @@
-// Minimal pairs against models whose probabilities are known: bigram, uniform, and one asked token by token.
-#include "eaq/eval/minimal_pairs.h"
+// Minimal pairs as tasks, against models whose probabilities are known: bigram, uniform, and one asked token by token.
+#include "eaq/eval/choice_task.h"
 
 #include <cmath>
 #include <limits>
@@ -9,6 +9,8 @@
 #include "absl/strings/str_cat.h"
 #include "eaq/base/rng.h"
 #include "eaq/base/status_matchers.h"
+#include "eaq/eval/choice_results.h"
+#include "eaq/eval/choice_trace.h"
 #include "eaq/model/model.h"
 #include "eaq/model/synthetic.h"
 #include "eaq/text/bpe_train.h"
@@ -32,12 +34,15 @@ ModelConfig Config() {
   return config;
 }
 
-PairSet Pairs() {
-  PairSet set;
+Item Pair(const std::string& good, const std::string& bad) { return {{{"", good}, {"", bad}}, 0}; }
+
+ItemSet Pairs() {
+  ItemSet set;
   set.name = "made_up";
-  set.paradigms = {{"agreement", "morphology", {{"The cat sleeps.", "The cat sleep."}, {"I am.", "I are."}}},
-                   {"order", "syntax", {{"She saw it.", "Saw it she."}}},
-                   {"plural", "morphology", {{"Two cats.", "Two cat."}, {"One cat.", "One cats."}, {"a", "ab"}}}};
+  set.paradigms = {
+      {"agreement", "morphology", {Pair("The cat sleeps.", "The cat sleep."), Pair("I am.", "I are.")}},
+      {"order", "syntax", {Pair("She saw it.", "Saw it she.")}},
+      {"plural", "morphology", {Pair("Two cats.", "Two cat."), Pair("One cat.", "One cats."), Pair("a", "ab")}}};
   return set;
 }
 
@@ -49,20 +54,34 @@ EvaluationTask Spec(EvaluationTask::Protocol protocol = EvaluationTask::ORIGINAL
   return spec;
 }
 
-PairTask Task(const EvaluationTask& spec) {
+ChoiceTask Task(const EvaluationTask& spec) {
   ThreadPool pool(2);
-  return *MakePairTask(Pairs(), spec, *Bytes(), 257, pool);
+  return *MakeChoiceTask(Pairs(), spec, *Bytes(), Config(), pool);
 }
 
-std::vector<std::vector<double>> Scores(const ModelEnds& ends, const std::vector<PairTask>& tasks,
-                                        const std::vector<const DecoderLayer*>& layers, int threads) {
+// The ids of all sentences, good and bad in turn.
+std::vector<std::vector<int32_t>> SentencesOf(const ChoiceTask& task) {
+  std::vector<std::vector<int32_t>> sentences;
+  for (const ChoiceTask::Item& item : task.items) {
+    for (const ChoiceTask::Choice& choice : item.choices) sentences.push_back(choice.ids);
+  }
+  return sentences;
+}
+
+std::vector<std::vector<ChoiceScore>> Scores(const ModelEnds& ends, const std::vector<ChoiceTask>& tasks,
+                                             const std::vector<const DecoderLayer*>& layers, int threads) {
   ThreadPool pool(threads);
-  Tracer tracer(ends, PairWindows(tasks), pool, Tracer::kNoRouting);
-  for (size_t l = 0; l < layers.size(); ++l) tracer.Advance(static_cast<int>(l), *layers[l], pool);
-  const ModelTrace trace = tracer.Finish();
-  EXPECT_TRUE(trace.experts.empty());
+  ChoiceTracer tracer(ends, tasks, pool);
+  for (const DecoderLayer* layer : layers) tracer.Advance(*layer, pool);
+  EXPECT_EQ(tracer.tokens(), tracer.tokens_alone());  // sentences share nothing
   NullProgress progress;
-  return *SentenceScores(ends, tasks, trace, pool, progress);
+  return *tracer.Scores(pool, progress);
+}
+
+std::vector<ChoiceScore> MadeUp(const std::vector<double>& ll) {
+  std::vector<ChoiceScore> scores;
+  for (const double v : ll) scores.push_back({v, false});
+  return scores;
 }
 
 std::map<std::string, double> Metrics(const TrialResult& result) {
@@ -73,62 +92,51 @@ std::map<std::string, double> Metrics(const TrialResult& result) {
   return out;
 }
 
-TEST(MakePairTask, PrefixSpaceAndLimit) {
-  const PairTask original = Task(Spec()), harness = Task(Spec(EvaluationTask::LM_EVAL));
-  ASSERT_EQ(original.sentences.size(), 12u);
-  EXPECT_THAT(original.sentences[2], ElementsAre(kEnd, 'I', ' ', 'a', 'm', '.'));
-  EXPECT_THAT(original.sentences[3], ElementsAre(kEnd, 'I', ' ', 'a', 'r', 'e', '.'));
-  EXPECT_THAT(harness.sentences[2], ElementsAre(kEnd, ' ', 'I', ' ', 'a', 'm', '.'));
-  const PairTask some = Task(Spec(EvaluationTask::ORIGINAL, 2));
+TEST(MinimalPairs, PrefixSpaceAndLimit) {
+  const auto original = SentencesOf(Task(Spec())), harness = SentencesOf(Task(Spec(EvaluationTask::LM_EVAL)));
+  ASSERT_EQ(original.size(), 12u);
+  EXPECT_THAT(original[2], ElementsAre(kEnd, 'I', ' ', 'a', 'm', '.'));
+  EXPECT_THAT(original[3], ElementsAre(kEnd, 'I', ' ', 'a', 'r', 'e', '.'));
+  EXPECT_THAT(harness[2], ElementsAre(kEnd, ' ', 'I', ' ', 'a', 'm', '.'));
+  const ChoiceTask some = Task(Spec(EvaluationTask::ORIGINAL, 2));
   ASSERT_EQ(some.paradigms.size(), 3u);
-  EXPECT_EQ(some.paradigms[1].pairs, 1);
-  EXPECT_EQ(some.paradigms[2].pairs, 2);
-  ASSERT_EQ(some.sentences.size(), 10u);
-  EXPECT_EQ(some.sentences[9], original.sentences[9]);
+  EXPECT_EQ(some.paradigms[1].items, 1);
+  EXPECT_EQ(some.paradigms[2].items, 2);
+  ASSERT_EQ(some.items.size(), 5u);
+  EXPECT_EQ(SentencesOf(some)[9], original[9]);
 }
 
-TEST(MakePairTask, PrefixTokens) {
-  const auto tokenizer = Bytes();
-  EXPECT_THAT(PrefixToken(*tokenizer, ""), IsOkAndHolds(kEnd));
-  EXPECT_THAT(PrefixToken(*tokenizer, "a"), IsOkAndHolds(int32_t{'a'}));
-  EXPECT_THAT(PrefixToken(*tokenizer, "<s>"),
-              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("prefix_token \"<s>\" is no token")));
-  // A sentence that begins with the prefix token gets no second one.
+// A sentence that begins with the prefix token gets no second one.
+TEST(MinimalPairs, NoSecondPrefix) {
   ThreadPool pool(1);
   EvaluationTask spec = Spec();
   spec.set_prefix_token("I");
-  EAQ_ASSERT_OK_AND_ASSIGN(const PairTask task, MakePairTask(Pairs(), spec, *tokenizer, 257, pool));
-  EXPECT_THAT(task.sentences[2], ElementsAre('I', ' ', 'a', 'm', '.'));
-  // With a BOS of the tokenizer's own, that is the prefix.
-  ThreadPool one(1);
-  std::string json = *TrainByteLevelBpe({"ab"}, {.vocab_size = 257}, &one);
-  const size_t at = json.find("\"post_processor\"");
-  ASSERT_NE(at, std::string::npos);
-  json.replace(at, json.find("null", at) + 4 - at,
-               R"("post_processor": {"type": "TemplateProcessing",
-                 "single": [{"SpecialToken": {"id": "B", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
-                 "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
-                 "special_tokens": {"B": {"id": "B", "ids": [66], "tokens": ["B"]}}})");
-  EAQ_ASSERT_OK_AND_ASSIGN(const auto with_bos, Tokenizer::Parse(json));
-  EXPECT_THAT(PrefixToken(*with_bos, ""), IsOkAndHolds(66));
+  EAQ_ASSERT_OK_AND_ASSIGN(const ChoiceTask task, MakeChoiceTask(Pairs(), spec, *Bytes(), Config(), pool));
+  EXPECT_THAT(SentencesOf(task)[2], ElementsAre('I', ' ', 'a', 'm', '.'));
+  spec.set_prefix_token("<s>");
+  EXPECT_THAT(
+      MakeChoiceTask(Pairs(), spec, *Bytes(), Config(), pool),
+      StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("task made_up: prefix_token \"<s>\" is no token")));
 }
 
-TEST(MakePairTask, RefusesWhatTheModelCannotRead) {
+TEST(MinimalPairs, RefusesWhatTheModelCannotRead) {
   ThreadPool pool(1);
-  EXPECT_THAT(MakePairTask(Pairs(), Spec(), *Bytes(), 100, pool),
+  ModelConfig small = Config();
+  small.vocab_size = 100;
+  EXPECT_THAT(MakeChoiceTask(Pairs(), Spec(), *Bytes(), small, pool),
               StatusIs(absl::StatusCode::kFailedPrecondition,
-                       HasSubstr("task made_up, paradigm agreement, pair 0, the good sentence: token id")));
-  PairSet set = Pairs();
-  set.paradigms[2].pairs[1].bad = "I";
+                       HasSubstr("task made_up, agreement, item 0, the good sentence: token id")));
+  ItemSet set = Pairs();
+  set.paradigms[2].items[1].choices[1].text = "I";
   EvaluationTask spec = Spec();
   spec.set_prefix_token("I");
-  EXPECT_THAT(MakePairTask(set, spec, *Bytes(), 257, pool),
+  EXPECT_THAT(MakeChoiceTask(set, spec, *Bytes(), Config(), pool),
               StatusIs(absl::StatusCode::kInvalidArgument,
-                       HasSubstr("paradigm plural, pair 1, the bad sentence: no token to score in \"I\"")));
+                       HasSubstr("plural, item 1, the bad sentence: no token to score in \"I\"")));
 }
 
 // Without layers the model is a bigram: log p(b | a) = log softmax(H rmsnorm(E_a))_b, here all in double by hand.
-TEST(SentenceScores, AreThoseOfABigramModel) {
+TEST(MinimalPairs, ScoresAreThoseOfABigramModel) {
   const ModelConfig config = Config();
   const OuterParams outer = RandomOuter(config, 5);
   const ModelEnds ends(config, RandomOuter(config, 5));
@@ -148,31 +156,33 @@ TEST(SentenceScores, AreThoseOfABigramModel) {
     return logits[b] - std::log(sum);
   };
   for (const auto protocol : {EvaluationTask::ORIGINAL, EvaluationTask::LM_EVAL}) {
-    const PairTask task = Task(Spec(protocol));
+    const ChoiceTask task = Task(Spec(protocol));
+    const auto sentences = SentencesOf(task);
     const auto scores = Scores(ends, {task}, {}, 2);
-    for (size_t s = 0; s < task.sentences.size(); ++s) {
+    for (size_t s = 0; s < sentences.size(); ++s) {
       double expected = 0, magnitude = 0;
-      for (size_t t = 1; t < task.sentences[s].size(); ++t) {
-        const double one = log_p(task.sentences[s][t - 1], task.sentences[s][t]);
+      for (size_t t = 1; t < sentences[s].size(); ++t) {
+        const double one = log_p(sentences[s][t - 1], sentences[s][t]);
         expected += one;
         magnitude += std::abs(one) + 10;  // |logit| <= |E| |H| stays below 10 here
       }
       // float32 logits: hidden_size roundings of 2^-24 each, relative to their terms.
-      EXPECT_NEAR(scores[0][s], expected, magnitude * config.hidden_size * std::ldexp(1.0, -24)) << s;
+      EXPECT_NEAR(scores[0][s].log_likelihood, expected, magnitude * config.hidden_size * std::ldexp(1.0, -24)) << s;
     }
   }
 }
 
 // A whole model against itself asked one token at a time through its KV cache, softmax in double by the definition; and
 // the same bits for any number of threads and whatever other sentences stand beside.
-TEST(SentenceScores, AreTheModelsForAnyThreadsAndNeighbours) {
+TEST(MinimalPairs, ScoresAreTheModelsForAnyThreadsAndNeighbours) {
   const auto model = *Model::Load(*RandomModel(Config(), 3));
   const std::vector<const DecoderLayer*> layers = {&model->layer(0), &model->layer(1)};
-  const PairTask task = Task(Spec()), other = Task(Spec(EvaluationTask::LM_EVAL));
+  const ChoiceTask task = Task(Spec()), other = Task(Spec(EvaluationTask::LM_EVAL));
   const auto one = Scores(model->ends(), {task}, layers, 1), three = Scores(model->ends(), {other, task}, layers, 3);
   EXPECT_EQ(one[0], three[1]);
-  for (size_t s = 0; s < task.sentences.size(); ++s) {
-    const std::vector<int32_t>& ids = task.sentences[s];
+  const auto sentences = SentencesOf(task);
+  for (size_t s = 0; s < sentences.size(); ++s) {
+    const std::vector<int32_t>& ids = sentences[s];
     KvCache cache = model->NewCache(ids.size());
     std::vector<float> logits(257);
     double expected = 0;
@@ -182,22 +192,22 @@ TEST(SentenceScores, AreTheModelsForAnyThreadsAndNeighbours) {
       for (const float logit : logits) sum += std::exp(double{logit});
       expected += logits[ids[t + 1]] - std::log(sum);
     }
-    EXPECT_NEAR(one[0][s], expected, 1e-5 * ids.size() * 10) << s;
+    EXPECT_NEAR(one[0][s].log_likelihood, expected, 1e-5 * ids.size() * 10) << s;
   }
 }
 
 // All tokens equally likely: ll = -n log V exactly, so the shorter sentence wins and equal lengths tie.
-TEST(AddPairResults, UniformModelTiesByProtocol) {
+TEST(MinimalPairs, UniformModelTiesByProtocol) {
   const ModelConfig config = Config();
   OuterParams outer = RandomOuter(config, 5);
   outer.head = Matrix(config.vocab_size, config.hidden_size);
   const ModelEnds ends(config, std::move(outer));
   for (const bool harness : {false, true}) {
-    const PairTask task = Task(Spec(harness ? EvaluationTask::LM_EVAL : EvaluationTask::ORIGINAL));
+    const ChoiceTask task = Task(Spec(harness ? EvaluationTask::LM_EVAL : EvaluationTask::ORIGINAL));
     const auto scores = Scores(ends, {task}, {}, 1);
-    EXPECT_NEAR(scores[0][3], -(harness ? 7 : 6) * std::log(257.0), 1e-9);
+    EXPECT_NEAR(scores[0][3].log_likelihood, -(harness ? 7 : 6) * std::log(257.0), 1e-9);
     TrialResult result;
-    ASSERT_THAT(AddPairResults(task, scores[0], result), IsOk());
+    ASSERT_THAT(AddChoiceResults(task, scores[0], result), IsOk());
     const auto metrics = Metrics(result);
     // Lengths good/bad: agreement 15/14, 5/6; order 11/11 (a tie); plural 9/8, 8/9, 1/2.
     EXPECT_EQ(metrics.at("ties made_up"), 1);
@@ -207,11 +217,11 @@ TEST(AddPairResults, UniformModelTiesByProtocol) {
   }
 }
 
-TEST(AddPairResults, MeansAreOverParadigmsAndPhenomena) {
-  const PairTask task = Task(Spec());
+TEST(MinimalPairs, MeansAreOverParadigmsAndPhenomena) {
+  const ChoiceTask task = Task(Spec());
   const std::vector<double> scores = {-1, -2, -2, -1, -5, -6, -1, -2, -3, -2, -9, -8};
   TrialResult result;
-  ASSERT_THAT(AddPairResults(task, scores, result), IsOk());
+  ASSERT_THAT(AddChoiceResults(task, MadeUp(scores), result), IsOk());
   const auto metrics = Metrics(result);
   // agreement 1/2, order 1, plural 1/3; morphology (1/2 + 1/3) / 2, syntax 1.
   EXPECT_DOUBLE_EQ(metrics.at("accuracy made_up"), (0.5 + 1 + 1.0 / 3) / 3);
@@ -231,29 +241,28 @@ TEST(AddPairResults, MeansAreOverParadigmsAndPhenomena) {
   std::vector<double> swapped = scores;
   for (size_t s = 0; s < swapped.size(); s += 2) std::swap(swapped[s], swapped[s + 1]);
   TrialResult other;
-  ASSERT_THAT(AddPairResults(task, swapped, other), IsOk());
+  ASSERT_THAT(AddChoiceResults(task, MadeUp(swapped), other), IsOk());
   EXPECT_DOUBLE_EQ(Metrics(other).at("accuracy made_up"), 1 - metrics.at("accuracy made_up"));
 }
 
-TEST(AddPairResults, NothingThatIsNotFinitePasses) {
-  const PairTask task = Task(Spec());
+TEST(MinimalPairs, NothingThatIsNotFinitePasses) {
+  const ChoiceTask task = Task(Spec());
   std::vector<double> scores(12, -1.0);
   scores[7] = std::numeric_limits<double>::quiet_NaN();
   TrialResult result;
-  EXPECT_THAT(AddPairResults(task, scores, result),
-              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("paradigm plural, pair 0, the bad sentence")));
-  EXPECT_THAT(AddPairResults(task, absl::MakeConstSpan(scores).first(10), result),
+  EXPECT_THAT(AddChoiceResults(task, MadeUp(scores), result),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("task made_up, plural, item 0, the bad sentence")));
+  EXPECT_THAT(AddChoiceResults(task, absl::MakeConstSpan(MadeUp(scores)).first(10), result),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("10 scores; expected 12")));
-  const auto model = *Model::Load(*RandomModel(Config(), 3));
+  ModelConfig config = Config();
+  OuterParams outer = RandomOuter(config, 5);
+  outer.embedding('w', 3) = std::numeric_limits<float>::quiet_NaN();  // of "Saw it she."
+  const ModelEnds ends(config, std::move(outer));
   ThreadPool pool(1);
+  ChoiceTracer tracer(ends, {&task, 1}, pool);
   NullProgress progress;
-  EXPECT_THAT(SentenceScores(model->ends(), {task}, ModelTrace(), pool, progress),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("a trace of 0 windows; expected the 12")));
-  ModelTrace trace;
-  for (const auto& ids : task.sentences) trace.hidden.push_back(Matrix(ids.size(), model->config().hidden_size));
-  trace.hidden[4](3, 1) = std::numeric_limits<float>::quiet_NaN();
-  EXPECT_THAT(SentenceScores(model->ends(), {task}, trace, pool, progress),
-              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("paradigm order, pair 0, the good sentence")));
+  EXPECT_THAT(tracer.Scores(pool, progress),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("task made_up, order, item 0, the good sentence")));
 }
 
 }  // namespace
