@@ -7,7 +7,6 @@
 #include "absl/strings/str_join.h"
 #include "eaq/base/status_macros.h"
 #include "eaq/model/linear_shapes.h"
-#include "eaq/quant/knapsack.h"
 #include "eaq/quant/packing.h"
 #include "eaq/recipe/layer_scheme.h"
 
@@ -53,6 +52,19 @@ std::vector<LinearId> DownFirst(std::vector<LinearId> linears) {
     return down(a) && !down(b);
   });
   return linears;
+}
+
+// PLAN has the units at their smallest width.
+absl::Status BudgetTooSmall(const AllocationProblem& problem, const BitPlan& plan, absl::Span<const int> widths) {
+  return absl::InvalidArgumentError(absl::StrCat("the budget is ", problem.budget->stored_bits_per_weight(),
+                                                 " stored bits per weight; with widths ", absl::StrJoin(widths, ", "),
+                                                 " and their scales the least is ", problem.StoredBitsPerWeight(plan),
+                                                 "; raise the budget, allow smaller widths or larger groups"));
+}
+
+bool AllHold(absl::Span<const ChoiceCondition> conditions, absl::Span<const int> choice) {
+  return std::all_of(conditions.begin(), conditions.end(),
+                     [&](const ChoiceCondition& condition) { return condition.Holds(condition.Sum(choice)); });
 }
 
 }  // namespace
@@ -136,6 +148,14 @@ std::vector<AllocationUnit> RoutedExperts(const AllocationProblem& problem) {
   return units;
 }
 
+std::vector<AllocationUnit> EachLinear(absl::Span<const AllocationUnit> units) {
+  std::vector<AllocationUnit> single;
+  for (const AllocationUnit& unit : units) {
+    for (const LinearId& id : unit.linears) single.push_back({unit.layer, unit.expert, {id}});
+  }
+  return single;
+}
+
 std::vector<std::pair<size_t, size_t>> LayerRuns(absl::Span<const AllocationUnit> units) {
   std::vector<std::pair<size_t, size_t>> runs;
   for (size_t i = 0; i < units.size(); ++i) {
@@ -154,12 +174,14 @@ BitPlan PlanOf(const AllocationProblem& problem, absl::Span<const AllocationUnit
   return plan;
 }
 
-absl::StatusOr<BitPlan> PlanUnderBudget(const AllocationProblem& problem, absl::Span<const AllocationUnit> units,
-                                        absl::Span<const int> widths, const std::vector<std::vector<double>>& damage) {
-  if (!problem.budget || widths.empty() || damage.size() != units.size()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a plan of ", units.size(), " units under a budget: ", problem.budget ? "" : "no budget, ",
-                     widths.size(), " widths and ", damage.size(), " rows of damage; expected a row a unit"));
+absl::StatusOr<std::vector<KnapsackItem>> StoredBitItems(const AllocationProblem& problem,
+                                                         absl::Span<const AllocationUnit> units,
+                                                         absl::Span<const int> widths,
+                                                         const std::vector<std::vector<double>>& damage) {
+  if (widths.empty() || damage.size() != units.size()) {
+    return absl::InvalidArgumentError(absl::StrCat("a plan of ", units.size(), " units: ", widths.size(),
+                                                   " widths and ", damage.size(),
+                                                   " rows of damage; expected a row a unit"));
   }
   std::vector<KnapsackItem> items(units.size());
   for (size_t i = 0; i < units.size(); ++i) {
@@ -174,18 +196,23 @@ absl::StatusOr<BitPlan> PlanUnderBudget(const AllocationProblem& problem, absl::
       items[i].cost.push_back(cost);
     }
   }
+  return items;
+}
+
+absl::StatusOr<BitPlan> PlanUnderBudget(const AllocationProblem& problem, absl::Span<const AllocationUnit> units,
+                                        absl::Span<const int> widths, const std::vector<std::vector<double>>& damage,
+                                        absl::Span<const ChoiceCondition> conditions) {
+  if (!problem.budget) return absl::InvalidArgumentError("a plan under a budget without a budget");
+  EAQ_ASSIGN_OR_RETURN(const std::vector<KnapsackItem> items, StoredBitItems(problem, units, widths, damage));
   // With all units at the smallest width.
   BitPlan plan = PlanOf(problem, units, std::vector<int>(units.size(), widths[0]));
   int64_t smallest = 0;
   for (const KnapsackItem& item : items) smallest += item.cost[0];
   const int64_t left = Purse(problem, plan).left();
-  if (left < 0) {
-    return absl::InvalidArgumentError(absl::StrCat("the budget is ", problem.budget->stored_bits_per_weight(),
-                                                   " stored bits per weight; with widths ", absl::StrJoin(widths, ", "),
-                                                   " and their scales the least is ", problem.StoredBitsPerWeight(plan),
-                                                   "; raise the budget, allow smaller widths or larger groups"));
-  }
-  EAQ_ASSIGN_OR_RETURN(const KnapsackSolution solution, SolveKnapsack(items, smallest + left));
+  if (left < 0) return BudgetTooSmall(problem, plan, widths);
+  EAQ_ASSIGN_OR_RETURN(const KnapsackSolution solution, conditions.empty()
+                                                            ? SolveKnapsack(items, smallest + left)
+                                                            : SolveChoiceProgram(items, smallest + left, conditions));
   std::vector<int> bits(units.size());
   for (size_t i = 0; i < units.size(); ++i) bits[i] = widths[solution.choice[i]];
   plan = PlanOf(problem, units, bits);
@@ -194,16 +221,72 @@ absl::StatusOr<BitPlan> PlanUnderBudget(const AllocationProblem& problem, absl::
   Purse purse(problem, plan);
   std::vector<size_t> order;
   for (size_t i = 0; i < units.size(); ++i) {
-    if (solution.choice[i] + 1 < static_cast<int>(widths.size())) order.push_back(i);
+    if (units[i].divisible && solution.choice[i] + 1 < static_cast<int>(widths.size())) order.push_back(i);
   }
   const auto gain = [&](size_t i) {  // per stored bit of the next width
     const int c = solution.choice[i];
     return (damage[i][c] - damage[i][c + 1]) / static_cast<double>(items[i].cost[c + 1] - items[i].cost[c]);
   };
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return gain(a) > gain(b); });
+  // A unit of two widths is at neither for a condition that asks for one, and at the larger for one that limits it:
+  // both ways of counting must keep the conditions.
+  std::vector<int> at_neither = solution.choice, at_larger = solution.choice;
   for (const size_t i : order) {
     if (!(gain(i) > 0)) break;
-    for (const LinearId& id : DownFirst(units[i].linears)) purse.Raise(id, widths[solution.choice[i] + 1], plan);
+    const int now = solution.choice[i];
+    at_neither[i] = -1, at_larger[i] = now + 1;
+    bool widened = false;
+    if (AllHold(conditions, at_neither) && AllHold(conditions, at_larger)) {
+      for (const LinearId& id : DownFirst(units[i].linears)) {
+        if (purse.Raise(id, widths[now + 1], plan)) widened = true;
+      }
+    }
+    if (!widened) at_neither[i] = at_larger[i] = now;
+  }
+  return plan;
+}
+
+absl::StatusOr<BitPlan> PlanOfAverageBits(const AllocationProblem& problem, absl::Span<const AllocationUnit> units,
+                                          absl::Span<const int> widths, const std::vector<std::vector<double>>& damage,
+                                          double average_bits, absl::Span<const ChoiceCondition> conditions) {
+  std::vector<KnapsackItem> items(units.size());
+  for (size_t i = 0; i < units.size(); ++i) {
+    items[i].damage = damage[i];
+    items[i].cost.assign(widths.begin(), widths.end());
+  }
+  const auto capacity = static_cast<int64_t>(std::floor(average_bits * static_cast<double>(units.size())));
+  EAQ_ASSIGN_OR_RETURN(const KnapsackSolution solution, SolveChoiceProgram(items, capacity, conditions));
+  std::vector<int> bits;
+  for (const int choice : solution.choice) bits.push_back(widths[choice]);
+  return PlanOf(problem, units, bits);
+}
+
+std::vector<ChoiceCondition> TwoWidestInEveryLayer(absl::Span<const AllocationUnit> units, int widths) {
+  std::vector<ChoiceCondition> conditions;
+  for (const auto& [begin, end] : LayerRuns(units)) {
+    if (widths < 2 || end - begin < 2) continue;
+    const std::string layer = absl::StrCat("in layer ", units[begin].layer, " units at the ");
+    conditions.push_back(CountOf(layer + "widest width", begin, end, widths - 1, 1));
+    conditions.push_back(CountOf(layer + "second widest", begin, end, widths - 2, 1));
+  }
+  return conditions;
+}
+
+absl::StatusOr<BitPlan> PlanByRank(const AllocationProblem& problem, absl::Span<const AllocationUnit> ranked,
+                                   absl::Span<const int> widths) {
+  if (!problem.budget || widths.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("a plan by rank with ", widths.size(), " widths and ",
+                                                   problem.budget ? "a" : "no", " budget; expected both"));
+  }
+  BitPlan plan = PlanOf(problem, ranked, std::vector<int>(ranked.size(), widths[0]));
+  Purse purse(problem, plan);
+  if (purse.left() < 0) return BudgetTooSmall(problem, plan, widths);
+  for (size_t w = 1; w < widths.size(); ++w) {
+    for (const AllocationUnit& unit : ranked) {
+      for (const LinearId& id : DownFirst(unit.linears)) {
+        if (plan.at(id).bits == widths[w - 1]) purse.Raise(id, widths[w], plan);
+      }
+    }
   }
   return plan;
 }
@@ -232,14 +315,16 @@ absl::StatusOr<BitPlan> PlanByLayer(
 
 absl::StatusOr<std::vector<int>> WidthsFromProto(absl::string_view name,
                                                  const google::protobuf::RepeatedField<int32_t>& field,
-                                                 std::vector<int> defaults) {
+                                                 std::vector<int> defaults, bool full_precision) {
   std::vector<int> widths(field.begin(), field.end());
   if (widths.empty()) widths = std::move(defaults);
   std::sort(widths.begin(), widths.end());
   for (size_t i = 0; i < widths.size(); ++i) {
-    if (widths[i] >= 2 && widths[i] <= 8 && (i == 0 || widths[i] != widths[i - 1])) continue;
-    return absl::InvalidArgumentError(
-        absl::StrCat(name, " is ", absl::StrJoin(widths, ", "), "; expected different widths of 2 .. 8"));
+    const bool known = (widths[i] >= 2 && widths[i] <= 8) || (full_precision && widths[i] == 16);
+    if (known && (i == 0 || widths[i] != widths[i - 1])) continue;
+    return absl::InvalidArgumentError(absl::StrCat(name, " is ", absl::StrJoin(widths, ", "),
+                                                   "; expected different widths of 2 .. 8",
+                                                   full_precision ? ", or 16" : ""));
   }
   return widths;
 }

@@ -6,6 +6,9 @@
 //   EAQ_ASSIGN_OR_RETURN(plan, PlanUnderBudget(problem, experts, {2, 3, 4}, damage));  // the least damage in the
 //   budget
 //
+// A plan says the width of every linear by itself. What gets one width together is a unit, and methods choose them: an
+// expert (RoutedExperts), a linear (EachLinear), or any set between.
+//
 // Sizes are what the packed file stores: codes, scales and zeros (quant/packing.h).
 #ifndef EAQ_RECIPE_ALLOCATION_H_
 #define EAQ_RECIPE_ALLOCATION_H_
@@ -25,7 +28,9 @@
 #include "eaq/model/config.h"
 #include "eaq/model/linear_id.h"
 #include "eaq/proto/recipe.pb.h"
+#include "eaq/quant/choice_program.h"
 #include "eaq/quant/grid.h"
+#include "eaq/quant/knapsack.h"
 
 namespace eaq {
 
@@ -37,6 +42,7 @@ struct AllocationUnit {
   int layer = 0;
   int expert = -1;  // -1: no routed expert
   std::vector<LinearId> linears;
+  bool divisible = true;  // what is left of a budget may widen some of its linears alone
 };
 
 struct AllocationProblem {
@@ -62,20 +68,50 @@ struct AllocationProblem {
 // One unit a routed expert, by layer, then expert.
 std::vector<AllocationUnit> RoutedExperts(const AllocationProblem& problem);
 
+// One unit a linear of UNITS, in their order.
+std::vector<AllocationUnit> EachLinear(absl::Span<const AllocationUnit> units);
+
 // Where the units of each layer begin and end, for units in the order of layers.
 std::vector<std::pair<size_t, size_t>> LayerRuns(absl::Span<const AllocationUnit> units);
 
 // BITS[i] for unit i; the scheme's width for all other linears.
 BitPlan PlanOf(const AllocationProblem& problem, absl::Span<const AllocationUnit> units, absl::Span<const int> bits);
 
+// An item for each of UNITS: DAMAGE[i][w] of giving unit i WIDTHS[w], and the stored bits that this costs.
+// InvalidArgument for lists of wrong lengths.
+absl::StatusOr<std::vector<KnapsackItem>> StoredBitItems(const AllocationProblem& problem,
+                                                         absl::Span<const AllocationUnit> units,
+                                                         absl::Span<const int> widths,
+                                                         const std::vector<std::vector<double>>& damage);
+
 // The widths for UNITS that do the least damage within problem.budget, which must be there: DAMAGE[i][w] of giving unit
-// i WIDTHS[w] (rising). Linears of the scope that no unit holds keep the scheme's width. What is left of the budget
-// once whole units no longer fit raises single linears, the down matrices first, of the units that gain most; so the
-// plan lies within kBudgetSlack above and, where any linear is a small part of the scope, 0.01 below the budget.
-// InvalidArgument when the smallest widths need more (says the least there is), or for lists of wrong lengths.
+// i WIDTHS[w] (rising), under CONDITIONS on items (units) and choices (widths). Linears of the scope that no unit holds
+// keep the scheme's width. What is left of the budget once whole units no longer fit widens single linears, the down
+// matrices first, of the divisible units that gain most and whose width no condition needs; so the plan lies within
+// kBudgetSlack above and, where any linear is a small part of the scope, 0.01 below the budget.
+// InvalidArgument when the smallest widths need more (says the least there is), or for lists of wrong lengths; else as
+// SolveKnapsack and, with conditions, SolveChoiceProgram.
 inline constexpr double kBudgetSlack = 0.006;  // stored bits per weight: half of 0.01, and a bit, both ways
 absl::StatusOr<BitPlan> PlanUnderBudget(const AllocationProblem& problem, absl::Span<const AllocationUnit> units,
-                                        absl::Span<const int> widths, const std::vector<std::vector<double>>& damage);
+                                        absl::Span<const int> widths, const std::vector<std::vector<double>>& damage,
+                                        absl::Span<const ChoiceCondition> conditions = {});
+
+// The same as published without a scheme's budget: the sum of the units' widths is at most AVERAGE_BITS times their
+// number; scales and zeros are not counted, and nothing is widened alone.
+absl::StatusOr<BitPlan> PlanOfAverageBits(const AllocationProblem& problem, absl::Span<const AllocationUnit> units,
+                                          absl::Span<const int> widths, const std::vector<std::vector<double>>& damage,
+                                          double average_bits, absl::Span<const ChoiceCondition> conditions);
+
+// A condition of MC and GEMQ on a plan of UNITS: in every layer at least one at the widest and one at the second widest
+// of WIDTHS widths. None where there is one width, nor for layers of one unit.
+std::vector<ChoiceCondition> TwoWidestInEveryLayer(absl::Span<const AllocationUnit> units, int widths);
+
+// For methods that have an order of units and no damage: all at the smallest of WIDTHS (rising), then RANKED at the
+// next width one after another, the down matrices of a unit first, then all at the width after that, as far as
+// problem.budget lasts. A linear that no longer fits is passed over. As near to the budget as PlanUnderBudget; the same
+// InvalidArgument.
+absl::StatusOr<BitPlan> PlanByRank(const AllocationProblem& problem, absl::Span<const AllocationUnit> ranked,
+                                   absl::Span<const int> widths);
 
 // Layer by layer, for methods that divide bits within layers: PLAN_LAYER gets the problem of one layer and where its
 // units begin and end. Every layer has the same budget per weight, and may spend what the layers before left over (or
@@ -86,10 +122,10 @@ absl::StatusOr<BitPlan> PlanByLayer(
     absl::FunctionRef<absl::StatusOr<BitPlan>(const AllocationProblem& layer, size_t begin, size_t end)> plan_layer);
 
 // The widths that a stage may give, rising: those of the field NAME, or DEFAULTS when it has none. InvalidArgument
-// unless they are different numbers of 2 .. 8.
+// unless they are different numbers of 2 .. 8, or 16 where FULL_PRECISION allows that.
 absl::StatusOr<std::vector<int>> WidthsFromProto(absl::string_view name,
                                                  const google::protobuf::RepeatedField<int32_t>& field,
-                                                 std::vector<int> defaults);
+                                                 std::vector<int> defaults, bool full_precision = false);
 
 }  // namespace eaq
 

@@ -1,5 +1,6 @@
 #include "eaq/recipe/allocation.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
@@ -88,6 +89,90 @@ TEST(Allocation, PlansLieWithinAHundredthOfTheBudgetAndTheirAccountIsTheBytes) {
       }
     }
   }
+}
+
+// Units of any size, conditions kept although single linears are widened with what is left.
+TEST(Allocation, ConditionsHoldForWholeUnits) {
+  const ModelConfig config = Config();
+  const std::vector<int> widths = {2, 3, 4};
+  const auto problem = AllocationProblem::Create(config, MakeScheme(4, 3.2));
+  ASSERT_THAT(problem.status(), IsOk());
+  const auto units = RoutedExperts(*problem);
+  auto damage = RandomDamage(units.size(), widths, 3);
+  for (size_t i = 0; i < 16; ++i) damage[i] = {1e-3, 5e-4, 1e-5};  // a layer that asks for little
+  const auto conditions = TwoWidestInEveryLayer(units, 3);
+  ASSERT_EQ(conditions.size(), 8u);
+  for (const bool keep : {false, true}) {
+    const auto plan = keep ? PlanUnderBudget(*problem, units, widths, damage, conditions)
+                           : PlanUnderBudget(*problem, units, widths, damage);
+    ASSERT_THAT(plan.status(), IsOk());
+    EXPECT_LE(problem->StoredBitsPerWeight(*plan), 3.2 + kBudgetSlack);
+    EXPECT_GE(problem->StoredBitsPerWeight(*plan), 3.2 - 0.01);
+    int at[4][9] = {};  // [layer][bits] whole experts
+    for (const AllocationUnit& unit : units) {
+      const int bits = plan->at(unit.linears[0]).bits;
+      bool whole = true;
+      for (const LinearId& id : unit.linears) whole = whole && plan->at(id).bits == bits;
+      if (whole) ++at[unit.layer][bits];
+    }
+    for (int l = 0; l < 4 && keep; ++l) {
+      EXPECT_GE(at[l][3], 1) << l;
+      EXPECT_GE(at[l][4], 1) << l;
+    }
+    if (!keep) {
+      EXPECT_EQ(at[0][4], 0);
+    }
+  }
+  EXPECT_THAT(PlanUnderBudget(*problem, units, widths, damage, {CountOf("all wide", 0, 64, 2, 64)}).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("keeps all wide (at least 64)")));
+}
+
+TEST(Allocation, SomeUnitsStayWhole) {
+  const ModelConfig config = Config();
+  const std::vector<int> widths = {2, 4};
+  for (const bool divisible : {true, false}) {
+    int broken = 0;
+    for (const double budget : {3.2, 3.21, 3.22, 3.23}) {
+      const auto problem = AllocationProblem::Create(config, MakeScheme(4, budget));
+      ASSERT_THAT(problem.status(), IsOk());
+      auto units = RoutedExperts(*problem);
+      for (AllocationUnit& unit : units) unit.divisible = divisible;
+      const auto plan = PlanUnderBudget(*problem, units, widths, RandomDamage(units.size(), widths, 3));
+      ASSERT_THAT(plan.status(), IsOk());
+      for (const AllocationUnit& unit : units) {
+        for (const LinearId& id : unit.linears) broken += plan->at(id).bits != plan->at(unit.linears[0]).bits;
+      }
+    }
+    EXPECT_EQ(broken > 0, divisible);
+  }
+}
+
+// Linear by linear in the order that was given, one width after the other.
+TEST(Allocation, ByRank) {
+  const ModelConfig config = Config();
+  const std::vector<int> widths = {2, 3, 4};
+  for (const double budget : {2.9, 3.3, 4.1, 4.5}) {
+    const auto problem = AllocationProblem::Create(config, MakeScheme(4, budget));
+    ASSERT_THAT(problem.status(), IsOk());
+    auto ranked = EachLinear(RoutedExperts(*problem));
+    ASSERT_EQ(ranked.size(), 192u);
+    std::reverse(ranked.begin(), ranked.end());
+    const auto plan = PlanByRank(*problem, ranked, widths);
+    ASSERT_THAT(plan.status(), IsOk());
+    EXPECT_LE(problem->StoredBitsPerWeight(*plan), budget + kBudgetSlack);
+    EXPECT_GE(problem->StoredBitsPerWeight(*plan), budget - 0.01);
+    int rises = 0;  // where the budget ends, a cheaper linear may fit after one that did not
+    for (size_t i = 1; i < ranked.size(); ++i) {
+      rises += plan->at(ranked[i - 1].linears[0]).bits < plan->at(ranked[i].linears[0]).bits;
+    }
+    EXPECT_LE(rises, 1);
+    const int first = plan->at(ranked.front().linears[0]).bits, last = plan->at(ranked.back().linears[0]).bits;
+    EXPECT_LE(first - last, 1);
+    EXPECT_EQ(plan->at({0, Role::kQ}).bits, 4);
+  }
+  const auto tight = AllocationProblem::Create(config, MakeScheme(4, 2.1));
+  EXPECT_THAT(PlanByRank(*tight, RoutedExperts(*tight), widths).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("the budget is 2.1 stored bits")));
 }
 
 TEST(Allocation, OnlyOneWidthAllowedIsUniform) {

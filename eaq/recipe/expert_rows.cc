@@ -36,8 +36,10 @@ class RowRecorder : public LayerObserver {
       to.probability.push_back(scores(i / k, experts[i]));
     }
   }
-  void OnLinearInput(const LinearId& id, ConstMatrixView x, absl::Span<const int32_t>) override {
-    if (id.role == Role::kGate && id.expert >= 0) (*rows_)[id.expert].x = Matrix(x);
+  void OnLinearInput(const LinearId& id, ConstMatrixView x, absl::Span<const int32_t> tokens) override {
+    if (id.role != Role::kGate || id.expert < 0) return;
+    (*rows_)[id.expert].x = Matrix(x);
+    (*rows_)[id.expert].token.assign(tokens.begin(), tokens.end());
   }
 
  private:
@@ -45,23 +47,23 @@ class RowRecorder : public LayerObserver {
   std::vector<ExpertRows>* const rows_;
 };
 
-// down(silu(gate x) up x)
-Matrix RunExpert(const Matrix& gate, const Matrix& up, const Matrix& down, const Matrix& x) {
+// down(silu(gate x) up x), each after its run-time transform
+Matrix RunExpert(const DenseLinear& gate, const DenseLinear& up, const DenseLinear& down, const Matrix& x) {
   const int64_t n = x.rows();
-  Matrix g(n, gate.rows()), u(n, up.rows()), y(n, down.rows());
-  DenseLinear(gate, {}).Forward(x.const_view(), g.view());
-  DenseLinear(up, {}).Forward(x.const_view(), u.view());
+  Matrix g(n, gate.out_features()), u(n, up.out_features()), y(n, down.out_features());
+  gate.Forward(x.const_view(), g.view());
+  up.Forward(x.const_view(), u.view());
   kernels::SiluMul(g.data(), u.data(), g.data(), g.size());
-  DenseLinear(down, {}).Forward(g.const_view(), y.view());
+  down.Forward(g.const_view(), y.view());
   return y;
 }
 
-absl::StatusOr<Matrix> Rounded(const LinearId& id, const Matrix& w, GridSpec grid, int bits) {
-  if (bits >= 16) return w;
+absl::StatusOr<DenseLinear> Rounded(const LinearId& id, const LinearParams& from, GridSpec grid, int bits) {
+  if (bits >= 16) return DenseLinear(from.weight, from.bias, from.online);
   grid.bits = bits;
-  absl::StatusOr<QuantizedMatrix> q = QuantizeNearest(w.const_view(), grid);
+  absl::StatusOr<QuantizedMatrix> q = QuantizeNearest(from.weight.const_view(), grid);
   EAQ_RETURN_IF_ERROR(Annotate(q.status(), id.ToString()));
-  return Dequantize(*q);
+  return DenseLinear(Dequantize(*q), from.bias, from.online);
 }
 
 }  // namespace
@@ -87,34 +89,44 @@ std::vector<ExpertRows> CollectExpertRows(const ModelConfig& config, int layer, 
       if (part.x.rows() > 0) std::memcpy(rows.x.row(rows.begin[w]), part.x.data(), part.x.size() * sizeof(float));
       rows.weight.insert(rows.weight.end(), part.weight.begin(), part.weight.end());
       rows.probability.insert(rows.probability.end(), part.probability.begin(), part.probability.end());
+      rows.token.insert(rows.token.end(), part.token.begin(), part.token.end());
     }
   });
   return all;
 }
 
 absl::StatusOr<ExpertErrors> MeasureExpertErrors(const LayerParams& params, absl::Span<const ExpertRows> rows,
-                                                 const GridSpec& grid, absl::Span<const int> widths, ThreadPool& pool) {
+                                                 const GridSpec& grid, absl::Span<const int> widths, ThreadPool& pool,
+                                                 const ExpertErrorOptions& options) {
   ExpertErrors errors(rows.size());
   std::vector<absl::Status> status(rows.size());
+  const auto rounds = [&](Role part) {
+    return std::find(options.parts.begin(), options.parts.end(), part) != options.parts.end();
+  };
   const auto measure = [&](int e) -> absl::Status {
     const LinearId gate{params.layer, Role::kGate, e}, up{params.layer, Role::kUp, e},
         down{params.layer, Role::kDown, e};
-    const Matrix &g = params.linears.at(gate).weight, &u = params.linears.at(up).weight,
-                 &d = params.linears.at(down).weight;
     const ExpertRows& r = rows[e];
-    const Matrix exact = RunExpert(g, u, d, r.x);
+    const auto run = [&](int bits) -> absl::StatusOr<Matrix> {
+      const auto linear = [&](const LinearId& id) {
+        return Rounded(id, params.linears.at(id), grid, rounds(id.role) ? bits : 16);
+      };
+      EAQ_ASSIGN_OR_RETURN(const DenseLinear g, linear(gate));
+      EAQ_ASSIGN_OR_RETURN(const DenseLinear u, linear(up));
+      EAQ_ASSIGN_OR_RETURN(const DenseLinear d, linear(down));
+      return RunExpert(g, u, d, r.x);
+    };
+    EAQ_ASSIGN_OR_RETURN(const Matrix exact, run(16));
     for (const int bits : widths) {
       std::vector<double>& by_window = errors[e].emplace_back(r.begin.size() - 1, 0.0);
-      EAQ_ASSIGN_OR_RETURN(const Matrix gq, Rounded(gate, g, grid, bits));
-      EAQ_ASSIGN_OR_RETURN(const Matrix uq, Rounded(up, u, grid, bits));
-      EAQ_ASSIGN_OR_RETURN(const Matrix dq, Rounded(down, d, grid, bits));
-      const Matrix rounded = RunExpert(gq, uq, dq, r.x);
+      EAQ_ASSIGN_OR_RETURN(const Matrix rounded, run(bits));
       for (size_t w = 0; w + 1 < r.begin.size(); ++w) {
         for (int64_t i = r.begin[w]; i < r.begin[w + 1]; ++i) {
+          const float* importance = options.importance.empty() ? nullptr : options.importance[w].row(r.token[i]);
           double square = 0;
           for (int64_t c = 0; c < exact.cols(); ++c) {
             const double difference = static_cast<double>(exact(i, c)) - rounded(i, c);
-            square += difference * difference;
+            square += difference * difference * (importance == nullptr ? 1.0 : importance[c]);
           }
           by_window[w] += static_cast<double>(r.weight[i]) * r.weight[i] * square;
         }

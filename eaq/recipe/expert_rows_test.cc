@@ -22,12 +22,36 @@ std::vector<Matrix> Windows(const ModelConfig& config, int count, int64_t tokens
   return windows;
 }
 
-// The definition: one expert rounded in the layer itself, the layer run anew, the change of its output.
+// A layer whose downs read rotated rows, as QuaRot leaves it.
+LayerParams WithRotatedDowns(const ModelConfig& config, LayerParams params) {
+  OnlineTransform turn;
+  turn.steps = {OnlineStep::Hadamard(8)};
+  const auto shared = std::make_shared<const OnlineTransform>(turn);
+  for (int e = 0; e < config.num_experts; ++e) {
+    LinearParams& down = params.linears.at({params.layer, Role::kDown, e});
+    shared->FoldIntoWeight(down.weight.view());
+    down.online = shared;
+  }
+  return params;
+}
+
+// The definition: one expert, or some of its linears, rounded in the layer itself, the layer run anew, the change of
+// its output.
 TEST(ExpertRows, ErrorsAreTheChangeOfTheLayersOutput) {
-  for (const bool renormalise : {false, true}) {
+  const std::vector<Role> all = {Role::kGate, Role::kUp, Role::kDown};
+  struct Case {
+    std::vector<Role> parts;
+    bool renormalise, rotated, weighted;
+  };
+  const std::vector<Case> cases = {{all, false, false, false},
+                                   {all, true, true, false},
+                                   {{Role::kUp}, false, true, true},
+                                   {{Role::kGate, Role::kDown}, true, false, true}};
+  for (const auto& [parts, renormalise, rotated, weighted] : cases) {
     ModelConfig config = TinyConfig();
     config.norm_topk_prob = renormalise;
-    const LayerParams params = RandomLayer(config, 0, 5);
+    LayerParams params = RandomLayer(config, 0, 5);
+    if (rotated) params = WithRotatedDowns(config, std::move(params));
     const auto layer = *BuildLayer(config, params);
     const std::vector<Matrix> windows = Windows(config, 3, 20);
     ThreadPool pool(2);
@@ -36,12 +60,19 @@ TEST(ExpertRows, ErrorsAreTheChangeOfTheLayersOutput) {
     GridSpec grid;
     grid.bits = 4;
     const std::vector<int> widths = {2, 4, 16};
-    const auto errors = MeasureExpertErrors(params, rows, grid, widths, pool);
+    ExpertErrorOptions options;
+    options.parts = parts;
+    std::vector<Matrix> squares = Windows(config, 3, 20);  // of any numbers
+    for (Matrix& m : squares) {
+      for (int64_t i = 0; i < m.size(); ++i) m.data()[i] *= m.data()[i];
+    }
+    if (weighted) options.importance = squares;
+    const auto errors = MeasureExpertErrors(params, rows, grid, widths, pool, options);
     ASSERT_THAT(errors.status(), IsOk());
     for (int e = 0; e < config.num_experts; ++e) {
       for (size_t b = 0; b < widths.size(); ++b) {
         LayerParams edited = params;
-        for (const Role role : {Role::kGate, Role::kUp, Role::kDown}) {
+        for (const Role role : parts) {
           if (widths[b] == 16) break;
           Matrix& w = edited.linears.at({0, role, e}).weight;
           GridSpec narrow = grid;
@@ -54,7 +85,10 @@ TEST(ExpertRows, ErrorsAreTheChangeOfTheLayersOutput) {
           layer->Forward(a.view());
           rounded->Forward(q.view());
           double square = 0;
-          for (int64_t i = 0; i < a.size(); ++i) square += std::pow(static_cast<double>(a.data()[i]) - q.data()[i], 2);
+          for (int64_t i = 0; i < a.size(); ++i) {
+            const double d = static_cast<double>(a.data()[i]) - q.data()[i];
+            square += d * d * (weighted ? squares[w].data()[i] : 1.0);
+          }
           EXPECT_NEAR((*errors)[e][b][w], square, 1e-4 * square + 1e-9) << e << " " << widths[b] << " " << w;
         }
       }
@@ -76,6 +110,16 @@ TEST(ExpertRows, CountEveryAssignmentOnceForAnyThreads) {
     EXPECT_EQ(a[e].begin, b[e].begin);
     EXPECT_EQ(a[e].weight, b[e].weight);
     EXPECT_EQ(a[e].probability, b[e].probability);
+    EXPECT_EQ(a[e].token, b[e].token);
+    ASSERT_EQ(a[e].token.size(), a[e].weight.size());
+    for (size_t w = 0; w < windows.size(); ++w) {
+      for (int64_t i = a[e].begin[w]; i < a[e].begin[w + 1]; ++i) {
+        EXPECT_LT(a[e].token[i], windows[w].rows());
+        if (i > a[e].begin[w]) {
+          EXPECT_LT(a[e].token[i - 1], a[e].token[i]);
+        }
+      }
+    }
     EXPECT_EQ(a[e].begin.size(), windows.size() + 1);
     EXPECT_EQ(static_cast<int64_t>(a[e].weight.size()), a[e].x.rows());
     assignments += a[e].x.rows();

@@ -70,7 +70,10 @@ class Walk {
     const ModelConfig& config = in_.source->config();
     const AllocateSlot& slot = *slots_.allocate;
     std::vector<std::vector<double>> surveys;
-    const bool walks = slot.needs_hidden() || slot.needs_profile();
+    if (slot.surveys_model()) {
+      EAQ_ASSIGN_OR_RETURN(surveys, SurveyModel(slot));
+    }
+    const bool walks = slot.surveys() && (slot.needs_hidden() || slot.needs_profile());
     std::vector<Matrix> hidden = walks ? hidden_ : std::vector<Matrix>();
     for (int l = 0; slot.surveys() && l < config.num_layers; ++l) {
       in_.progress->Update("survey layers", l, config.num_layers);
@@ -102,6 +105,26 @@ class Walk {
     EAQ_ASSIGN_OR_RETURN(const AllocationProblem problem, AllocationProblem::Create(config, *in_.scheme));
     EAQ_ASSIGN_OR_RETURN(allocated_, slot.Allocate(problem, surveys));
     return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::vector<std::vector<double>>> SurveyModel(const AllocateSlot& slot) {
+    Fingerprint key("model survey/v1");
+    key.Add(in_.cache_salt).Add(kNumericsVersion).Add(in_.source->hash()).Add(state_);
+    key.Add(in_.scheme->SerializeAsString()).Add(in_.recipe->allocate().SerializeAsString());
+    std::string hash;
+    return Cached<std::vector<std::vector<double>>>(
+        "survey", key.Hex(),
+        [&]() -> absl::StatusOr<std::vector<std::vector<double>>> {
+          ModelContext context;
+          context.source = in_.source;
+          context.ends = in_.ends;
+          context.scheme = &scheme_;
+          context.calibration = *in_.calibration;
+          context.pool = in_.pool;
+          context.progress = in_.progress;
+          return slot.SurveyModel(context);
+        },
+        NumberListsBytes, ParseNumberLists, &hash);
   }
 
   // What the stages of the layer may look at. PROFILE must outlive it.

@@ -27,8 +27,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "eaq/base/progress.h"
 #include "eaq/base/thread_pool.h"
 #include "eaq/model/config.h"
+#include "eaq/model/head.h"
 #include "eaq/model/linear_id.h"
 #include "eaq/model/params.h"
 #include "eaq/quant/activation_quant.h"
@@ -70,6 +72,16 @@ struct SolvedLinear {
 struct CalibrationWindow {
   Window window;
   std::string domain;
+};
+
+// What an allocator may look at that wants the whole model at once, in full precision. Pointers are never null.
+struct ModelContext {
+  const ModelSource* source = nullptr;
+  const ModelEnds* ends = nullptr;  // of the same model
+  const LayerScheme* scheme = nullptr;
+  absl::Span<const CalibrationWindow> calibration;
+  ThreadPool* pool = nullptr;
+  ProgressSink* progress = nullptr;
 };
 
 // How many times each expert was chosen by the tokens of a window: [layers * experts].
@@ -121,7 +133,13 @@ class AllocateSlot {
   virtual absl::StatusOr<std::vector<double>> Survey(const LayerContext& context, const LayerParams& params) const {
     return std::vector<double>();
   }
-  // SURVEYS: by layer; empty unless surveys(). The result has a grid for each of problem.linears.
+  // True: SurveyModel is called once in place of Survey, for numbers that no layer shows by itself (gradients of the
+  // loss). It returns them by layer. A recipe without calibration data is refused if needs_hidden().
+  virtual bool surveys_model() const { return false; }
+  virtual absl::StatusOr<std::vector<std::vector<double>>> SurveyModel(const ModelContext& context) const {
+    return std::vector<std::vector<double>>();
+  }
+  // SURVEYS: by layer; empty unless surveys() or surveys_model(). The result has a grid for each of problem.linears.
   virtual absl::StatusOr<BitPlan> Allocate(const AllocationProblem& problem,
                                            const std::vector<std::vector<double>>& surveys) const = 0;
 };

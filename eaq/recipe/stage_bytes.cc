@@ -214,4 +214,22 @@ absl::StatusOr<std::vector<double>> ParseNumbers(absl::string_view bytes) {
   return numbers;
 }
 
+std::string NumberListsBytes(const std::vector<std::vector<double>>& lists) {
+  ByteWriter out;
+  out.Number<uint64_t>(lists.size());
+  for (const std::vector<double>& list : lists) out.Array(absl::MakeConstSpan(list));
+  return out.Take();
+}
+
+absl::StatusOr<std::vector<std::vector<double>>> ParseNumberLists(absl::string_view bytes) {
+  ByteReader in(bytes);
+  std::vector<std::vector<double>> lists;
+  const auto count = in.Number<uint64_t>();
+  if (count > bytes.size()) return Damaged("lists of numbers", bytes);
+  lists.resize(count);
+  for (std::vector<double>& list : lists) in.Array(&list);
+  if (!in.Finished()) return Damaged("lists of numbers", bytes);
+  return lists;
+}
+
 }  // namespace eaq

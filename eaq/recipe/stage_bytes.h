@@ -31,6 +31,9 @@ absl::StatusOr<std::vector<CalibrationWindow>> ParseWindows(absl::string_view by
 std::string NumbersBytes(const std::vector<double>& numbers);
 absl::StatusOr<std::vector<double>> ParseNumbers(absl::string_view bytes);
 
+std::string NumberListsBytes(const std::vector<std::vector<double>>& lists);
+absl::StatusOr<std::vector<std::vector<double>>> ParseNumberLists(absl::string_view bytes);
+
 }  // namespace eaq
 
 #endif  // EAQ_RECIPE_STAGE_BYTES_H_

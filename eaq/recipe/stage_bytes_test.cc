@@ -29,6 +29,7 @@ TEST(StageBytes, EverythingComesBack) {
   const LayerParams params = RandomLayer(config, 1, 3);
   ExpectComesBack<LayerParams>(params, ParamsBytes, ParseParams);
   ExpectComesBack<std::vector<double>>({1.5, -2, 1e300}, NumbersBytes, ParseNumbers);
+  ExpectComesBack<std::vector<std::vector<double>>>({{1.5, -2}, {}, {1e300}}, NumberListsBytes, ParseNumberLists);
   EXPECT_EQ(ParseParams(ParamsBytes(params))->linears.at({1, Role::kDown, 3}).weight,
             params.linears.at({1, Role::kDown, 3}).weight);
 

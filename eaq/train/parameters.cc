@@ -118,6 +118,23 @@ std::map<LinearId, int64_t> LinearOffsets(const ParameterLayout& single, int lay
   return at;
 }
 
+std::vector<float> FlattenLayer(const ParameterLayout& single, const LayerParams& params) {
+  const ParameterLayout::Layer& layer = single.layers[0];
+  std::vector<float> flat(single.size, 0.0f);
+  const auto put = [&](const std::vector<float>& values, int64_t at) {
+    if (at >= 0) std::copy(values.begin(), values.end(), flat.begin() + at);
+  };
+  put(params.input_norm, layer.input_norm);
+  put(params.post_norm, layer.post_norm);
+  put(params.q_norm, layer.q_norm);
+  put(params.k_norm, layer.k_norm);
+  for (const auto& [id, at] : LinearOffsets(single, params.layer)) {
+    const Matrix& w = params.linears.at(id).weight;
+    std::copy_n(w.data(), w.size(), flat.begin() + at);
+  }
+  return flat;
+}
+
 Buffer<float> InitialParameters(const ParameterLayout& layout, uint64_t seed) {
   Buffer<float> params(layout.size);
   for (const ParameterGroup& group : layout.groups) {

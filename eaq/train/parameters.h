@@ -15,6 +15,7 @@
 #include "eaq/base/buffer.h"
 #include "eaq/model/config.h"
 #include "eaq/model/linear_id.h"
+#include "eaq/model/params.h"
 
 namespace eaq {
 
@@ -65,6 +66,9 @@ ParameterLayout SingleLayerLayout(ModelConfig config, int layer);
 
 // Where every linear of layer LAYER of CONFIG lies in the flat array of that layer's SingleLayerLayout.
 std::map<LinearId, int64_t> LinearOffsets(const ParameterLayout& single, int layer);
+
+// The numbers of PARAMS, a layer of the layout's architecture, as the flat array [single.size].
+std::vector<float> FlattenLayer(const ParameterLayout& single, const LayerParams& params);
 
 // Normal(0, 0.02) for matrices (o and down divided by sqrt(2 layers), as in GPT-2), ones for norms. Depends on SEED
 // alone.

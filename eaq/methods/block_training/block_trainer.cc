@@ -79,19 +79,7 @@ absl::StatusOr<std::unique_ptr<BlockTrainer>> BlockTrainer::Create(const LayerCo
 }
 
 std::vector<float> BlockTrainer::Flatten(const LayerParams& params) const {
-  std::vector<float> flat(layout_.size, 0.0f);
-  const auto put = [&](const std::vector<float>& values, int64_t at) {
-    if (at >= 0) std::copy(values.begin(), values.end(), flat.begin() + at);
-  };
-  put(params.input_norm, layer().input_norm);
-  put(params.post_norm, layer().post_norm);
-  put(params.q_norm, layer().q_norm);
-  put(params.k_norm, layer().k_norm);
-  for (const auto& [id, at] : offsets_) {
-    const Matrix& w = params.linears.at(id).weight;
-    std::copy_n(w.data(), w.size(), flat.begin() + at);
-  }
-  return flat;
+  return FlattenLayer(layout_, params);
 }
 
 absl::StatusOr<double> BlockTrainer::Loss(const std::vector<float>& flat, absl::Span<const int64_t> batch,

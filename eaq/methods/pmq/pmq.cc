@@ -7,7 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "eaq/base/status_macros.h"
 #include "eaq/proto/recipe.pb.h"
-#include "eaq/quant/knapsack.h"
+#include "eaq/quant/choice_program.h"
 #include "eaq/recipe/allocation.h"
 #include "eaq/recipe/expert_rows.h"
 #include "eaq/recipe/stage.h"
@@ -77,72 +77,16 @@ class Allocator : public AllocateSlot {
 
   absl::StatusOr<BitPlan> OfLayer(const AllocationProblem& problem, absl::Span<const AllocationUnit> experts,
                                   const Damage& damage) const {
-    EAQ_ASSIGN_OR_RETURN(BitPlan best, Solve(problem, experts, damage));
-    if (!options_.keep_two_widest() || widths_.size() < 2 || experts.size() < 2 || Keeps(best, experts)) return best;
-    // The best plan with one expert at the widest and one at the second widest: every pair tried.
-    double prohibitive = 1;
-    for (const auto& d : damage) {
-      for (const double x : d) prohibitive += x;
+    std::vector<ChoiceCondition> conditions;
+    if (options_.keep_two_widest()) {
+      conditions = TwoWidestInEveryLayer(experts, static_cast<int>(widths_.size()));
     }
-    double least = 0;
-    bool any = false;
-    for (size_t a = 0; a < experts.size(); ++a) {
-      for (size_t b = 0; b < experts.size(); ++b) {
-        if (a == b) continue;
-        Damage forced = damage;
-        for (size_t w = 0; w < widths_.size(); ++w) {
-          if (w + 1 != widths_.size()) forced[a][w] = prohibitive;
-          if (w + 2 != widths_.size()) forced[b][w] = prohibitive;
-        }
-        EAQ_ASSIGN_OR_RETURN(BitPlan plan, Solve(problem, experts, forced));
-        if (!Keeps(plan, experts)) continue;
-        const double total = Total(plan, experts, damage);
-        if (any && total >= least) continue;
-        any = true;
-        least = total;
-        best = std::move(plan);
-      }
-    }
-    if (any) return best;
-    return absl::InvalidArgumentError(
-        "pmq: no plan within the budget keeps an expert at the widest and one at the second widest width; raise the "
-        "budget, or keep_two_widest: false");
-  }
-
-  // Without a budget of stored bits: average_bits of codes, as published.
-  absl::StatusOr<BitPlan> Solve(const AllocationProblem& problem, absl::Span<const AllocationUnit> experts,
-                                const Damage& damage) const {
-    if (problem.budget) return PlanUnderBudget(problem, experts, widths_, damage);
-    std::vector<KnapsackItem> items(experts.size());
-    for (size_t e = 0; e < experts.size(); ++e) {
-      items[e].damage = damage[e];
-      for (const int bits : widths_) items[e].cost.push_back(bits);
-    }
-    const auto budget = static_cast<int64_t>(std::floor(options_.average_bits() * static_cast<double>(experts.size())));
-    const absl::StatusOr<KnapsackSolution> solution = SolveKnapsack(items, budget);
-    EAQ_RETURN_IF_ERROR(Annotate(solution.status(), "pmq.average_bits"));
-    std::vector<int> bits;
-    for (const int choice : solution->choice) bits.push_back(widths_[choice]);
-    return PlanOf(problem, experts, bits);
-  }
-
-  bool Keeps(const BitPlan& plan, absl::Span<const AllocationUnit> experts) const {
-    bool widest = false, second = false;
-    for (const AllocationUnit& unit : experts) {
-      const int bits = plan.at(unit.linears[0]).bits;
-      widest = widest || bits == widths_[widths_.size() - 1];
-      second = second || bits == widths_[widths_.size() - 2];
-    }
-    return widest && second;
-  }
-
-  double Total(const BitPlan& plan, absl::Span<const AllocationUnit> experts, const Damage& damage) const {
-    double sum = 0;
-    for (size_t e = 0; e < experts.size(); ++e) {
-      const int bits = plan.at(experts[e].linears[0]).bits;
-      sum += damage[e][std::find(widths_.begin(), widths_.end(), bits) - widths_.begin()];
-    }
-    return sum;
+    const absl::StatusOr<BitPlan> plan =
+        problem.budget ? PlanUnderBudget(problem, experts, widths_, damage, conditions)
+                       : PlanOfAverageBits(problem, experts, widths_, damage, options_.average_bits(), conditions);
+    EAQ_RETURN_IF_ERROR(Annotate(
+        plan.status(), problem.budget ? "pmq (see keep_two_widest)" : "pmq.average_bits (see also keep_two_widest)"));
+    return plan;
   }
 
   const Pmq options_;

@@ -165,7 +165,8 @@ TEST(Pmq, SaysWhatIsWrong) {
   const auto stage = *Make("average_bits: 1.5");
   EXPECT_THAT(stage->Allocate(problem, surveys).status(), invalid("layer 0: pmq.average_bits"));
   const auto tight = *Make("average_bits: 2.5");  // 10 bits: 2 2 2 4 or 2 2 3 3, never 2 2 3 4
-  EXPECT_THAT(tight->Allocate(problem, surveys).status(), invalid("no plan within the budget keeps"));
+  EXPECT_THAT(tight->Allocate(problem, surveys).status(),
+              invalid("keeps in layer 0 units at the widest width (at least 1)"));
 }
 
 }  // namespace
