@@ -224,7 +224,17 @@ TEST(Combinations, SolversRunAfterAnyTransformWithAnyRouter) {
 
 // Experts of one layer with different widths, which every solver must take.
 TEST(Combinations, AllocatorsRunWithAnySolverAndTransform) {
-  const std::vector<std::string> allocators = {"mopeq {}", "mopeq { score: OUTPUT_ERROR scope: LAYER }", "pmq {}"};
+  const std::vector<std::string> allocators = {"mopeq {}",
+                                               "mopeq { score: OUTPUT_ERROR scope: LAYER }",
+                                               "pmq {}",
+                                               
+                                               "mxmoe {}",
+                                               "mxmoe { unit: LINEAR scope: MODEL }",
+                                               "gemq {}",
+                                               "quantmoe_bench { first_layers: 1 }",
+                                               "quantmoe_bench { rule: LINEAR_SCORE }",
+                                               "ewq {}",
+                                               "ewq { unit: EXPERT entropy: HISTOGRAM }"};
   for (const auto& [name, config] : Configs()) {
     const Bench bench(config);
     for (const std::string& allocator : allocators) {

@@ -326,6 +326,33 @@ TEST(Pipeline, AllocatorsSurveyTheFullModel) {
   }
 }
 
+// One that surveys the whole model at once is a stage as well, cached like the others.
+TEST(Pipeline, AllocatorsSurveyTheModelAtOnce) {
+  Recipe recipe = Gptq();
+  recipe.mutable_allocate()->mutable_gemq()->set_average_bits(2.5);
+  const std::string folder = FreshFolder("cache_model_survey");
+  Walked one, two, warm;
+  ASSERT_THAT(one.Go(recipe, W3A4(), 1, ""), IsOk());
+  ASSERT_THAT(two.Go(recipe, W3A4(), 2, folder), IsOk());
+  ASSERT_THAT(warm.Go(recipe, W3A4(), 2, folder), IsOk());
+  EXPECT_EQ(one.report.stages[0].stage(), "survey");
+  EXPECT_EQ(warm.hits, static_cast<int64_t>(warm.report.stages.size()));
+  EXPECT_EQ(Hashes(one.report), Hashes(two.report));
+  EXPECT_EQ(Hashes(one.report), Hashes(warm.report));
+  std::map<int, int> widths;
+  for (const SolvedLinears& layer : one.solved) {
+    for (const auto& [id, linear] : layer) {
+      if (id.role == Role::kGate) ++widths[linear.weight.grid.bits];
+    }
+  }
+  EXPECT_EQ(widths.size(), 3u);
+  recipe.mutable_calibration()->mutable_none();
+  recipe.mutable_solve()->mutable_nearest();
+  Walked without;
+  EXPECT_THAT(without.Go(recipe, W3A4(), 1, ""),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("slot allocate needs calibration data")));
+}
+
 TEST(Pipeline, SizeIsThatOfTheFileWritten) {
   for (const int group : {0, 16}) {
     Scheme scheme = W3A4();

@@ -1,0 +1,97 @@
+// Slot 3: GEMQ, one integer program for the widths of all routed experts. README.md has the equations.
+#include <numeric>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "eaq/base/status_macros.h"
+#include "eaq/methods/gemq/loss_gradients.h"
+#include "eaq/proto/recipe.pb.h"
+#include "eaq/quant/choice_program.h"
+#include "eaq/recipe/allocation.h"
+#include "eaq/recipe/expert_rows.h"
+#include "eaq/recipe/stage.h"
+
+namespace eaq::gemq {
+namespace {
+
+class Allocator : public AllocateSlot {
+ public:
+  Allocator(const Gemq& options, std::vector<int> widths) : options_(options), widths_(std::move(widths)) {}
+  bool surveys_model() const override { return true; }
+  bool needs_hidden() const override { return true; }
+
+  // Per layer and expert the coefficient of every width.
+  absl::StatusOr<std::vector<std::vector<double>>> SurveyModel(const ModelContext& context) const override {
+    const ModelConfig& config = context.source->config();
+    std::vector<std::vector<double>> surveys(config.num_layers);
+    EAQ_RETURN_IF_ERROR(WalkLossGradients(
+        context,
+        [&](const LayerParams& params, absl::Span<const Matrix> hidden,
+            absl::Span<const Matrix> gradient) -> absl::Status {
+          if (!config.IsMoe(params.layer)) return absl::OkStatus();
+          std::vector<Matrix> squares(gradient.begin(), gradient.end());
+          for (Matrix& g : squares) {
+            for (int64_t i = 0; i < g.size(); ++i) g.data()[i] *= g.data()[i];
+          }
+          EAQ_ASSIGN_OR_RETURN(const auto layer, BuildLayer(config, params));
+          const auto rows = CollectExpertRows(config, params.layer, *layer, hidden, *context.pool);
+          ExpertErrorOptions weighted;
+          weighted.importance = squares;
+          EAQ_ASSIGN_OR_RETURN(const ExpertErrors errors, MeasureExpertErrors(params, rows, context.scheme->weights,
+                                                                              widths_, *context.pool, weighted));
+          for (const auto& of_expert : errors) {
+            for (const std::vector<double>& windows : of_expert) {
+              surveys[params.layer].push_back(std::accumulate(windows.begin(), windows.end(), 0.0));
+            }
+          }
+          return absl::OkStatus();
+        }));
+    return surveys;
+  }
+
+  absl::StatusOr<BitPlan> Allocate(const AllocationProblem& problem,
+                                   const std::vector<std::vector<double>>& surveys) const override {
+    const std::vector<AllocationUnit> experts = RoutedExperts(problem);
+    if (experts.empty()) {
+      return absl::FailedPreconditionError(
+          "gemq gives widths to routed experts, and the scheme covers none; expected a mixture of experts");
+    }
+    std::vector<std::vector<double>> damage;
+    for (const AllocationUnit& unit : experts) {
+      const std::vector<double>& survey = surveys.at(unit.layer);
+      const size_t begin = unit.expert * widths_.size();
+      if (survey.size() < begin + widths_.size()) {
+        return absl::InternalError(absl::StrCat("gemq: the survey of layer ", unit.layer, " has ", survey.size(),
+                                                " numbers; expected ", widths_.size(), " an expert"));
+      }
+      damage.emplace_back(survey.begin() + begin, survey.begin() + begin + widths_.size());
+    }
+    std::vector<ChoiceCondition> conditions;
+    if (options_.keep_two_widest()) {
+      conditions = TwoWidestInEveryLayer(experts, static_cast<int>(widths_.size()));
+    }
+    const absl::StatusOr<BitPlan> plan =
+        problem.budget ? PlanUnderBudget(problem, experts, widths_, damage, conditions)
+                       : PlanOfAverageBits(problem, experts, widths_, damage, options_.average_bits(), conditions);
+    EAQ_RETURN_IF_ERROR(Annotate(
+        plan.status(), problem.budget ? "gemq (see keep_two_widest)" : "gemq.average_bits (see also keep_two_widest)"));
+    return plan;
+  }
+
+ private:
+  const Gemq options_;
+  const std::vector<int> widths_;
+};
+
+EAQ_REGISTER_STAGE(AllocateSlot, Gemq, [](const Gemq& options) -> absl::StatusOr<std::unique_ptr<AllocateSlot>> {
+  EAQ_ASSIGN_OR_RETURN(std::vector<int> widths, WidthsFromProto("gemq.bits", options.bits(), {2, 3, 4}));
+  if (!(options.average_bits() > 0)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("gemq.average_bits is ", options.average_bits(), ", expected above 0"));
+  }
+  return std::make_unique<Allocator>(options, std::move(widths));
+});
+
+}  // namespace
+}  // namespace eaq::gemq
