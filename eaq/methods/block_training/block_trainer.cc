@@ -78,9 +78,7 @@ absl::StatusOr<std::unique_ptr<BlockTrainer>> BlockTrainer::Create(const LayerCo
   return trainer;
 }
 
-std::vector<float> BlockTrainer::Flatten(const LayerParams& params) const {
-  return FlattenLayer(layout_, params);
-}
+std::vector<float> BlockTrainer::Flatten(const LayerParams& params) const { return FlattenLayer(layout_, params); }
 
 absl::StatusOr<double> BlockTrainer::Loss(const std::vector<float>& flat, absl::Span<const int64_t> batch,
                                           std::vector<float>* gradient) {
