@@ -42,11 +42,20 @@ struct DecoderLayer::Impl {
   std::shared_ptr<const AttentionOperands> operands;
   int64_t qk_hadamard = 0;
 
-  // q, k and v of the normed rows, after norms, clipping and rotation; KEYS and VALUES may lie in a cache.
-  void Project(ConstMatrixView x, int64_t first, MatrixView queries, MatrixView keys, MatrixView values,
+  // q, k and v of the normed rows, after norms and clipping; KEYS and VALUES may lie in a cache.
+  void Project(ConstMatrixView x, MatrixView queries, MatrixView keys, MatrixView values,
                LayerObserver* observer) const;
+  // RoPE, and the Hadamard blocks after it; the rows stand at positions first, first + 1, ...
+  void Rotate(int64_t first, MatrixView queries, MatrixView keys) const;
+  // context = attention of the queries at positions first ... KEYS and VALUES are those of all positions up to theirs.
+  void Attend(ConstMatrixView queries, int64_t first, const float* keys, const float* values, MatrixView context) const;
   void Normalize(MatrixView rows, const std::vector<float>& weight, int64_t heads) const;
+  // normed = the rows after the norm before attention.
+  void Enter(ConstMatrixView hidden, MatrixView normed) const;
+  // hidden += o(context); hidden += feed-forward.
+  void Leave(ConstMatrixView context, MatrixView hidden, LayerObserver* observer) const;
   void Run(MatrixView hidden, int64_t first, LayerCache* cache, LayerObserver* observer) const;
+  void RunEach(MatrixView hidden, absl::Span<LayerCache* const> caches, LayerObserver* observer) const;
 };
 
 void DecoderLayer::Impl::Normalize(MatrixView rows, const std::vector<float>& weight, int64_t heads) const {
@@ -60,8 +69,8 @@ void DecoderLayer::Impl::Normalize(MatrixView rows, const std::vector<float>& we
   }
 }
 
-void DecoderLayer::Impl::Project(ConstMatrixView x, int64_t first, MatrixView queries, MatrixView keys,
-                                 MatrixView values, LayerObserver* observer) const {
+void DecoderLayer::Impl::Project(ConstMatrixView x, MatrixView queries, MatrixView keys, MatrixView values,
+                                 LayerObserver* observer) const {
   if (observer != nullptr)
     for (const Role role : {Role::kQ, Role::kK, Role::kV}) observer->OnLinearInput({layer, role}, x, {});
   q->Forward(x, queries);
@@ -75,17 +84,52 @@ void DecoderLayer::Impl::Project(ConstMatrixView x, int64_t first, MatrixView qu
       for (int64_t r = 0; r < m.rows; ++r)
         for (float& value : m.row_span(r)) value = std::clamp(value, -limit, limit);
   }
-  const auto rope = GetRopeTable(config, first + x.rows);
-  kernels::RotaryHalfSplit(queries.data, queries.stride, rope->cosines.row(first), rope->sines.row(first), x.rows,
+}
+
+void DecoderLayer::Impl::Rotate(int64_t first, MatrixView queries, MatrixView keys) const {
+  const auto rope = GetRopeTable(config, first + queries.rows);
+  kernels::RotaryHalfSplit(queries.data, queries.stride, rope->cosines.row(first), rope->sines.row(first), queries.rows,
                            config.num_heads, config.head_dim);
-  kernels::RotaryHalfSplit(keys.data, keys.stride, rope->cosines.row(first), rope->sines.row(first), x.rows,
+  kernels::RotaryHalfSplit(keys.data, keys.stride, rope->cosines.row(first), rope->sines.row(first), keys.rows,
                            config.num_kv_heads, config.head_dim);
   if (qk_hadamard > 0) {
     for (const MatrixView& m : {queries, keys})
       for (int64_t r = 0; r < m.rows; ++r)
         for (int64_t c = 0; c < m.cols; c += qk_hadamard) HadamardTransform(m.row_span(r).subspan(c, qk_hadamard));
   }
-  if (operands != nullptr) operands->Apply(queries, keys, values);
+}
+
+void DecoderLayer::Impl::Attend(ConstMatrixView queries, int64_t first, const float* keys, const float* values,
+                                MatrixView context) const {
+  const int64_t kv_width = config.num_kv_heads * config.head_dim;
+  const kernels::AttentionShape shape{
+      .queries = queries.rows,
+      .first = first,
+      .heads = config.num_heads,
+      .kv_heads = config.num_kv_heads,
+      .head_dim = config.head_dim,
+      .window = config.sliding_window,
+      .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.head_dim)))};
+  kernels::Attention(shape, queries.data, queries.stride, keys, kv_width, values, kv_width, context.data,
+                     context.stride);
+}
+
+void DecoderLayer::Impl::Enter(ConstMatrixView hidden, MatrixView normed) const {
+  kernels::RmsNorm(hidden.data, hidden.stride, input_norm.data(), config.rms_norm_eps, normed.data, normed.stride,
+                   hidden.rows, config.hidden_size);
+}
+
+void DecoderLayer::Impl::Leave(ConstMatrixView context, MatrixView hidden, LayerObserver* observer) const {
+  AttentionScratch& s = ThreadScratch();
+  const int64_t n = hidden.rows;
+  s.output.Resize(n, config.hidden_size);
+  if (observer != nullptr) observer->OnLinearInput({layer, Role::kO}, context, {});
+  o->Forward(context, s.output.view());
+  for (int64_t t = 0; t < n; ++t) kernels::Axpy(1.0f, s.output.row(t), hidden.row(t), config.hidden_size);
+
+  kernels::RmsNorm(hidden.data, hidden.stride, post_norm.data(), config.rms_norm_eps, s.normed.data(),
+                   config.hidden_size, n, config.hidden_size);
+  feed_forward->Add(s.normed.view(), hidden, observer);
 }
 
 void DecoderLayer::Impl::Run(MatrixView hidden, int64_t first, LayerCache* cache, LayerObserver* observer) const {
@@ -96,7 +140,6 @@ void DecoderLayer::Impl::Run(MatrixView hidden, int64_t first, LayerCache* cache
   s.normed.Resize(n, config.hidden_size);
   s.q.Resize(n, width);
   s.context.Resize(n, width);
-  s.output.Resize(n, config.hidden_size);
   MatrixView keys, values;
   if (cache != nullptr) {
     keys = cache->keys.view().Rows(first, n);
@@ -107,27 +150,36 @@ void DecoderLayer::Impl::Run(MatrixView hidden, int64_t first, LayerCache* cache
     keys = s.k.view();
     values = s.v.view();
   }
+  Enter(hidden, s.normed.view());
+  Project(s.normed.view(), s.q.view(), keys, values, observer);
+  Rotate(first, s.q.view(), keys);
+  if (operands != nullptr) operands->Apply(s.q.view(), keys, values);
+  Attend(s.q.view(), first, keys.data - first * kv_width, values.data - first * kv_width, s.context.view());
+  Leave(s.context.view(), hidden, observer);
+}
 
-  kernels::RmsNorm(hidden.data, hidden.stride, input_norm.data(), config.rms_norm_eps, s.normed.data(),
-                   config.hidden_size, n, config.hidden_size);
-  Project(s.normed.view(), first, s.q.view(), keys, values, observer);
-  const kernels::AttentionShape shape{
-      .queries = n,
-      .first = first,
-      .heads = config.num_heads,
-      .kv_heads = config.num_kv_heads,
-      .head_dim = config.head_dim,
-      .window = config.sliding_window,
-      .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.head_dim)))};
-  kernels::Attention(shape, s.q.data(), width, keys.data - first * kv_width, kv_width, values.data - first * kv_width,
-                     kv_width, s.context.data(), width);
-  if (observer != nullptr) observer->OnLinearInput({layer, Role::kO}, s.context.view(), {});
-  o->Forward(s.context.view(), s.output.view());
-  for (int64_t t = 0; t < n; ++t) kernels::Axpy(1.0f, s.output.row(t), hidden.row(t), config.hidden_size);
-
-  kernels::RmsNorm(hidden.data, hidden.stride, post_norm.data(), config.rms_norm_eps, s.normed.data(),
-                   config.hidden_size, n, config.hidden_size);
-  feed_forward->Add(s.normed.view(), hidden, observer);
+void DecoderLayer::Impl::RunEach(MatrixView hidden, absl::Span<LayerCache* const> caches,
+                                 LayerObserver* observer) const {
+  const int64_t n = hidden.rows, width = config.num_heads * config.head_dim,
+                kv_width = config.num_kv_heads * config.head_dim;
+  if (n == 0) return;
+  AttentionScratch& s = ThreadScratch();
+  s.normed.Resize(n, config.hidden_size);
+  s.q.Resize(n, width);
+  s.context.Resize(n, width);
+  s.k.Resize(n, kv_width);
+  s.v.Resize(n, kv_width);
+  Enter(hidden, s.normed.view());
+  Project(s.normed.view(), s.q.view(), s.k.view(), s.v.view(), observer);
+  for (int64_t i = 0; i < n; ++i) Rotate(caches[i]->length, s.q.view().Rows(i, 1), s.k.view().Rows(i, 1));
+  if (operands != nullptr) operands->Apply(s.q.view(), s.k.view(), s.v.view());
+  for (int64_t i = 0; i < n; ++i) {
+    LayerCache& cache = *caches[i];
+    std::copy_n(s.k.row(i), kv_width, cache.keys.row(cache.length));
+    std::copy_n(s.v.row(i), kv_width, cache.values.row(cache.length));
+    Attend(s.q.view().Rows(i, 1), cache.length, cache.keys.data(), cache.values.data(), s.context.view().Rows(i, 1));
+  }
+  Leave(s.context.view(), hidden, observer);
 }
 
 DecoderLayer::~DecoderLayer() = default;
@@ -183,6 +235,11 @@ void DecoderLayer::Forward(MatrixView hidden, LayerObserver* observer) const {
 void DecoderLayer::ForwardCached(MatrixView hidden, LayerCache& cache, LayerObserver* observer) const {
   impl_->Run(hidden, cache.length, &cache, observer);
   cache.length += hidden.rows;
+}
+
+void DecoderLayer::ForwardEach(MatrixView hidden, absl::Span<LayerCache* const> caches, LayerObserver* observer) const {
+  impl_->RunEach(hidden, caches, observer);
+  for (LayerCache* cache : caches) ++cache->length;
 }
 
 absl::StatusOr<std::unique_ptr<DecoderLayer>> BuildLayer(const ModelConfig& config, LayerParams params) {

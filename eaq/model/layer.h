@@ -1,7 +1,7 @@
 // One decoder layer that runs. x <- x + Attention(RMSNorm(x)); x <- x + MoE(RMSNorm(x)).
 //
 // A window (one sequence) is the unit of work: it runs on one thread, alone, so its numbers depend neither on the
-// batch it came with nor on the number of threads. Parallelism is over windows.
+// batch it came with nor on the number of threads. Parallelism is over windows. (ForwardEach alone mixes sequences.)
 #ifndef EAQ_MODEL_LAYER_H_
 #define EAQ_MODEL_LAYER_H_
 
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "eaq/model/attention_operands.h"
 #include "eaq/model/config.h"
 #include "eaq/model/linear.h"
@@ -45,6 +46,10 @@ class DecoderLayer {
   // Continues a sequence: the rows are tokens cache.length ..., which are appended to the cache (capacity must
   // suffice). Same numbers as Forward up to float32 summation order.
   void ForwardCached(MatrixView hidden, LayerCache& cache, LayerObserver* observer = nullptr) const;
+  // One more token of each of several sequences, which may differ in length: row i continues that in CACHES[i] and is
+  // appended to it. Linears take all rows at once, experts those of all sequences that come to them; the same numbers
+  // as ForwardCached up to float32 summation order, which depends on the rows beside. No cache may stand twice.
+  void ForwardEach(MatrixView hidden, absl::Span<LayerCache* const> caches, LayerObserver* observer = nullptr) const;
 
   const Linears& linears() const { return linears_; }
 

@@ -1,6 +1,7 @@
 // One layer against the same mathematics composed from kernels/reference in float64, for every part that families vary.
 #include "eaq/model/layer.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "eaq/base/status_matchers.h"
@@ -116,6 +117,45 @@ TEST(DecoderLayer, AgreesWithReferenceInEveryVariant) {
     layer->Forward(hidden.view());
     const Doubles expected = ReferenceLayer(config, params, Widen(input.data(), input.size()));
     for (int64_t i = 0; i < hidden.size(); ++i) ASSERT_NEAR(hidden.data()[i], expected[i], 3e-5) << i;
+  }
+}
+
+// Sequences of several lengths, a token each at a time, in every variant and with Hadamard blocks after RoPE.
+TEST(DecoderLayer, ForwardEachContinuesEverySequence) {
+  int variant = 0;
+  for (const ModelConfig& config : Variants()) {
+    SCOPED_TRACE(variant++);
+    LayerParams params = RandomLayer(config, 0, 5);
+    if (variant % 2 == 0) params.qk_hadamard = 4;
+    EAQ_ASSERT_OK_AND_ASSIGN(const auto layer, BuildLayer(config, params));
+    const std::vector<int64_t> prompts = {3, 0, 14};
+    const int64_t steps = 6, kv_width = config.num_kv_heads * config.head_dim;
+    std::vector<Matrix> inputs, expected;
+    std::vector<LayerCache> caches;
+    std::vector<LayerCache*> pointers;
+    for (size_t s = 0; s < prompts.size(); ++s) {
+      const int64_t n = prompts[s] + steps;
+      Matrix m(n, config.hidden_size);
+      for (int64_t i = 0; i < m.size(); ++i) m.data()[i] = std::sin(0.37f * i + s) + 0.3f * std::cos(1.91f * i);
+      inputs.push_back(m);
+      Matrix start(inputs[s].const_view().Rows(0, prompts[s]));
+      caches.push_back({Matrix(n, kv_width), Matrix(n, kv_width), 0});
+      layer->ForwardCached(start.view(), caches.back());
+      layer->Forward(m.view());
+      expected.push_back(std::move(m));
+    }
+    for (LayerCache& cache : caches) pointers.push_back(&cache);
+    for (int64_t step = 0; step < steps; ++step) {
+      Matrix rows(static_cast<int64_t>(prompts.size()), config.hidden_size);
+      for (size_t s = 0; s < prompts.size(); ++s)
+        std::copy_n(inputs[s].row(prompts[s] + step), config.hidden_size, rows.row(s));
+      layer->ForwardEach(rows.view(), pointers);
+      for (size_t s = 0; s < prompts.size(); ++s) {
+        EXPECT_EQ(caches[s].length, prompts[s] + step + 1);
+        for (int64_t c = 0; c < config.hidden_size; ++c)
+          ASSERT_NEAR(rows(s, c), expected[s](prompts[s] + step, c), 3e-5) << "sequence " << s << " step " << step;
+      }
+    }
   }
 }
 

@@ -72,4 +72,16 @@ void Model::Extend(absl::Span<const int32_t> ids, KvCache& cache, absl::Span<flo
                 MatrixView(logits.data(), 1, static_cast<int64_t>(logits.size())));
 }
 
+void Model::ExtendEach(absl::Span<const int32_t> ids, absl::Span<KvCache* const> caches, MatrixView logits,
+                       LayerObserver* observer) const {
+  Matrix hidden(static_cast<int64_t>(ids.size()), config().hidden_size);
+  ends_->Embed(ids, hidden.view());
+  std::vector<LayerCache*> of_layer(caches.size());
+  for (size_t l = 0; l < layers_.size(); ++l) {
+    for (size_t i = 0; i < caches.size(); ++i) of_layer[i] = &caches[i]->layers[l];
+    layers_[l]->ForwardEach(hidden.view(), of_layer, observer);
+  }
+  if (logits.rows > 0) ends_->Logits(hidden.view(), logits);
+}
+
 }  // namespace eaq

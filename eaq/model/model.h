@@ -49,6 +49,10 @@ class Model {
   KvCache NewCache(int64_t capacity) const;
   // Appends IDS to the sequence in CACHE (length + ids.size() <= capacity) and returns the logits of the last one.
   void Extend(absl::Span<const int32_t> ids, KvCache& cache, absl::Span<float> logits) const;
+  // Appends IDS[i] to the sequence in CACHES[i], each its own, and writes the logits[ids.size(), vocab] of all; no
+  // logits where the view is empty. The last bits of a row depend on the rows beside it (DecoderLayer::ForwardEach).
+  void ExtendEach(absl::Span<const int32_t> ids, absl::Span<KvCache* const> caches, MatrixView logits,
+                  LayerObserver* observer = nullptr) const;
 
  private:
   Model() = default;

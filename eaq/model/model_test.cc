@@ -47,6 +47,39 @@ TEST(Model, CachedEqualsUncached) {
   }
 }
 
+// Several sequences of different lengths side by side, each against a whole forward of its own.
+TEST(Model, ExtendEachEqualsUncached) {
+  for (const int64_t window : {0, 7}) {
+    const auto model = Tiny(window);
+    const std::vector<int64_t> prompts = {1, 13, 6, 20, 6};
+    std::vector<std::vector<int32_t>> ids;
+    std::vector<Matrix> expected;
+    std::vector<KvCache> caches;
+    std::vector<KvCache*> pointers;
+    std::vector<float> last(96);
+    for (size_t i = 0; i < prompts.size(); ++i) {
+      ids.push_back(Ids(prompts[i] + 10, 96, i));
+      Matrix hidden(prompts[i] + 10, 32), logits(prompts[i] + 10, 96);
+      model->ForwardHidden(ids[i], hidden.view());
+      model->ends().Logits(hidden.view(), logits.view());
+      expected.push_back(std::move(logits));
+      caches.push_back(model->NewCache(prompts[i] + 10));
+      model->Extend(absl::MakeConstSpan(ids[i]).subspan(0, prompts[i]), caches[i], absl::MakeSpan(last));
+    }
+    for (KvCache& cache : caches) pointers.push_back(&cache);
+    for (int64_t step = 0; step < 10; ++step) {
+      std::vector<int32_t> tokens;
+      for (size_t i = 0; i < prompts.size(); ++i) tokens.push_back(ids[i][prompts[i] + step]);
+      Matrix logits(5, 96);
+      model->ExtendEach(tokens, pointers, logits.view());
+      for (size_t i = 0; i < prompts.size(); ++i) {
+        EXPECT_EQ(caches[i].length(), prompts[i] + step + 1);
+        for (int v = 0; v < 96; ++v) ASSERT_NEAR(logits(i, v), expected[i](prompts[i] + step, v), 2e-5) << i;
+      }
+    }
+  }
+}
+
 TEST(Model, SameBitsForAnyNumberOfThreads) {
   const auto model = Tiny();
   std::vector<std::vector<double>> one(6), many(6);
