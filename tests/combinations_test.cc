@@ -43,6 +43,7 @@ const std::vector<Named> kSolvers = {
     {"nearest, clip", "nearest { clip {} }"},
     {"nearest, ratio search", "nearest { ratio_search {} zero_in_range: false }"},
     {"gptq", "gptq { clip {} }"},
+    {"gptq, by affinity, in order", "gptq { affinity {} order: SEQUENTIAL }"},
     {"awq_clip", "awq_clip {}"},
     {"omniquant", "omniquant { epochs: 1 }"},
     {"signround", "signround { iterations: 2 }"},

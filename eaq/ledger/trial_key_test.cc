@@ -82,6 +82,7 @@ TEST(TrialKey, LateFieldsEnterOnlyWhenTheyDiffer) {
   }
   EXPECT_FALSE(IsLateField("eaq.Gptq.damping"));
   const char* others[][3] = {
+      {"solve { gptq {} }", "solve { gptq { order: LAYER } }", "solve { gptq { order: SEQUENTIAL } }"},
       {"solve { nearest {} }", "solve { nearest { fixed_clip_ratio: 1 zero_in_range: true } }",
        "solve { nearest { fixed_clip_ratio: 0.8 } }"},
       {"solve { nearest {} }", "solve { nearest {} }", "solve { nearest { zero_in_range: false } }"},
@@ -108,7 +109,7 @@ TEST(TrialKey, DefaultsSpelledOutDoNotMatter) {
        "}"},
       {"recipe { solve { gptq {} } }",
        "recipe { propagate: QUANTIZED solve { gptq { damping: 0.01 act_order: true static_groups: true block: 128 "
-       "zero_dead_columns: false stale_group_grids: false } } }"},
+       "zero_dead_columns: false stale_group_grids: false order: LAYER } } }"},
       {"recipe { solve { nearest { clip {} } } }",
        "recipe { solve { nearest { clip { norm: L24 steps: 100 max_shrink: 0.8 } } } }"},
       {"evaluation { domain { name: \"a\" } }", "evaluation { domain { name: \"a\" path: \"\" } }"},

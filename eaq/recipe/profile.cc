@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "eaq/base/status_macros.h"
+#include "eaq/recipe/affinity.h"
 
 namespace eaq {
 namespace {
@@ -13,12 +14,18 @@ namespace {
 // Windows whose linear inputs are held at once. Part of nothing but memory: the sums run in window order.
 constexpr int64_t kWindowsAtOnce = 16;
 
-// Keeps a copy of every linear's input of one window.
+// Keeps a copy of every linear's input of one window, and the affinities of its rows where they are asked for.
 class InputRecorder : public LayerObserver {
  public:
-  explicit InputRecorder(const DecoderLayer& layer) : layer_(layer) {}
-  void OnLinearInput(const LinearId& id, ConstMatrixView x, absl::Span<const int32_t>) override {
-    if (LayerProfile::InputOwner(id) != id) return;
+  InputRecorder(const DecoderLayer& layer, const ProfileOptions& options)
+      : layer_(layer), options_(options), affinities_(layer) {}
+  void OnRouter(int layer, ConstMatrixView logits, absl::Span<const int32_t> experts,
+                absl::Span<const float> weights) override {
+    if (options_.affinity_power > 0) affinities_.OnRouter(layer, logits, experts, weights);
+  }
+  void OnLinearInput(const LinearId& id, ConstMatrixView x, absl::Span<const int32_t> tokens) override {
+    if (options_.affinity_power > 0) affinities_.OnLinearInput(id, x, tokens);
+    if (LayerProfile::InputOwner(id) != id || (options_.only != nullptr && options_.only->count(id) == 0)) return;
     const auto it = inputs_.emplace(id, Matrix(x)).first;
     const OnlineTransform* online = layer_.linears().at(id)->online();
     if (online != nullptr) online->ApplyToInput(it->second.view());
@@ -27,9 +34,12 @@ class InputRecorder : public LayerObserver {
     const auto it = inputs_.find(id);
     return it == inputs_.end() ? nullptr : &it->second;
   }
+  std::vector<float> Affinities(const LinearId& id) const { return affinities_.Of(id, options_.affinity_power); }
 
  private:
   const DecoderLayer& layer_;
+  const ProfileOptions& options_;
+  AffinityRecorder affinities_;
   std::map<LinearId, Matrix> inputs_;
 };
 
@@ -40,7 +50,8 @@ class InputAccumulator {
     statistics_.abs_max.assign(channels, 0.0f);
   }
 
-  absl::Status Add(const LinearId& id, const Matrix& x) {
+  // AFFINITIES: empty or one a row; they weight the second moments.
+  absl::Status Add(const LinearId& id, const Matrix& x, absl::Span<const float> affinities) {
     for (int64_t r = 0; r < x.rows(); ++r) {
       for (int64_t c = 0; c < x.cols(); ++c) {
         const float value = x(r, c);
@@ -55,7 +66,7 @@ class InputAccumulator {
       }
     }
     statistics_.tokens += x.rows();
-    return options_.second_moments ? moments_.Add(x.const_view()) : absl::OkStatus();
+    return options_.second_moments ? moments_.Add(x.const_view(), affinities) : absl::OkStatus();
   }
 
   InputStatistics Finish() {
@@ -103,14 +114,14 @@ absl::StatusOr<LayerProfile> ProfileLayer(const DecoderLayer& layer, absl::Span<
   std::vector<LinearId> owners;
   std::vector<InputAccumulator> accumulators;
   for (const auto& [id, linear] : layer.linears()) {
-    if (LayerProfile::InputOwner(id) != id) continue;
+    if (LayerProfile::InputOwner(id) != id || (options.only != nullptr && options.only->count(id) == 0)) continue;
     owners.push_back(id);
     accumulators.emplace_back(linear->in_features(), options);
   }
   std::vector<absl::Status> status(owners.size());
   for (size_t begin = 0; begin < hidden.size(); begin += kWindowsAtOnce) {
     const int64_t count = std::min<int64_t>(kWindowsAtOnce, hidden.size() - begin);
-    std::vector<InputRecorder> recorders(count, InputRecorder(layer));
+    std::vector<InputRecorder> recorders(count, InputRecorder(layer, options));
     pool.ParallelFor(count, [&](int64_t w) {
       Matrix state = hidden[begin + w];
       layer.Forward(state.view(), &recorders[w]);
@@ -118,7 +129,8 @@ absl::StatusOr<LayerProfile> ProfileLayer(const DecoderLayer& layer, absl::Span<
     pool.ParallelFor(owners.size(), [&](int64_t i) {
       for (const InputRecorder& recorder : recorders) {  // window order: the same sums for any number of threads
         const Matrix* x = recorder.Find(owners[i]);
-        if (x != nullptr && status[i].ok()) status[i] = accumulators[i].Add(owners[i], *x);
+        if (x == nullptr || !status[i].ok()) continue;
+        status[i] = accumulators[i].Add(owners[i], *x, recorder.Affinities(owners[i]));
       }
     });
     for (const absl::Status& s : status) EAQ_RETURN_IF_ERROR(s);

@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -29,11 +30,14 @@ struct InputStatistics {
   int64_t tokens = 0;          // rows seen; 0 for an expert that no calibration token reached
   Range range;                 // smallest and largest value, 0 included; {0, 0} without tokens
   std::vector<float> abs_max;  // [in] largest |x| of each channel
-  Hessian second_moments;      // sum of x x^T; size 0 unless asked for
+  Hessian second_moments;      // sum of x x^T, or of c^p x x^T (ProfileOptions); size 0 unless asked for
 };
 
 struct ProfileOptions {
   bool second_moments = true;
+  // p in 0, 1, 2: the second moments of what experts read are weighted by the token's affinity, c^p (affinity.h).
+  int affinity_power = 0;
+  const std::set<LinearId>* only = nullptr;  // the owners that are profiled; null: all
 };
 
 struct LayerProfile {

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <utility>
 #include <vector>
 
@@ -9,6 +10,7 @@
 #include "eaq/base/status_macros.h"
 #include "eaq/methods/awq/search.h"
 #include "eaq/proto/recipe.pb.h"
+#include "eaq/recipe/affinity.h"
 #include "eaq/recipe/layer_inputs.h"
 #include "eaq/recipe/plain_input.h"
 #include "eaq/recipe/stage.h"
@@ -106,7 +108,7 @@ double MeanSquaredDifference(const std::vector<Matrix>& a, const std::vector<Mat
 
 class AwqTransform : public TransformSlot {
  public:
-  explicit AwqTransform(const Awq& options) : options_(options) {}
+  AwqTransform(const Awq& options, int affinity_power) : options_(options), power_(affinity_power) {}
   bool needs_hidden() const override { return true; }
 
   absl::Status Apply(const LayerContext& context, LayerParams& params) const override {
@@ -140,9 +142,15 @@ class AwqTransform : public TransformSlot {
         const std::vector<float> feed_forward_scales,
         SearchNorm(context, feed_forward, FeedForwardModule(*context.config, params), middle, inputs.at(ff_owner)));
     std::vector<absl::StatusOr<std::vector<float>>> pair_scales(pairs.size(), absl::UnknownError("not searched"));
+    std::vector<LinearId> readers;
+    for (const Pair& pair : pairs) readers.push_back(pair.reader);
+    std::map<LinearId, std::vector<float>> affinities;  // the feed-forward's own search sees them in its output
+    if (power_ > 0) affinities = CollectAffinities(*layer, context.hidden, readers, power_, *context.pool);
     context.pool->ParallelFor(pairs.size(), [&](int64_t i) {
       const LinearId& reader = pairs[i].reader;
-      pair_scales[i] = SearchPair(context, params.linears.at(reader).weight, inputs.at(reader));
+      const auto weights = affinities.find(reader);
+      pair_scales[i] = SearchPair(context, params.linears.at(reader).weight, inputs.at(reader),
+                                  weights == affinities.end() ? absl::Span<const float>() : weights->second);
     });
     for (size_t i = 0; i < pairs.size(); ++i) {
       EAQ_RETURN_IF_ERROR(Annotate(pair_scales[i].status(), pairs[i].reader.ToString()));
@@ -220,13 +228,13 @@ class AwqTransform : public TransformSlot {
     });
   }
 
-  absl::StatusOr<std::vector<float>> SearchPair(const LayerContext& context, const Matrix& weight,
-                                                const Matrix& x) const {
+  absl::StatusOr<std::vector<float>> SearchPair(const LayerContext& context, const Matrix& weight, const Matrix& x,
+                                                absl::Span<const float> affinities) const {
     const GridSpec& grid = context.scheme->weights;
     const Matrix* const weights[] = {&weight};
     return Search(x, weights, grid, [&](const std::vector<float>& scales) -> absl::StatusOr<double> {
       EAQ_ASSIGN_OR_RETURN(const Matrix rounded, RoundScaled(weight, scales, grid));
-      return OutputError(x, weight, rounded);
+      return OutputError(x, weight, rounded, affinities);
     });
   }
 
@@ -251,12 +259,17 @@ class AwqTransform : public TransformSlot {
 
   const Awq options_;
 };
+  const int power_;  // of the affinity; 0: all tokens count alike
 
 EAQ_REGISTER_STAGE(TransformSlot, Awq, [](const Awq& options) -> absl::StatusOr<std::unique_ptr<TransformSlot>> {
   if (options.steps() < 1 || options.steps() > 1000) {
     return absl::InvalidArgumentError(absl::StrCat("awq.steps is ", options.steps(), ", expected 1 .. 1000"));
   }
-  return std::make_unique<AwqTransform>(options);
+  int power = 0;
+  if (options.has_affinity()) {
+    EAQ_ASSIGN_OR_RETURN(power, AffinityPower(options.affinity()));
+  }
+  return std::make_unique<AwqTransform>(options, power);
 });
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "eaq/methods/awq/search.h"
 #include "eaq/proto/recipe.pb.h"
 #include "eaq/quant/fake_quant.h"
+#include "eaq/recipe/affinity.h"
 #include "eaq/recipe/layer_inputs.h"
 #include "eaq/recipe/stage.h"
 
@@ -15,7 +16,7 @@ namespace {
 
 class AwqClipSolver : public SolveSlot {
  public:
-  explicit AwqClipSolver(const AwqClipOptions& options) : options_(options) {}
+  AwqClipSolver(const AwqClipOptions& options, int affinity_power) : options_(options), power_(affinity_power) {}
   bool solves_whole_layers() const override { return true; }
 
   absl::StatusOr<SolvedLinears> SolveLayer(const LayerContext& context, const LayerParams& params,
@@ -24,26 +25,33 @@ class AwqClipSolver : public SolveSlot {
     std::vector<LinearId> owners;
     for (const auto& [id, grid] : plan) owners.push_back(LayerProfile::InputOwner(id));
     const std::map<LinearId, Matrix> inputs = CollectInputs(*layer, context.hidden, owners, *context.pool);
+    std::map<LinearId, std::vector<float>> affinities;
+    if (power_ > 0) affinities = CollectAffinities(*layer, context.hidden, owners, power_, *context.pool);
     return SolveEach(plan, *context.pool, [&](const LinearId& id, const GridSpec& grid) {
-      return Round(id, params.linears.at(id).weight, inputs.at(LayerProfile::InputOwner(id)), grid);
+      const LinearId owner = LayerProfile::InputOwner(id);
+      const auto weights = affinities.find(owner);
+      return Round(id, params.linears.at(id).weight, inputs.at(owner),
+                   weights == affinities.end() ? absl::Span<const float>() : weights->second, grid);
     });
   }
 
  private:
   absl::StatusOr<SolvedLinear> Round(const LinearId& id, const Matrix& weight, const Matrix& x,
-                                     const GridSpec& grid) const {
+                                     absl::Span<const float> affinities, const GridSpec& grid) const {
     SolvedLinear solved;
     if (id.role == Role::kQ || id.role == Role::kK || x.rows() == 0) {
       EAQ_ASSIGN_OR_RETURN(solved.weight, QuantizeNearest(weight.const_view(), grid));
       if (x.rows() == 0) solved.note = "no calibration token: rounded to nearest without clip search";
       return solved;
     }
-    EAQ_ASSIGN_OR_RETURN(const Matrix clipped, ClipWeights(weight, Subsample(x, options_.tokens), grid, options_));
+    EAQ_ASSIGN_OR_RETURN(const Matrix clipped, ClipWeights(weight, Subsample(x, options_.tokens), grid, options_,
+                                                           Subsample(affinities, options_.tokens)));
     EAQ_ASSIGN_OR_RETURN(solved.weight, QuantizeNearest(clipped.const_view(), grid));
     return solved;
   }
 
   const AwqClipOptions options_;
+  const int power_;  // of the affinity; 0: all tokens count alike
 };
 
 EAQ_REGISTER_STAGE(SolveSlot, AwqClip, [](const AwqClip& options) -> absl::StatusOr<std::unique_ptr<SolveSlot>> {
@@ -52,7 +60,12 @@ EAQ_REGISTER_STAGE(SolveSlot, AwqClip, [](const AwqClip& options) -> absl::Statu
                                                    options.tokens(), ", max_shrink ", options.max_shrink(),
                                                    "; expected steps >= 1, tokens >= 1, max_shrink in [0, 1)"));
   }
-  return std::make_unique<AwqClipSolver>(AwqClipOptions{options.steps(), options.max_shrink(), options.tokens()});
+  int power = 0;
+  if (options.has_affinity()) {
+    EAQ_ASSIGN_OR_RETURN(power, AffinityPower(options.affinity()));
+  }
+  return std::make_unique<AwqClipSolver>(AwqClipOptions{options.steps(), options.max_shrink(), options.tokens()},
+                                         power);
 });
 
 }  // namespace

@@ -3,7 +3,9 @@
 #include <google/protobuf/text_format.h>
 
 #include <cmath>
+#include <map>
 #include <numeric>
+#include <string>
 
 #include "eaq/base/rng.h"
 #include "eaq/base/status_matchers.h"
@@ -11,6 +13,7 @@
 #include "eaq/model/model.h"
 #include "eaq/model/synthetic.h"
 #include "eaq/quant/fake_quant.h"
+#include "eaq/recipe/affinity.h"
 #include "eaq/recipe/layer_inputs.h"
 #include "eaq/recipe/stage.h"
 
@@ -311,7 +314,7 @@ TEST(AwqTransform, RefusesAfterOnlineTransforms) {
 }
 
 // Every row and group by itself, every clamp, every token: the definition.
-Matrix BruteForceClip(const Matrix& w, const Matrix& x, const GridSpec& grid) {
+Matrix BruteForceClip(const Matrix& w, const Matrix& x, const GridSpec& grid, const std::vector<float>& weights = {}) {
   Matrix result = w;
   const int64_t size = grid.granularity == Granularity::kGroup ? grid.group_size : w.cols();
   for (int64_t r = 0; r < w.rows(); ++r) {
@@ -329,7 +332,7 @@ Matrix BruteForceClip(const Matrix& w, const Matrix& x, const GridSpec& grid) {
         for (int64_t t = 0; t < x.rows(); ++t) {
           double y = 0;
           for (int64_t c = 0; c < n; ++c) y += double{x(t, begin + c)} * (double{q(0, c)} - w(r, begin + c));
-          error += y * y;
+          error += (weights.empty() ? 1.0 : weights[t]) * y * y;
         }
         if (!(error < least)) continue;
         least = error;
@@ -364,12 +367,80 @@ TEST(AwqClipSolver, FindsWhatTryingAllClampsFinds) {
   }
 }
 
+// MoEQuant+: every token's square counts by its affinity, in both searches; without spread in them nothing changes.
+TEST(AwqAffinity, WeightsBothSearches) {
+  Bench bench(Shared(), GridSpec{.bits = 3});
+  Matrix& router = bench.params.linears.at({1, Role::kRouter}).weight;
+  for (int64_t i = 0; i < router.size(); ++i) router.data()[i] *= 4;  // affinities that differ much
+  const LayerParams plain = bench.Applied("awq {}"), none = bench.Applied("awq { affinity { power: 0 } }");
+  std::map<LinearId, GridSpec> plan;
+  std::vector<LinearId> owners;
+  for (const auto& [id, linear] : bench.params.linears) {
+    EXPECT_EQ(none.linears.at(id).weight, plain.linears.at(id).weight) << id.ToString();
+    if (!bench.scheme.Covers(id)) continue;
+    plan[id] = bench.scheme.weights;
+    owners.push_back(LayerProfile::InputOwner(id));
+  }
+  const auto clip = [&](const std::string& options) {
+    return Solver("awq_clip { " + options + " }").value()->SolveLayer(bench.context, bench.params, plan).value();
+  };
+  const SolvedLinears unweighted = clip(""), zero = clip("affinity { power: 0 }");
+  const auto layer = BuildLayer(bench.config, bench.params).value();
+  for (const int power : {1, 2}) {
+    const std::string affinity = "affinity { power: " + std::to_string(power) + " }";
+    const auto weights = CollectAffinities(*layer, bench.windows, owners, power, bench.pool);
+    const LayerParams scaled = bench.Applied("awq { " + affinity + " }");
+    const SolvedLinears clipped = clip(affinity);
+    EXPECT_EQ(scaled.post_norm, plain.post_norm);  // the whole block's output is judged: affinities are in it
+    int scales_moved = 0, clamps_moved = 0;
+    for (const auto& [id, grid] : plan) {
+      const LinearId owner = LayerProfile::InputOwner(id);
+      const Matrix x = bench.Inputs(bench.params, {owner}).at(owner);
+      const Matrix& w = bench.params.linears.at(id).weight;
+      const std::vector<float>& c = weights.at(owner);
+      EXPECT_EQ(c.empty(), id.expert < 0 && id.role < Role::kSharedGate) << id.ToString();
+      EXPECT_EQ(zero.at(id).weight, unweighted.at(id).weight);
+      clamps_moved += !(clipped.at(id).weight == unweighted.at(id).weight);
+      if (id.role != Role::kQ && id.role != Role::kK) {
+        EXPECT_EQ(clipped.at(id).weight, QuantizeNearest(BruteForceClip(w, x, grid, c).const_view(), grid).value())
+            << id.ToString();
+      }
+      if (id.role != Role::kDown && id.role != Role::kSharedDown) continue;
+      scales_moved += !(scaled.linears.at(id).weight == plain.linears.at(id).weight);
+      std::vector<float> best;
+      double least = 1e30;
+      for (int i = 0; i < 20; ++i) {
+        const std::vector<float> s = AwqScales(MeanMagnitudes(x), {}, i / 20.0);
+        const Matrix rounded = RoundScaled(w, s, grid).value();
+        double error = 0;
+        for (int64_t t = 0; t < x.rows(); ++t) {
+          for (int64_t r = 0; r < w.rows(); ++r) {
+            double y = 0;
+            for (int64_t j = 0; j < w.cols(); ++j) y += double{x(t, j)} * (double{w(r, j)} - rounded(r, j));
+            error += double{c[t]} * y * y;
+          }
+        }
+        if (error < least) least = error, best = s;
+      }
+      for (int64_t r = 0; r < w.rows(); ++r)
+        for (int64_t j = 0; j < w.cols(); ++j)
+          ASSERT_NEAR(scaled.linears.at(id).weight(r, j), w(r, j) * best[j], 1e-5) << id.ToString();
+    }
+    EXPECT_GT(scales_moved, 1);
+    EXPECT_GT(clamps_moved, 5);
+  }
+  EXPECT_THAT(Transform("awq { affinity { power: 3 } }"), StatusIs(kInvalid, HasSubstr("affinity.power is 3")));
+  EXPECT_THAT(Solver("awq_clip { affinity { power: -1 } }"), StatusIs(kInvalid, HasSubstr("affinity.power is -1")));
+}
+
 TEST(AwqClipSolver, TheStrideIsNeverZero) {
   Matrix x(7, 1);
   std::iota(x.data(), x.data() + 7, 0.0f);
   EXPECT_EQ(Subsample(x, 512), x);  // fewer rows than asked for: the released code divides by a stride of 0
   EXPECT_EQ(Subsample(x, 3).values(), absl::MakeConstSpan(std::vector<float>{0, 2, 4, 6}));
   EXPECT_EQ(Subsample(Matrix(1, 1), 512).rows(), 1);
+  EXPECT_EQ(Subsample(x.values(), 3), (std::vector<float>{0, 2, 4, 6}));
+  EXPECT_TRUE(Subsample(absl::Span<const float>(), 3).empty());
 }
 
 TEST(AwqClipSolver, ExpertsWithoutTokensAreRoundedToNearest) {

@@ -86,12 +86,20 @@ absl::StatusOr<Matrix> RoundScaled(const Matrix& w, absl::Span<const float> scal
   return rounded;
 }
 
-double OutputError(const Matrix& x, const Matrix& w, const Matrix& rounded) {
+double OutputError(const Matrix& x, const Matrix& w, const Matrix& rounded, absl::Span<const float> token_weights) {
   Matrix difference = w, y(x.rows(), w.rows());
   for (int64_t i = 0; i < w.size(); ++i) difference.data()[i] -= rounded.data()[i];
   kernels::LinearForward(x.data(), x.cols(), difference.data(), y.data(), y.cols(), x.rows(), w.rows(), w.cols());
   double sum = 0;
-  for (const float v : y.values()) sum += double{v} * v;
+  if (token_weights.empty()) {
+    for (const float v : y.values()) sum += double{v} * v;
+    return sum / y.size();
+  }
+  for (int64_t t = 0; t < y.rows(); ++t) {
+    double square = 0;
+    for (int64_t c = 0; c < y.cols(); ++c) square += double{y(t, c)} * y(t, c);
+    sum += token_weights[t] * square;
+  }
   return sum / y.size();
 }
 
@@ -102,8 +110,15 @@ Matrix Subsample(const Matrix& x, int64_t tokens) {
   return sample;
 }
 
+std::vector<float> Subsample(absl::Span<const float> values, int64_t tokens) {
+  const int64_t stride = std::max<int64_t>(1, static_cast<int64_t>(values.size()) / tokens);
+  std::vector<float> sample;
+  for (int64_t r = 0; r < static_cast<int64_t>(values.size()); r += stride) sample.push_back(values[r]);
+  return sample;
+}
+
 absl::StatusOr<Matrix> ClipWeights(const Matrix& w, const Matrix& sample, const GridSpec& grid,
-                                   const AwqClipOptions& options) {
+                                   const AwqClipOptions& options, absl::Span<const float> token_weights) {
   if (grid.granularity == Granularity::kTensor) {
     return absl::InvalidArgumentError(
         "awq_clip: the weights have one grid per tensor; expected one per channel or group, since every row is clamped "
@@ -133,8 +148,10 @@ absl::StatusOr<Matrix> ClipWeights(const Matrix& w, const Matrix& sample, const 
                     sample.cols(), difference.data() + group.begin, difference.cols(), 0.0f, outputs.data(),
                     outputs.cols());
       std::vector<double> error(w.rows(), 0.0);
-      for (int64_t t = 0; t < outputs.rows(); ++t)
-        for (int64_t r = 0; r < w.rows(); ++r) error[r] += double{outputs(t, r)} * outputs(t, r);
+      for (int64_t t = 0; t < outputs.rows(); ++t) {
+        const double weight = token_weights.empty() ? 1.0 : token_weights[t];
+        for (int64_t r = 0; r < w.rows(); ++r) error[r] += weight * (double{outputs(t, r)} * outputs(t, r));
+      }
       for (int64_t r = 0; r < w.rows(); ++r) {
         if (!(error[r] < best[r * count + g])) continue;
         best[r * count + g] = error[r];

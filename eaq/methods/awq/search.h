@@ -27,8 +27,9 @@ std::vector<float> AwqScales(absl::Span<const double> input_means, absl::Span<co
 // Q(W diag(s)) diag(1/s), Q rounding to nearest on GRID: what the scaled weight is worth. Errors as QuantizeNearest.
 absl::StatusOr<Matrix> RoundScaled(const Matrix& w, absl::Span<const float> scales, const GridSpec& grid);
 
-// mean over tokens and outputs of (x (W - W')^T)^2; x[n, in], n >= 1.
-double OutputError(const Matrix& x, const Matrix& w, const Matrix& rounded);
+// mean over tokens and outputs of (x (W - W')^T)^2; x[n, in], n >= 1. TOKEN_WEIGHTS: a factor on each token's square
+// (MoEQuant's affinities), or empty.
+double OutputError(const Matrix& x, const Matrix& w, const Matrix& rounded, absl::Span<const float> token_weights = {});
 
 struct AwqClipOptions {
   int steps = 10;
@@ -36,14 +37,16 @@ struct AwqClipOptions {
   int64_t tokens = 512;
 };
 
-// Every max(1, n / TOKENS)-th row of x[n, c].
+// Every max(1, n / TOKENS)-th row of x[n, c], and likewise of one number a row.
 Matrix Subsample(const Matrix& x, int64_t tokens);
+std::vector<float> Subsample(absl::Span<const float> values, int64_t tokens);
 
 // W clamped row by row and group by group to the best of +-max|w| (1 - max_shrink * i / steps), i = 0 .. steps - 1:
 // the one that leaves the smallest mean over the rows of SAMPLE of (sum over the group of x (Q(clamp(w)) - w))^2; the
-// largest on a tie. SAMPLE[n, in], n >= 1. InvalidArgument for a grid per tensor, which has no rows of its own.
+// largest on a tie. SAMPLE[n, in], n >= 1; TOKEN_WEIGHTS: a factor on each row's square, or empty. InvalidArgument for
+// a grid per tensor, which has no rows of its own.
 absl::StatusOr<Matrix> ClipWeights(const Matrix& w, const Matrix& sample, const GridSpec& grid,
-                                   const AwqClipOptions& options);
+                                   const AwqClipOptions& options, absl::Span<const float> token_weights = {});
 
 }  // namespace eaq
 

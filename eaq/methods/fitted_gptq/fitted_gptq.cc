@@ -90,6 +90,14 @@ class Solver : public SolveSlot {
 
 EAQ_REGISTER_STAGE(SolveSlot, FittedGptq, [](const FittedGptq& options) -> absl::StatusOr<std::unique_ptr<SolveSlot>> {
   EAQ_ASSIGN_OR_RETURN(GptqOptions gptq, GptqFromProto(options.gptq()));
+  if (options.gptq().affinity().power() > 0 && options.gptq().has_affinity()) {
+    return absl::InvalidArgumentError(
+        "fitted_gptq: gptq.affinity is set; expected none, since the fit counts all tokens alike");
+  }
+  if (options.gptq().order() != Gptq::LAYER) {
+    return absl::InvalidArgumentError(
+        "fitted_gptq: gptq.order is SEQUENTIAL; expected LAYER, the fit takes all rows from one layer");
+  }
   if (!(options.ridge() > 0 && options.ridge() <= 10)) {
     return absl::InvalidArgumentError(
         absl::StrCat("fitted_gptq: ridge is ", options.ridge(), "; expected above 0 and at most 10"));

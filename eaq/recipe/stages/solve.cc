@@ -1,5 +1,7 @@
 // Slot 4: rounding to nearest (with or without clip search) and GPTQ.
+#include <map>
 #include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -11,6 +13,8 @@
 #include "eaq/quant/from_proto.h"
 #include "eaq/quant/gptq.h"
 #include "eaq/quant/ratio_search.h"
+#include "eaq/recipe/affinity.h"
+#include "eaq/recipe/profile.h"
 #include "eaq/recipe/stage.h"
 
 namespace eaq {
@@ -51,18 +55,73 @@ absl::StatusOr<std::optional<RatioSpec>> RatioOf(const Nearest& options) {
   return plain ? std::nullopt : std::make_optional(ratio);
 }
 
+// Linears that may be rounded together when each is calibrated on what the rounded ones before it give.
+int StepOf(Role role) {
+  switch (role) {
+    case Role::kQ:
+    case Role::kK:
+    case Role::kV:
+      return 0;
+    case Role::kO:
+      return 1;
+    case Role::kDown:
+    case Role::kSharedDown:
+      return 3;
+    default:
+      return 2;
+  }
+}
+
 class GptqSolver : public SolveSlot {
  public:
-  explicit GptqSolver(GptqOptions options) : options_(std::move(options)) {}
+  GptqSolver(GptqOptions options, int affinity_power, bool sequential)
+      : options_(std::move(options)), power_(affinity_power), sequential_(sequential) {}
   bool needs_second_moments() const override { return true; }
+  // Plain GPTQ looks at the profile alone.
+  bool solves_whole_layers() const override { return power_ > 0 || sequential_; }
   absl::StatusOr<SolvedLinear> Solve(const LinearId&, ConstMatrixView weight, const InputStatistics& input,
                                      const GridSpec& grid) const override {
     EAQ_ASSIGN_OR_RETURN(GptqResult result, GptqSolve(weight, input.second_moments, grid, options_));
     return SolvedLinear{std::move(result.weight), std::move(result.report.note)};
   }
 
+  absl::StatusOr<SolvedLinears> SolveLayer(const LayerContext& context, const LayerParams& params,
+                                           const std::map<LinearId, GridSpec>& plan) const override {
+    std::map<int, std::map<LinearId, GridSpec>> steps;
+    for (const auto& [id, grid] : plan) steps[sequential_ ? StepOf(id.role) : 0].emplace(id, grid);
+    LayerParams now = params;  // with what is rounded already in its place
+    SolvedLinears solved;
+    for (const auto& [step, part] : steps) {
+      EAQ_ASSIGN_OR_RETURN(const LayerProfile fresh, Measure(context, now, part, /*changed=*/!solved.empty()));
+      EAQ_ASSIGN_OR_RETURN(SolvedLinears rounded,
+                           SolveEach(part, *context.pool, [&](const LinearId& id, const GridSpec& grid) {
+                             const auto it = fresh.inputs.find(LayerProfile::InputOwner(id));
+                             return Solve(id, params.linears.at(id).weight.view(),
+                                          it == fresh.inputs.end() ? context.profile->OfOrNone(id) : it->second, grid);
+                           }));
+      for (const auto& [id, linear] : rounded) now.linears.at(id).weight = Dequantize(linear.weight);
+      solved.merge(std::move(rounded));
+    }
+    return solved;
+  }
+
  private:
+  // The inputs of PART that the profile does not have as they are wanted: of a layer that has CHANGED since, or
+  // weighted.
+  absl::StatusOr<LayerProfile> Measure(const LayerContext& context, const LayerParams& now,
+                                       const std::map<LinearId, GridSpec>& part, bool changed) const {
+    std::set<LinearId> owners;
+    for (const auto& [id, grid] : part) {
+      if (changed || (power_ > 0 && HasAffinity(*context.config, id))) owners.insert(LayerProfile::InputOwner(id));
+    }
+    if (owners.empty()) return LayerProfile();
+    EAQ_ASSIGN_OR_RETURN(const auto layer, BuildLayer(*context.config, now));
+    return ProfileLayer(*layer, context.hidden, {.affinity_power = power_, .only = &owners}, *context.pool);
+  }
+
   const GptqOptions options_;
+  const int power_;  // of the affinity; 0: all tokens count alike
+  const bool sequential_;
 };
 
 EAQ_REGISTER_STAGE(SolveSlot, Nearest, [](const Nearest& options) -> absl::StatusOr<std::unique_ptr<SolveSlot>> {
@@ -77,7 +136,11 @@ EAQ_REGISTER_STAGE(SolveSlot, Gptq, [](const Gptq& options) -> absl::StatusOr<st
     return absl::InvalidArgumentError(absl::StrCat("gptq: damping is ", parsed.damping, " and block ", parsed.block,
                                                    ", expected damping in 0 .. 10 and block >= 1"));
   }
-  return std::make_unique<GptqSolver>(std::move(parsed));
+  int power = 0;
+  if (options.has_affinity()) {
+    EAQ_ASSIGN_OR_RETURN(power, AffinityPower(options.affinity()));
+  }
+  return std::make_unique<GptqSolver>(std::move(parsed), power, options.order() == Gptq::SEQUENTIAL);
 });
 
 }  // namespace
