@@ -7,6 +7,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "eaq/base/file.h"
 #include "eaq/base/status_macros.h"
@@ -506,6 +507,12 @@ class Expander {
       for (const AblationArm& arm : plan.arms) r.push_back(arm.recipe.name());
     }
     for (const ModelRef& model : e_.model()) m.push_back(model.name());
+    std::vector<std::string> rows = r;  // of tables, where recipes have one for each calibration: "gptq [code]"
+    for (int c = 0; c < e_.calibration_size() && e_.calibration_size() > 1; ++c) {
+      std::vector<std::string> domains;
+      for (const CorpusRef& domain : e_.calibration(c).domain()) domains.push_back(domain.name());
+      for (const std::string& recipe : r) rows.push_back(absl::StrCat(recipe, " [", absl::StrJoin(domains, ", "), "]"));
+    }
     const auto check = [&](const FieldPath& place, const std::string& name, const std::string& kind,
                            const std::vector<std::string>& known) -> absl::Status {
       if (std::find(known.begin(), known.end(), name) != known.end()) return absl::OkStatus();
@@ -523,8 +530,8 @@ class Expander {
     for (int i = 0; i < e_.claim_size(); ++i) {
       const Experiment::Claim& claim = e_.claim(i);
       if (claim.text().empty()) return spec_.Error({{"claim", i}}, "the claim has no text: say it in a sentence");
-      EAQ_RETURN_IF_ERROR(check({{"claim", i}, {"recipe", -1}}, claim.recipe(), "recipe", r));
-      EAQ_RETURN_IF_ERROR(check({{"claim", i}, {"over", -1}}, claim.over(), "recipe", r));
+      EAQ_RETURN_IF_ERROR(check({{"claim", i}, {"recipe", -1}}, claim.recipe(), "recipe", rows));
+      EAQ_RETURN_IF_ERROR(check({{"claim", i}, {"over", -1}}, claim.over(), "recipe", rows));
       for (int k = 0; k < claim.scheme_size(); ++k) {
         EAQ_RETURN_IF_ERROR(check({{"claim", i}, {"scheme", k}}, claim.scheme(k), "scheme", s));
       }

@@ -122,6 +122,10 @@ TEST(Spec, ErrorsPointAtTheirPlace) {
   EXPECT_THAT(error(std::string(kGood) + "claim { text: 'a' recipe: 'rtn' over: 'rtn' scheme: 'W9' }"),
               HasSubstr("no scheme is called \"W9\""));
   EXPECT_THAT(error(std::string(kGood) + "claim { recipe: 'rtn' over: 'rtn' }"), HasSubstr("the claim has no text"));
+  const std::string two =
+      std::string(kGood) + "calibration { domain { name: 'man' } } claim { text: 'a' recipe: 'rtn' ";
+  EXPECT_THAT(error(two + "over: 'rtn [mann]' }"), HasSubstr("did you mean \"rtn [man]\"?"));
+  EXPECT_EQ(error(two + "over: 'rtn [man]' }"), "");
   EXPECT_THAT(error(std::string(kGood) + "skip { recipe: 'rtm' }"),
               HasSubstr("t:9:8: no recipe is called \"rtm\"; did you mean \"rtn\"?"));
   EXPECT_THAT(error(std::string(kGood) + "max_trials: 10"), HasSubstr("t:9:1: the experiment expands to"));

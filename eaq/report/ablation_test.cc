@@ -165,6 +165,34 @@ TEST(Claims, VerdictsFollowTheIntervals) {
   EXPECT_THAT(RenderClaims(both), HasSubstr("the whole helps: holds in 2 of 2: "));
 }
 
+// Rows of one recipe that differ in calibration, by name and by title.
+TEST(Claims, NameTheRowOfAnotherCalibration) {
+  ReportInputs in = AblationOfThree();
+  const size_t before = in.trials.size();
+  for (size_t i = 0; i < before; ++i) {
+    if (in.trials[i].spec.recipe().name() != "Hybrid") continue;
+    ReportTrial man = in.trials[i];
+    man.key += "/man";
+    man.spec.mutable_recipe()->set_title("The hybrid");
+    man.spec.mutable_calibration()->clear_domain();
+    man.spec.mutable_calibration()->add_domain()->set_name("man");
+    for (Series& s : *man.result.mutable_series())
+      for (double& v : *s.mutable_value()) v += 0.1;
+    in.trials.push_back(std::move(man));
+  }
+  in.claims = {{"man is as good", "", "Hybrid [man]", "Hybrid", {}},
+               {"by title", "", "The hybrid [man]", "Hybrid", {}},
+               {"nobody ran it", "", "Hybrid [poems]", "Hybrid", {}}};
+  EAQ_ASSERT_OK_AND_ASSIGN(const Comparison c, Compare(in));
+  ASSERT_EQ(c.claims.size(), 3u);
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_TRUE(c.claims[i].paired.has_value());
+    EXPECT_NEAR(c.claims[i].paired->mean, 0.1, 1e-9);
+    EXPECT_STREQ(report_internal::ClaimVerdict(c.claims[i]), "does not hold");
+  }
+  EXPECT_STREQ(report_internal::ClaimVerdict(c.claims[2]), "no result yet");
+}
+
 TEST(Claims, AnUndecidedClaimIsSaidToBe) {
   ReportInputs in = AblationOfThree();
   for (ReportTrial& t : in.trials) {  // noise of the size of the effect, its mean 0

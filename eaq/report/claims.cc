@@ -6,17 +6,22 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "eaq/base/status_macros.h"
 
 namespace eaq::report_internal {
 namespace {
 
-// The row under SCHEME of the recipe whose name or title is NAME.
+// The row under SCHEME of the recipe whose name or title is NAME; "name [code]" where rows differ in calibration.
 const Measured* Find(absl::Span<const Measured> measured, const std::string& scheme, const std::string& name) {
   for (const Measured& m : measured) {
     if (m.group.full_precision || m.group.scheme != scheme || m.trial.empty()) continue;
     const Recipe& recipe = m.trial[0]->spec.recipe();
-    if (recipe.name() == name || recipe.title() == name || m.group.recipe == name) return &m;
+    const std::string& label = recipe.title().empty() ? recipe.name() : recipe.title();
+    const std::string where(absl::StripPrefix(m.group.recipe, label));  // " [code]"
+    if (recipe.name() == name || recipe.title() == name || m.group.recipe == name || recipe.name() + where == name) {
+      return &m;
+    }
   }
   return nullptr;
 }
