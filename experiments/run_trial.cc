@@ -134,6 +134,8 @@ absl::StatusOr<TrialResult> RunTrial(const TrialSpec& spec, const RunOptions& op
   } else {
     EAQ_ASSIGN_OR_RETURN(const auto chooser, MakeStage<CalibrationSlot>(spec.recipe().calibration(), "calibration"));
     EAQ_ASSIGN_OR_RETURN(const std::vector<CalibrationWindow> calibration, texts.Calibration(*chooser, stages));
+    EAQ_ASSIGN_OR_RETURN(const std::vector<Metric> written, texts.CalibrationMetrics(*chooser, calibration, stages));
+    for (const Metric& metric : written) *result.add_metric() = metric;
     EAQ_ASSIGN_OR_RETURN(const std::shared_ptr<const ModelSource> wrapped, WrapModel(spec.recipe(), source));
     std::optional<ModelEnds> own_ends;  // of a model whose embedding and head the recipe transforms
     if (wrapped != source) {

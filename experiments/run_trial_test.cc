@@ -4,6 +4,9 @@
 #include <google/protobuf/text_format.h>
 #include <google/protobuf/wrappers.pb.h>
 
+#include <map>
+
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "eaq/base/file.h"
 #include "eaq/base/rng.h"
@@ -142,6 +145,31 @@ TEST_F(RunTrialTest, MeasuresWhatTheReportShows) {
   EXPECT_EQ(full.linear_size(), 0);
 }
 
+// What the model wrote is measured beside the text it would have read, and both only where it wrote.
+TEST_F(RunTrialTest, WrittenCalibrationIsMeasured) {
+  const char ebss[] = "calibration { ebss { tau: 0.1 } } solve { gptq { affinity {} } }";
+  const TrialSpec spec = Spec(ebss);
+  const std::string cache = *folder_ + "/ebss_cache";
+  EAQ_ASSERT_OK_AND_ASSIGN(const TrialResult one, Run(spec, 1, ""));
+  EAQ_ASSERT_OK_AND_ASSIGN(const TrialResult cold, Run(spec, 2, cache));
+  EAQ_ASSERT_OK_AND_ASSIGN(const TrialResult warm, Run(spec, 2, cache));
+  EXPECT_EQ(ResultDigest(cold), ResultDigest(one));
+  EXPECT_EQ(ResultDigest(warm), ResultDigest(one));
+  for (const StageRun& stage : warm.stage()) {
+    if (absl::StrContains(stage.stage(), "statistics") || stage.stage() == "calibration") {
+      EXPECT_TRUE(stage.from_cache()) << stage.stage();
+    }
+  }
+  for (const char* name : {"imbalance", "window_imbalance", "zlib_ratio"}) {
+    EXPECT_GT(ValueOf(one, absl::StrCat("calibration_", name)), 0);
+    EXPECT_GT(ValueOf(one, absl::StrCat("natural_", name)), 0);
+    EXPECT_NE(ValueOf(one, absl::StrCat("calibration_", name)), ValueOf(one, absl::StrCat("natural_", name)));
+  }
+  EXPECT_EQ(ValueOf(one, "natural_repetitive"), 0);
+  EAQ_ASSERT_OK_AND_ASSIGN(const TrialResult random, Run(Spec(kGptq), 1, ""));
+  for (const Metric& metric : random.metric()) EXPECT_FALSE(absl::StrContains(metric.name(), "natural"));
+}
+
 TEST_F(RunTrialTest, ThePlansHashesAreChecked) {
   TrialSpec spec = Spec(kRtn);
   spec.set_corpus_hash(0, std::string(64, '0'));
@@ -194,34 +222,6 @@ TEST_F(RunTrialTest, TasksAreMeasuredAndChecked) {
   }
 }
 
-// A recipe that transforms embedding and head: the sentences go through its own ends and layers, not the original's.
-TEST_F(RunTrialTest, TasksUseTheTransformedEnds) {
-  const std::string other = *folder_ + "/other", pairs = *folder_ + "/wrapped.jsonl";
-  ASSERT_THAT(MakeDirectories(other), IsOk());
-  EAQ_ASSERT_OK_AND_ASSIGN(const std::string tokenizer, ReadFile(*folder_ + "/model/tokenizer.json"));
-  ASSERT_THAT(WriteFileAtomic(other + "/tokenizer.json", tokenizer), IsOk());
-  ModelConfig config = TinyConfig();
-  config.vocab_size = 280;
-  const std::vector<LayerParams> layers = {RandomLayer(config, 0, 4), RandomLayer(config, 1, 4)};
-  ASSERT_THAT(SaveModel(other, config, layers, RandomOuter(config, 4), DType::kF32), IsOk());
-  std::string lines;
-  for (int i = 0; i < 200; ++i) {
-    absl::StrAppend(&lines, "{\"sentence_good\": \"the ", i * 17 % 101, "\", \"sentence_bad\": \"the ", i * 31 % 97,
-                    "\", \"UID\": \"u\", \"linguistics_term\": \"t\"}\n");
-  }
-  ASSERT_THAT(WriteFileAtomic(pairs, lines), IsOk());
-  const auto correct = [&](TrialSpec spec) {
-    EvaluationTask& task = *spec.mutable_evaluation()->add_task();
-    task.set_name("pairs");
-    task.set_path(pairs);
-    const auto result = Run(spec, 2, "");
-    EXPECT_THAT(result, IsOk());
-    std::vector<double> values;
-    if (!result.ok()) return values;
-    const Series& series = result->series(result->series_size() - 1);
-    EXPECT_EQ(series.metric(), "correct");
-    values.assign(series.value().begin(), series.value().end());
-    return values;
 // Every kind of task in one trial: the same bits for any threads and cache, next segments from the cache the second
 // time, and in both halves (with and without a recipe) what the ledger needs.
 TEST_F(RunTrialTest, AllKindsOfTasks) {
@@ -276,6 +276,34 @@ TEST_F(RunTrialTest, AllKindsOfTasks) {
   }
 }
 
+// A recipe that transforms embedding and head: the sentences go through its own ends and layers, not the original's.
+TEST_F(RunTrialTest, TasksUseTheTransformedEnds) {
+  const std::string other = *folder_ + "/other", pairs = *folder_ + "/wrapped.jsonl";
+  ASSERT_THAT(MakeDirectories(other), IsOk());
+  EAQ_ASSERT_OK_AND_ASSIGN(const std::string tokenizer, ReadFile(*folder_ + "/model/tokenizer.json"));
+  ASSERT_THAT(WriteFileAtomic(other + "/tokenizer.json", tokenizer), IsOk());
+  ModelConfig config = TinyConfig();
+  config.vocab_size = 280;
+  const std::vector<LayerParams> layers = {RandomLayer(config, 0, 4), RandomLayer(config, 1, 4)};
+  ASSERT_THAT(SaveModel(other, config, layers, RandomOuter(config, 4), DType::kF32), IsOk());
+  std::string lines;
+  for (int i = 0; i < 200; ++i) {
+    absl::StrAppend(&lines, "{\"sentence_good\": \"the ", i * 17 % 101, "\", \"sentence_bad\": \"the ", i * 31 % 97,
+                    "\", \"UID\": \"u\", \"linguistics_term\": \"t\"}\n");
+  }
+  ASSERT_THAT(WriteFileAtomic(pairs, lines), IsOk());
+  const auto correct = [&](TrialSpec spec) {
+    EvaluationTask& task = *spec.mutable_evaluation()->add_task();
+    task.set_name("pairs");
+    task.set_path(pairs);
+    const auto result = Run(spec, 2, "");
+    EXPECT_THAT(result, IsOk());
+    std::vector<double> values;
+    if (!result.ok()) return values;
+    const Series& series = result->series(result->series_size() - 1);
+    EXPECT_EQ(series.metric(), "correct");
+    values.assign(series.value().begin(), series.value().end());
+    return values;
   };
   TrialSpec wrapped = Spec(kRtn), direct = Spec("");
   wrapped.mutable_scheme()->mutable_weights()->set_bits(16);

@@ -11,20 +11,21 @@
 #include "eaq/ledger/trial_key.h"
 #include "eaq/recipe/cached_stage.h"
 #include "eaq/recipe/calibrate.h"
+#include "eaq/recipe/calibration_statistics.h"
 #include "eaq/recipe/stage_bytes.h"
 #include "eaq/recipe/version.h"
-
 #include "eaq/text/item_files.h"
+
 namespace eaq {
 namespace {
 
 using Windows = std::vector<CalibrationWindow>;
 
-// Windows from the cache or MAKE, recorded as a stage.
 Split SplitOfData(const EvaluationData& data) {
   return data.split() == EvaluationData::CALIBRATION ? Split::kCalibration : Split::kEvaluation;
 }
 
+// Windows from the cache or MAKE, recorded as a stage.
 absl::StatusOr<Windows> CachedWindows(const StageCache& cache, const std::string& stage, const std::string& key,
                                       absl::FunctionRef<absl::StatusOr<Windows>()> make,
                                       std::vector<StageRun>& stages) {
@@ -78,11 +79,18 @@ absl::Status TrialTexts::CheckIds(const Windows& windows) const {
 }
 
 absl::StatusOr<Windows> TrialTexts::Calibration(const CalibrationSlot& stage, std::vector<StageRun>& stages) {
+  return Calibration(spec_.recipe().calibration(), stage, stages);
+}
+
+absl::StatusOr<Windows> TrialTexts::Calibration(const CalibrationStage& options, const CalibrationSlot& stage,
+                                                std::vector<StageRun>& stages) {
   if (!stage.uses_data()) return Windows();
   Fingerprint key("calibration/v1");
   key.Add(salt_).Add(kNumericsVersion).Add(source_.hash()).Add(tokenizer_.hash());
-  key.Add(spec_.recipe().calibration().SerializeAsString()).Add(CanonicalSpec(spec_).calibration().SerializeAsString());
-  for (const CorpusRef& ref : spec_.calibration().domain()) key.Add(ref.name()).Add(expected_[ref.name()]);
+  CalibrationData data = CanonicalSpec(spec_).calibration();
+  if (stage.samples()) data.clear_domain();  // written windows are the same whatever the texts
+  key.Add(options.SerializeAsString()).Add(data.SerializeAsString());
+  for (const CorpusRef& ref : data.domain()) key.Add(ref.name()).Add(expected_[ref.name()]);
   EAQ_ASSIGN_OR_RETURN(Windows windows, CachedWindows(
                                             cache_, "calibration", key.Hex(),
                                             [&] {
@@ -94,6 +102,44 @@ absl::StatusOr<Windows> TrialTexts::Calibration(const CalibrationSlot& stage, st
                                             stages));
   EAQ_RETURN_IF_ERROR(CheckIds(windows));
   return windows;
+}
+
+absl::StatusOr<std::vector<Metric>> TrialTexts::CalibrationMetrics(const CalibrationSlot& stage, const Windows& windows,
+                                                                   std::vector<StageRun>& stages) {
+  std::vector<Metric> metrics;
+  if (!stage.samples()) return metrics;
+  const auto measure = [&](const std::string& name, const Windows& of) -> absl::Status {
+    Fingerprint key("calibration statistics/v1");
+    key.Add(salt_).Add(kNumericsVersion).Add(source_.hash()).Add(tokenizer_.hash());
+    for (const CalibrationWindow& w : of) key.Add(absl::MakeConstSpan(w.window.ids));
+    const auto make = [&]() -> absl::StatusOr<std::vector<double>> {
+      EAQ_ASSIGN_OR_RETURN(const CalibrationStatistics s, MeasureCalibration(of, source_, tokenizer_, pool_));
+      return std::vector<double>{s.imbalance, s.window_imbalance, s.zlib_ratio, s.repetitive};
+    };
+    StageRun run;
+    EAQ_ASSIGN_OR_RETURN(const std::vector<double> numbers,
+                         CachedStage<std::vector<double>>(cache_, absl::StrCat(name, " statistics"), key.Hex(), make,
+                                                          NumbersBytes, ParseNumbers, run));
+    stages.push_back(std::move(run));
+    const char* const names[] = {"imbalance", "window_imbalance", "zlib_ratio", "repetitive"};
+    for (size_t i = 0; i < numbers.size(); ++i) {
+      Metric& metric = metrics.emplace_back();
+      metric.set_name(absl::StrCat(name, "_", names[i]));
+      metric.set_value(numbers[i]);
+    }
+    return absl::OkStatus();
+  };
+  EAQ_RETURN_IF_ERROR(measure("calibration", windows));
+  if (spec_.calibration().domain_size() == 0) return metrics;
+  CalibrationStage options;
+  options.mutable_random();
+  EAQ_ASSIGN_OR_RETURN(const auto random, MakeStage<CalibrationSlot>(options, "calibration"));
+  std::vector<StageRun> natural_stages;
+  const absl::StatusOr<Windows> natural = Calibration(options, *random, natural_stages);
+  if (absl::IsInvalidArgument(natural.status())) return metrics;  // too little text
+  EAQ_RETURN_IF_ERROR(natural.status());
+  EAQ_RETURN_IF_ERROR(measure("natural", *natural));
+  return metrics;
 }
 
 absl::StatusOr<Windows> TrialTexts::CutEvaluation() {

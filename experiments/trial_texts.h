@@ -30,13 +30,24 @@ class TrialTexts {
   // All append the stages they are to STAGES. FailedPrecondition when a corpus is not the one that was planned with.
   absl::StatusOr<std::vector<CalibrationWindow>> Calibration(const CalibrationSlot& stage,
                                                              std::vector<StageRun>& stages);
+  // Of windows that STAGE has written (CalibrationSlot::samples), else nothing: how evenly they use the experts and how
+  // much they repeat themselves, beside windows drawn at random from the calibration's texts, if these suffice. The
+  // README of eaq/methods/moequant lists the metrics.
+  absl::StatusOr<std::vector<Metric>> CalibrationMetrics(const CalibrationSlot& stage,
+                                                         const std::vector<CalibrationWindow>& windows,
+                                                         std::vector<StageRun>& stages);
   absl::StatusOr<std::vector<EvaluationDomain>> Evaluation(std::vector<StageRun>& stages);
   // The tasks of the evaluation as token sequences. FailedPrecondition when the items are not those of the plan.
   absl::StatusOr<std::vector<ChoiceTask>> Tasks(std::vector<StageRun>& stages);
 
  private:
   absl::StatusOr<std::shared_ptr<const Corpus>> Load(const CorpusRef& ref);
+  // Those of STAGE, which OPTIONS describes.
+  absl::StatusOr<std::vector<CalibrationWindow>> Calibration(const CalibrationStage& options,
+                                                             const CalibrationSlot& stage,
+                                                             std::vector<StageRun>& stages);
   absl::StatusOr<std::vector<CalibrationWindow>> CutEvaluation();
+  absl::StatusOr<ChoiceTask> NextSegments(const EvaluationTask& spec, std::vector<StageRun>& stages);
   absl::Status CheckIds(const std::vector<CalibrationWindow>& windows) const;
 
   const TrialSpec& spec_;
@@ -47,7 +58,6 @@ class TrialTexts {
   ThreadPool& pool_;
   std::map<std::string, std::string> expected_;  // corpus name -> sha256 of the plan
   std::map<std::string, std::shared_ptr<const Corpus>> loaded_;
-  absl::StatusOr<ChoiceTask> NextSegments(const EvaluationTask& spec, std::vector<StageRun>& stages);
 };
 
 }  // namespace eaq

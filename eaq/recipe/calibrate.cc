@@ -5,45 +5,35 @@
 #include "absl/strings/str_cat.h"
 #include "eaq/base/rng.h"
 #include "eaq/base/status_macros.h"
-#include "eaq/model/head.h"
-#include "eaq/model/layer.h"
+#include "eaq/recipe/calibration_statistics.h"
 
 namespace eaq {
 namespace {
 
-// Counts which experts the tokens of one window choose.
-class UseCounter : public LayerObserver {
- public:
-  UseCounter(ExpertCounts* counts, int64_t experts) : counts_(counts), experts_(experts) {}
-  void OnRouter(int layer, ConstMatrixView, absl::Span<const int32_t> experts, absl::Span<const float>) override {
-    for (const int32_t e : experts) ++(*counts_)[layer * experts_ + e];
-  }
+// [vocab] not 0: special tokens, and ids that the tokenizer does not know. An id is decoded twice in a row, since some
+// decoders take white space off the start of a text.
+std::vector<char> BannedIds(const Tokenizer& tokenizer, int64_t vocabulary) {
+  std::vector<char> banned(vocabulary);
+  for (int32_t id = 0; id < vocabulary; ++id) banned[id] = tokenizer.Decode({id, id}, /*skip_special=*/true).empty();
+  return banned;
+}
 
- private:
-  ExpertCounts* const counts_;
-  const int64_t experts_;
-};
-
-absl::StatusOr<std::vector<ExpertCounts>> CountUse(const std::vector<CalibrationWindow>& candidates,
-                                                   const ModelSource& source, ThreadPool& pool) {
-  const ModelConfig& config = source.config();
-  EAQ_ASSIGN_OR_RETURN(OuterParams outer, source.LoadOuter());
-  const ModelEnds ends(config, std::move(outer));
-  std::vector<ExpertCounts> use(candidates.size(), ExpertCounts(config.num_layers * config.num_experts, 0));
-  std::vector<Matrix> hidden(candidates.size());
-  pool.ParallelFor(candidates.size(), [&](int64_t w) {
-    hidden[w] = Matrix(candidates[w].window.ids.size(), config.hidden_size);
-    ends.Embed(candidates[w].window.ids, hidden[w].view());
-  });
-  for (int l = 0; l < config.num_layers; ++l) {
-    EAQ_ASSIGN_OR_RETURN(LayerParams params, source.LoadLayer(l));
-    EAQ_ASSIGN_OR_RETURN(const auto layer, BuildLayer(config, std::move(params)));
-    pool.ParallelFor(candidates.size(), [&](int64_t w) {
-      UseCounter counter(&use[w], config.num_experts);
-      layer->Forward(hidden[w].view(), &counter);
-    });
-  }
-  return use;
+absl::StatusOr<std::vector<CalibrationWindow>> SampleCalibration(const CalibrationSlot& stage,
+                                                                 const CalibrationData& data,
+                                                                 const Tokenizer& tokenizer, const ModelSource& source,
+                                                                 ThreadPool& pool) {
+  const std::vector<char> banned = BannedIds(tokenizer, source.config().vocab_size);
+  SampleContext context;
+  context.source = &source;
+  context.banned = banned;
+  context.windows = data.windows();
+  context.window = data.window();
+  context.seed = data.seed();
+  context.pool = &pool;
+  EAQ_ASSIGN_OR_RETURN(std::vector<CalibrationWindow> windows, stage.Sample(context));
+  if (static_cast<int64_t>(windows.size()) == data.windows()) return windows;
+  return absl::InternalError(
+      absl::StrCat("slot calibration wrote ", windows.size(), " windows; expected ", data.windows()));
 }
 
 }  // namespace
@@ -54,6 +44,7 @@ absl::StatusOr<std::vector<CalibrationWindow>> ChooseCalibration(const Calibrati
                                                                  const Tokenizer& tokenizer, const ModelSource& source,
                                                                  ThreadPool& pool) {
   if (!stage.uses_data()) return std::vector<CalibrationWindow>();
+  if (stage.samples()) return SampleCalibration(stage, data, tokenizer, source, pool);
   const int64_t count = data.windows(), domains = data.domain_size();
   if (domains == 0) return absl::InvalidArgumentError("calibration: no domain is named; expected at least one");
   const int64_t share = (count + domains - 1) / domains;
@@ -80,7 +71,7 @@ absl::StatusOr<std::vector<CalibrationWindow>> ChooseCalibration(const Calibrati
   }
   std::vector<ExpertCounts> use;
   if (stage.pool_factor() > 1) {
-    EAQ_ASSIGN_OR_RETURN(use, CountUse(candidates, source, pool));
+    EAQ_ASSIGN_OR_RETURN(use, CountExpertUse(candidates, source, pool));
   }
   EAQ_ASSIGN_OR_RETURN(const std::vector<int64_t> chosen, stage.Choose(candidates, use, count));
   std::vector<CalibrationWindow> windows;

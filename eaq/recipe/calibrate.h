@@ -1,7 +1,8 @@
 // Slot 1 at work: the calibration windows of a trial.
 //
 // Every domain offers windows of its calibration split, drawn by SelectWindows with the stream "calibration/DOMAIN" of
-// the data's seed; domains take turns, so the first n candidates hold equal shares. The stage chooses among them.
+// the data's seed; domains take turns, so the first n candidates hold equal shares. The stage chooses among them. A
+// stage that writes its windows by itself (CalibrationSlot::samples) is given the model and no text.
 #ifndef EAQ_RECIPE_CALIBRATE_H_
 #define EAQ_RECIPE_CALIBRATE_H_
 

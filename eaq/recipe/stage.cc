@@ -8,6 +8,15 @@
 
 namespace eaq {
 
+absl::StatusOr<std::vector<int64_t>> CalibrationSlot::Choose(const std::vector<CalibrationWindow>&,
+                                                             const std::vector<ExpertCounts>&, int64_t) const {
+  return absl::UnimplementedError("this calibration writes its windows; it was asked to choose some");
+}
+
+absl::StatusOr<std::vector<CalibrationWindow>> CalibrationSlot::Sample(const SampleContext&) const {
+  return absl::UnimplementedError("this calibration chooses windows of texts; it was asked to write some");
+}
+
 absl::StatusOr<SolvedLinear> RouterSlot::Solve(const LayerContext&, const LayerParams&, ConstMatrixView weight) const {
   EAQ_ASSIGN_OR_RETURN(QuantizedMatrix q, QuantizeNearest(weight, weights()));
   return SolvedLinear{std::move(q), ""};

@@ -89,6 +89,15 @@ using ExpertCounts = std::vector<int32_t>;
 using SolvedLinears = std::map<LinearId, SolvedLinear>;
 
 // Slot 1: which tokens?
+// What a stage that writes its own windows may look at. Pointers are never null.
+struct SampleContext {
+  const ModelSource* source = nullptr;  // in full precision, as it came
+  absl::Span<const char> banned;        // [vocab_size] not 0: a token that is no text (end of text, padding, unused)
+  int64_t windows = 0, window = 0;      // so many windows of so many tokens
+  uint64_t seed = 0;
+  ThreadPool* pool = nullptr;
+};
+
 class CalibrationSlot {
  public:
   virtual ~CalibrationSlot() = default;
@@ -99,7 +108,10 @@ class CalibrationSlot {
   // Chooses COUNT of CANDIDATES (their indices, ascending). USE[i]: the experts that candidate i chooses in the
   // full-precision model; empty when pool_factor() is 1.
   virtual absl::StatusOr<std::vector<int64_t>> Choose(const std::vector<CalibrationWindow>& candidates,
-                                                      const std::vector<ExpertCounts>& use, int64_t count) const = 0;
+                                                      const std::vector<ExpertCounts>& use, int64_t count) const;
+  // True: the windows are not taken from texts; Sample is called, and Choose need not be there.
+  virtual bool samples() const { return false; }
+  virtual absl::StatusOr<std::vector<CalibrationWindow>> Sample(const SampleContext& context) const;
 };
 
 // Slot 2: which function-preserving edits first?

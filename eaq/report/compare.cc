@@ -287,6 +287,9 @@ void AddFields(const Gate& rows, Comparison& c) {
   c.unequal_fields = std::move(fields.unequal);
 }
 
+// From this share of repetitive windows on, a calibration set counts as degenerate.
+constexpr double kMostRepetitive = 0.05;
+
 void AddNotes(const Gate& gate, bool have_full, Comparison& c) {
   if (gate.reference->evaluation().split() == EvaluationData::CALIBRATION) {
     c.notes.push_back("Measured on the calibration split: good for choosing among recipes, not for results.");
@@ -315,6 +318,15 @@ void AddNotes(const Gate& gate, bool have_full, Comparison& c) {
   if (single) c.notes.push_back("Rows with one calibration seed say nothing about the luck of the calibration draw.");
   if (most > 0 && least != most) {
     c.notes.push_back(absl::StrCat("Rows have different numbers of calibration seeds (", least, " to ", most, ")."));
+  }
+  // The share is that of the sample, not of the recipe: rows of one sample are named by the first.
+  std::set<std::string> samples;
+  for (const Group& g : c.groups) {
+    if (g.repetitive_calibration < kMostRepetitive) continue;
+    const std::string share = absl::StrCat(Fixed(100 * g.repetitive_calibration, 0), "%");
+    if (!samples.insert(share).second) continue;
+    c.notes.push_back(absl::StrCat("Degenerate calibration: of the windows that the model wrote for ", g.recipe, ", ",
+                                   share, " repeat themselves; it says little about other text."));
   }
   if (c.provenance.binaries.size() > 1) {
     c.notes.push_back(absl::StrCat("The trials were run by ", c.provenance.binaries.size(),

@@ -168,7 +168,8 @@ struct Group {
   double model_bits_per_weight = 0;  // stored, whole model
   double stored_bytes = 0;
   double linear_operations = 0, online_operations = 0;  // multiply-adds a token: of the linears; of run-time transforms
-  double wall_seconds = 0, peak_memory_bytes = 0;       // means over seeds
+  double repetitive_calibration = 0;  // share of windows that repeat themselves, where the model wrote them itself
+  double wall_seconds = 0, peak_memory_bytes = 0;  // means over seeds
   std::vector<DomainCell> domain;
   DomainCell pooled;
   std::vector<LayerRouter> router;
@@ -282,8 +283,8 @@ struct Comparison {
   std::vector<Duel> duels;
   std::vector<TaskSummary> tasks;
   int64_t family_tasks = 0;          // tests of tasks against full precision corrected together
-  int64_t family_full = 0;           // tests against full precision corrected together (Holm); duels: duels.size()
   int64_t family_task_duels = 0;     // and those between methods
+  int64_t family_full = 0;           // tests against full precision corrected together (Holm); duels: duels.size()
   std::vector<std::string> equal;    // fairness: what all rows share, one line each
   std::vector<std::string> unequal;  // and what they do not, though they stand in one table
   std::vector<std::string> equal_fields, unequal_fields;  // of the rows' recipes, field by field

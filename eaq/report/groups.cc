@@ -290,6 +290,7 @@ absl::StatusOr<std::vector<Measured>> MeasureGroups(const Gate& gate, const std:
     m.group.stored_bytes = ScalarMean(m.trial, "stored_bytes");
     m.group.linear_operations = ScalarMean(m.trial, "linear_operations");
     m.group.online_operations = ScalarMean(m.trial, "online_operations");
+    m.group.repetitive_calibration = ScalarMean(m.trial, "calibration_repetitive");
     EAQ_RETURN_IF_ERROR(AddCells(domains, m));
     AddPooledCell(m);
     AddRouter(m);

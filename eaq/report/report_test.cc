@@ -114,6 +114,33 @@ TEST(Compare, SaysWhatIsNotEqual) {
   EXPECT_TRUE(absl::StrContains(d.notes.back(), "2 different binaries")) << d.notes.back();
 }
 
+// Once for every sample that is, whatever recipes it serves.
+TEST(Compare, WarnsOfDegenerateCalibration) {
+  ReportInputs in = SyntheticInputs({.methods = 4, .schemes = 1, .seeds = 2});
+  const auto notes = [&](const std::string& share) {
+    size_t count = 0;
+    const auto c = Compare(in);
+    if (!c.ok()) return size_t{99};
+    for (const std::string& note : c->notes)
+      count += Count(note, absl::StrCat("Degenerate calibration: of the windows that the model wrote for SmoothQuant, ",
+                                        share, " repeat themselves"));
+    return count;
+  };
+  const auto set = [&](const std::string& title, double share) {
+    for (ReportTrial& trial : in.trials) {
+      if (trial.spec.recipe().title() != title && trial.spec.recipe().name() != title) continue;
+      Metric& metric = *trial.result.add_metric();
+      metric.set_name("calibration_repetitive");
+      metric.set_value(share);
+    }
+  };
+  set("RTN+clip", 0.01);
+  EXPECT_EQ(notes("1%"), 0u);
+  set("SmoothQuant", 0.37);
+  set("GPTQ", 0.37);
+  EXPECT_EQ(notes("37%"), 1u);
+}
+
 // Methods without calibration tokens have no output error: no map that looks like zero, and a line that says so.
 TEST(RenderHtml, UnmeasuredErrorIsNotZero) {
   ReportInputs in = SyntheticInputs({.methods = 2, .schemes = 1, .seeds = 1});
