@@ -24,8 +24,9 @@ std::vector<LedgerVerb> MakeVerbs(const VerifyRunner& runner) {
        "A trial is named by the first digits of its key wherever TRIAL is expected.\n",
        0, 0, LedgerLs},
       {"show", "TRIAL", "everything about one trial",
-       "Spec, metrics, stages with their hashes, attempts, provenance. --format=json prints one object.\n", 1, 1,
-       LedgerShow},
+       "Spec, plan with all that was left at 16 bits, metrics, stages with their hashes, attempts, provenance. "
+       "--format=json prints one object.\n",
+       1, 1, LedgerShow},
       {"diff", "A B", "what differs between two trials",
        "Spec fields that differ, and every metric of both with its difference B - A.\n"
        "Exit code 0 whether or not they differ.\n",

@@ -38,6 +38,7 @@ expect 0 '"status": "oom"' ls --ledger="$folder/a.db" --format=json --status=oom
 first=$(sed -n 2p "$folder/list" | cut -c1-12)
 second=$(sed -n 3p "$folder/list" | cut -c1-12)
 expect 0 'nll\[code\]' show "$first" --ledger="$folder/a.db"
+expect 0 'left at 16 bits: embedding' show "$first" --ledger="$folder/a.db"
 expect 0 '"stages"' show "$first" --ledger="$folder/a.db" --format=json
 expect 2 'no trial starts with' show 0000000000 --ledger="$folder/a.db"
 expect 2 'hexadecimal' show "'; DROP TABLE trial" --ledger="$folder/a.db"

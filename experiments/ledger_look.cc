@@ -12,6 +12,7 @@
 #include "eaq/ledger/export.h"
 #include "eaq/ledger/trial_key.h"
 #include "experiments/ledger_verbs.h"
+#include "experiments/plan_text.h"
 
 namespace eaq {
 namespace {
@@ -42,6 +43,7 @@ Json AttemptJson(const Attempt& a) {
 std::string ShowJson(const StoredTrial& trial) {
   Json json = {{"trial", trial.key}, {"spec", TextOf(trial.spec)}, {"digest", trial.digest}};
   json["metrics"] = Json::array();
+  json["linears"] = Json::array();
   json["stages"] = Json::array();
   if (trial.result.has_value()) {
     for (const Metric& m : trial.result->metric()) {
@@ -51,6 +53,14 @@ std::string ShowJson(const StoredTrial& trial) {
       const bool finite = m.has_value() && m.value() - m.value() == 0;
       metric["value"] = finite ? Json(m.value()) : Json(nullptr);
       json["metrics"].push_back(metric);
+    }
+    json["left_at_16_bits"] = LeftAt16Bits(trial.spec, *trial.result);
+    for (const LinearReport& l : trial.result->linear()) {
+      Json linear = {{"linear", l.id()}, {"bits", l.bits()}, {"stored_bits", l.stored_bits()}};
+      if (l.has_activation()) linear["activation"] = l.activation();
+      if (l.has_online()) linear["online"] = l.online();
+      if (l.has_note()) linear["note"] = l.note();
+      json["linears"].push_back(linear);
     }
     for (const StageRun& s : trial.result->stage()) {
       json["stages"].push_back(
@@ -80,6 +90,10 @@ std::string ShowText(const StoredTrial& trial) {
       stages.push_back({"", Printable(s.stage()), s.hash().substr(0, 12), absl::StrFormat("%.2f s", s.seconds()),
                         s.from_cache() ? "from cache" : ""});
     }
+    std::vector<std::vector<std::string>> plan = PlanTable(*trial.result);
+    for (auto& row : plan) row.insert(row.begin(), "");
+    absl::StrAppend(&text, "\nPlan\n", Table(plan, {false, false, true, false, false, false, false}),
+                    "  left at 16 bits: ", LeftAt16Bits(trial.spec, *trial.result), "\n");
     absl::StrAppend(&text, "\nMetrics\n", Table(metrics, {false, false, true}), "\nStages\n",
                     Table(stages, {false, false, false, true, false}));
     absl::StrAppend(&text, absl::StrFormat("\n%d linears, %d series of per-window values, %d expert-use rows\n",
