@@ -228,7 +228,7 @@ TEST(Combinations, AllocatorsRunWithAnySolverAndTransform) {
   const std::vector<std::string> allocators = {"mopeq {}",
                                                "mopeq { score: OUTPUT_ERROR scope: LAYER }",
                                                "pmq {}",
-                                               
+                                               "moqa {}",
                                                "mxmoe {}",
                                                "mxmoe { unit: LINEAR scope: MODEL }",
                                                "gemq {}",

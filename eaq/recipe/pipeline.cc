@@ -12,6 +12,9 @@
 namespace eaq {
 namespace {
 
+// Hidden states of more bytes than this are computed anew by every recipe rather than kept on disk.
+constexpr int64_t kMostCachedStates = int64_t{1} << 28;
+
 class Walk {
  public:
   Walk(const PipelineInputs& in, RecipeSlots slots, LayerScheme scheme)
@@ -59,9 +62,34 @@ class Walk {
     });
     Fingerprint state("state/v1");
     state.Add(in_.source->hash());
-    for (const CalibrationWindow& w : windows) state.Add(absl::MakeConstSpan(w.window.ids));
-    state_ = state.Hex();
+    for (const CalibrationWindow& w : windows) {
+      state.Add(absl::MakeConstSpan(w.window.ids)).Add(w.domain);
+      domains_.push_back(w.domain);
+    }
+    state_ = entrance_ = state.Hex();
     if (keeps_full_) full_hidden_ = hidden_;
+  }
+
+  // STATES, the inputs of the layer of ORIGINAL in full precision, become its outputs. Nothing of the recipe is in
+  // them, so they are shared through the cache, and they are not a stage of the report.
+  absl::Status AdvanceFull(const LayerParams& original, std::vector<Matrix>& states) {
+    const auto make = [&]() -> absl::StatusOr<std::vector<Matrix>> {
+      EAQ_ASSIGN_OR_RETURN(const auto layer, BuildLayer(in_.source->config(), original));
+      in_.pool->ParallelFor(states.size(), [&](int64_t w) { layer->Forward(states[w].view()); });
+      return std::move(states);
+    };
+    int64_t bytes = 0;
+    for (const Matrix& x : states) bytes += x.size() * sizeof(float);
+    if (bytes > kMostCachedStates) {
+      EAQ_ASSIGN_OR_RETURN(states, make());
+      return absl::OkStatus();
+    }
+    Fingerprint key("full_states/v1");
+    key.Add(in_.cache_salt).Add(kNumericsVersion).Add(entrance_).Add(original.layer);
+    StageRun run;
+    EAQ_ASSIGN_OR_RETURN(states, CachedStage<std::vector<Matrix>>(*in_.cache, "full states", key.Hex(), make,
+                                                                  StatesBytes, ParseStates, run));
+    return absl::OkStatus();
   }
 
   // Slot 3: the plan of the whole model, after a walk through its layers in full precision where the allocator asks for
@@ -98,9 +126,7 @@ class Walk {
                                  return slot.Survey(context, params);
                                },
                                NumbersBytes, ParseNumbers, &hash));
-      if (hidden.empty() || l + 1 == config.num_layers) continue;
-      EAQ_ASSIGN_OR_RETURN(const auto layer, BuildLayer(config, std::move(params)));
-      in_.pool->ParallelFor(hidden.size(), [&](int64_t w) { layer->Forward(hidden[w].view()); });
+      if (!hidden.empty() && l + 1 < config.num_layers) EAQ_RETURN_IF_ERROR(AdvanceFull(params, hidden));
     }
     EAQ_ASSIGN_OR_RETURN(const AllocationProblem problem, AllocationProblem::Create(config, *in_.scheme));
     EAQ_ASSIGN_OR_RETURN(allocated_, slot.Allocate(problem, surveys));
@@ -135,6 +161,7 @@ class Walk {
     context.profile = &profile;
     context.hidden = hidden_;
     context.full_hidden = full_hidden_;
+    context.domains = domains_;
     context.router = slots_.router.get();
     context.activation = slots_.activation.get();
     context.pool = in_.pool;
@@ -142,10 +169,20 @@ class Walk {
     return context;
   }
 
-  // All that a stage may look at beyond weights and profile: the hidden states, the scheme, the seed, other slots.
-  void AddContext(Fingerprint& key) const {
-    key.Add(state_).Add(in_.seed).Add(in_.scheme->SerializeAsString()).Add(in_.recipe->router().SerializeAsString());
-    key.Add(in_.recipe->activation().SerializeAsString());
+  // What a stage may look at beyond weights and profile: the hidden states, the scheme, the seed and, with OTHER_SLOTS,
+  // all that the router and the activations do, else how the router is quantized.
+  void AddContext(bool other_slots, Fingerprint& key) const {
+    key.Add(state_).Add(in_.seed).Add(in_.scheme->SerializeAsString());
+    if (other_slots) {
+      key.Add(in_.recipe->router().SerializeAsString()).Add(in_.recipe->activation().SerializeAsString());
+    } else {
+      AddGrid(slots_.router->weights(), key);
+      AddGrid(slots_.router->activations(), key);
+      key.Add(slots_.router->activation_clip_ratio());
+    }
+  }
+  static void AddGrid(const GridSpec& grid, Fingerprint& key) {
+    key.Add(grid.bits).Add(static_cast<int>(grid.kind)).Add(static_cast<int>(grid.granularity)).Add(grid.group_size);
   }
 
   absl::StatusOr<LayerProfile> Profile(const std::string& stage, const LayerParams& params,
@@ -174,12 +211,13 @@ class Walk {
       Fingerprint key("transform/v1");
       key.Add(in_.cache_salt).Add(kNumericsVersion).Add(in_.source->hash()).Add(l).Add(params_hash).Add(profile_hash);
       key.Add(in_.recipe->transform(t).SerializeAsString());
-      if (slots_.transform[t]->needs_hidden() || slots_.transform[t]->needs_full_hidden()) AddContext(key);
+      const TransformSlot& slot = *slots_.transform[t];
+      if (slot.needs_hidden() || slot.needs_full_hidden()) AddContext(slot.runs_other_slots(), key);
       EAQ_ASSIGN_OR_RETURN(params, Cached<LayerParams>(
                                        name, key.Hex(),
                                        [&]() -> absl::StatusOr<LayerParams> {
                                          LayerParams edited = params;
-                                         EAQ_RETURN_IF_ERROR(slots_.transform[t]->Apply(Context(profile), edited));
+                                         EAQ_RETURN_IF_ERROR(slot.Apply(Context(profile), edited));
                                          return edited;
                                        },
                                        ParamsBytes, ParseParams, &params_hash));
@@ -189,14 +227,14 @@ class Walk {
     Fingerprint key("solve/v1");
     key.Add(in_.cache_salt).Add(kNumericsVersion).Add(in_.source->hash()).Add(l).Add(params_hash).Add(profile_hash);
     key.Add(in_.recipe->solve().SerializeAsString()).Add(in_.recipe->router().SerializeAsString());
-    if (slots_.solve->solves_whole_layers()) AddContext(key);
+    if (slots_.solve->solves_whole_layers()) AddContext(true, key);
     if (slots_.router->needs_hidden()) {
       key.Add("router");
-      AddContext(key);
+      AddContext(true, key);
     }
     for (const auto& [id, grid] : plan) {
-      key.Add(id.ToString()).Add(grid.bits).Add(static_cast<int>(grid.kind)).Add(static_cast<int>(grid.granularity));
-      key.Add(grid.group_size);
+      key.Add(id.ToString());
+      AddGrid(grid, key);
     }
     std::string solved_hash;
     EAQ_ASSIGN_OR_RETURN(
@@ -218,15 +256,12 @@ class Walk {
                        const std::string& solved_hash, const DecoderLayer& quantized) {
     if (!uses_data_) return absl::OkStatus();
     const bool full = in_.recipe->propagate() == Recipe::FULL_PRECISION;
-    std::unique_ptr<DecoderLayer> untouched;
-    if (full || keeps_full_) {
-      EAQ_ASSIGN_OR_RETURN(untouched, BuildLayer(in_.source->config(), original));
-    }
-    const DecoderLayer& layer = full ? *untouched : quantized;
-    in_.pool->ParallelFor(hidden_.size(), [&](int64_t w) { layer.Forward(hidden_[w].view()); });
-    if (keeps_full_ && full) full_hidden_ = hidden_;
-    if (keeps_full_ && !full) {
-      in_.pool->ParallelFor(hidden_.size(), [&](int64_t w) { untouched->Forward(full_hidden_[w].view()); });
+    if (full) {
+      EAQ_RETURN_IF_ERROR(AdvanceFull(original, hidden_));
+      if (keeps_full_) full_hidden_ = hidden_;
+    } else {
+      in_.pool->ParallelFor(hidden_.size(), [&](int64_t w) { quantized.Forward(hidden_[w].view()); });
+      if (keeps_full_) EAQ_RETURN_IF_ERROR(AdvanceFull(original, full_hidden_));
     }
     Fingerprint state("state/v1");
     state.Add(state_).Add(original.layer).Add(full);
@@ -244,10 +279,11 @@ class Walk {
   const LayerScheme scheme_;
   const bool uses_data_;
   const bool keeps_full_;
-  std::vector<Matrix> hidden_;       // one a calibration window
-  std::vector<Matrix> full_hidden_;  // of the full-precision model; empty unless keeps_full_
-  BitPlan allocated_;                // of the whole model
-  std::string state_;                // fingerprint of hidden_: of all that made them
+  std::vector<Matrix> hidden_;        // one a calibration window
+  std::vector<Matrix> full_hidden_;   // of the full-precision model; empty unless keeps_full_
+  std::vector<std::string> domains_;  // of the calibration windows
+  BitPlan allocated_;                 // of the whole model
+  std::string entrance_, state_;      // fingerprints of hidden_, of all that made them: before the first layer, and now
   PipelineReport report_;
 };
 

@@ -93,6 +93,22 @@ EAQ_REGISTER_STAGE(TransformSlot, google::protobuf::BytesValue,
                      return std::make_unique<Reverse>();
                    });
 
+// Leaves the layer as it is, after looking at its inputs; at the other slots as well where `value` is odd.
+class Look : public TransformSlot {
+ public:
+  explicit Look(bool others) : others_(others) {}
+  bool needs_hidden() const override { return true; }
+  bool runs_other_slots() const override { return others_; }
+  absl::Status Apply(const LayerContext&, LayerParams&) const override { return absl::OkStatus(); }
+
+ private:
+  const bool others_;
+};
+EAQ_REGISTER_STAGE(TransformSlot, google::protobuf::UInt64Value,
+                   [](const google::protobuf::UInt64Value& options) -> absl::StatusOr<std::unique_ptr<TransformSlot>> {
+                     return std::make_unique<Look>(options.value() % 2 == 1);
+                   });
+
 // An allocator that looks at what comes into every layer and gives `value` bits to downs, the scheme's to all others.
 std::vector<std::vector<double>> surveys_seen;
 class Watcher : public AllocateSlot {
@@ -134,6 +150,15 @@ Recipe Gptq() { return ParseRecipe("calibration { random {} } solve { gptq {} }"
 Recipe Smooth() {
   return ParseRecipe(
       "calibration { random {} } transform { smoothquant {} } solve { gptq {} } propagate: FULL_PRECISION");
+}
+
+Recipe Looking(uint64_t value, double router_clip_ratio) {
+  Recipe recipe = ParseRecipe("calibration { random {} } solve { nearest {} } propagate: FULL_PRECISION");
+  google::protobuf::UInt64Value options;
+  options.set_value(value);
+  recipe.add_transform()->mutable_external()->PackFrom(options);
+  recipe.mutable_router()->mutable_quantize()->set_fixed_clip_ratio(router_clip_ratio);
+  return recipe;
 }
 
 Scheme W3A4() {
@@ -264,7 +289,9 @@ TEST(Pipeline, SameBitsForAnyThreadsAndAnyCache) {
     ASSERT_THAT(cold.Go(recipe, W3A4(), 2, folder), IsOk());
     ASSERT_THAT(warm.Go(recipe, W3A4(), 2, folder), IsOk());
     EXPECT_EQ(cold.hits, 0);
-    EXPECT_EQ(warm.hits, static_cast<int64_t>(warm.report.stages.size()));
+    // All stages, and where they are what goes on, full precision's states between the two layers.
+    EXPECT_EQ(warm.hits,
+              static_cast<int64_t>(warm.report.stages.size()) + (recipe.propagate() == Recipe::FULL_PRECISION ? 1 : 0));
     for (const Walked* other : {&three, &cold, &warm}) {
       EXPECT_EQ(other->probe, one.probe);
       EXPECT_EQ(Hashes(other->report), Hashes(one.report));
@@ -287,6 +314,18 @@ TEST(Pipeline, RecipesShareOnlyWhatIsTheSame) {
   fixed.mutable_activation()->mutable_static_();
   ASSERT_THAT(static_activations.Go(fixed, W3A4(), 1, folder), IsOk());
   EXPECT_EQ(static_activations.hits, 2);  // profile and solution of layer 0; the activations change layer 1's input
+
+  // Transforms that leave the other slots alone serve another router, transforms that may run it do not.
+  for (const uint64_t others : {0, 1}) {
+    Walked one, two;
+    const std::string looking = FreshFolder(absl::StrCat("cache_looking_", others));
+    ASSERT_THAT(one.Go(Looking(others, 1.0), W3A4(), 1, looking), IsOk());
+    ASSERT_THAT(two.Go(Looking(others, 0.5), W3A4(), 1, looking), IsOk());
+    // Of both layers the profile, the transform and the profile after it, which sees the same weights either way; and
+    // the states between the layers.
+    EXPECT_EQ(two.hits, others == 0 ? 7 : 5);
+    EXPECT_NE(Hashes(one.report), Hashes(two.report));
+  }
 }
 
 // An allocator sees every layer as full precision has it, before anything is rounded; its plan is what is solved.
@@ -303,7 +342,7 @@ TEST(Pipeline, AllocatorsSurveyTheFullModel) {
   EXPECT_EQ(surveys_seen, seen);
   ASSERT_THAT(warm.Go(recipe, W3A4(), 2, folder), IsOk());
   EXPECT_EQ(surveys_seen, seen);
-  EXPECT_EQ(warm.hits, static_cast<int64_t>(warm.report.stages.size()));
+  EXPECT_EQ(warm.hits, static_cast<int64_t>(warm.report.stages.size()) + 1);  // and the states between the layers
   EXPECT_EQ(Hashes(one.report), Hashes(warm.report));
 
   const ModelConfig& config = one.source->config();

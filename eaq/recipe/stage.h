@@ -56,7 +56,8 @@ struct LayerContext {
   // Inputs of the layer, one [tokens, hidden_size] a calibration window: HIDDEN as the recipe propagates them,
   // FULL_HIDDEN from the full-precision model (empty unless a stage of the recipe needs_full_hidden).
   absl::Span<const Matrix> hidden, full_hidden;
-  const RouterSlot* router = nullptr;  // what will be done to the router and to activations, for stages that train
+  absl::Span<const std::string> domains;  // of the windows, one each; empty: all of one domain
+  const RouterSlot* router = nullptr;     // what will be done to the router and to activations, for stages that train
   const ActivationSlot* activation = nullptr;
   ThreadPool* pool = nullptr;
   uint64_t seed = 0;  // of the trial's calibration; a stage draws from Rng(seed, "its name/L3/its purpose")
@@ -88,7 +89,6 @@ struct ModelContext {
 using ExpertCounts = std::vector<int32_t>;
 using SolvedLinears = std::map<LinearId, SolvedLinear>;
 
-// Slot 1: which tokens?
 // What a stage that writes its own windows may look at. Pointers are never null.
 struct SampleContext {
   const ModelSource* source = nullptr;  // in full precision, as it came
@@ -98,6 +98,7 @@ struct SampleContext {
   ThreadPool* pool = nullptr;
 };
 
+// Slot 1: which tokens?
 class CalibrationSlot {
  public:
   virtual ~CalibrationSlot() = default;
@@ -123,6 +124,9 @@ class TransformSlot {
   // True: it looks at more of its context than the configuration and the profile.
   virtual bool needs_hidden() const { return false; }
   virtual bool needs_full_hidden() const { return false; }
+  // Of one that looks at more: whether it runs the router's or the activations' slot. False: of the other slots it
+  // looks at how the router is quantized, no more, and its result serves all routers quantized alike.
+  virtual bool runs_other_slots() const { return true; }
   // A transform of the whole model, embedding and head included (QuaRot's rotation of the residual stream): the model
   // that recipes then walk through. Null: this transform works layer by layer alone.
   virtual absl::StatusOr<std::shared_ptr<const ModelSource>> Wrap(std::shared_ptr<const ModelSource> source) const {

@@ -232,4 +232,22 @@ absl::StatusOr<std::vector<std::vector<double>>> ParseNumberLists(absl::string_v
   return lists;
 }
 
+std::string StatesBytes(const std::vector<Matrix>& states) {
+  ByteWriter out;
+  out.Number<uint64_t>(states.size());
+  for (const Matrix& x : states) PutMatrix(x, out);
+  return out.Take();
+}
+
+absl::StatusOr<std::vector<Matrix>> ParseStates(absl::string_view bytes) {
+  ByteReader in(bytes);
+  std::vector<Matrix> states;
+  const uint64_t count = in.Number<uint64_t>();
+  for (uint64_t i = 0; i < count && in.ok(); ++i) {
+    if (!TakeMatrix(in, &states.emplace_back())) return Damaged("list of hidden states", bytes);
+  }
+  if (!in.Finished() || states.size() != count) return Damaged("list of hidden states", bytes);
+  return states;
+}
+
 }  // namespace eaq

@@ -13,6 +13,7 @@
 #include "eaq/model/params.h"
 #include "eaq/recipe/profile.h"
 #include "eaq/recipe/stage.h"
+#include "eaq/tensor/matrix.h"
 
 namespace eaq {
 
@@ -33,6 +34,10 @@ absl::StatusOr<std::vector<double>> ParseNumbers(absl::string_view bytes);
 
 std::string NumberListsBytes(const std::vector<std::vector<double>>& lists);
 absl::StatusOr<std::vector<std::vector<double>>> ParseNumberLists(absl::string_view bytes);
+
+// Hidden states, one matrix a window.
+std::string StatesBytes(const std::vector<Matrix>& states);
+absl::StatusOr<std::vector<Matrix>> ParseStates(absl::string_view bytes);
 
 }  // namespace eaq
 

@@ -30,6 +30,7 @@ TEST(StageBytes, EverythingComesBack) {
   ExpectComesBack<LayerParams>(params, ParamsBytes, ParseParams);
   ExpectComesBack<std::vector<double>>({1.5, -2, 1e300}, NumbersBytes, ParseNumbers);
   ExpectComesBack<std::vector<std::vector<double>>>({{1.5, -2}, {}, {1e300}}, NumberListsBytes, ParseNumberLists);
+  ExpectComesBack<std::vector<Matrix>>({Matrix(2, 3), Matrix(0, 3), Matrix(5, 1)}, StatesBytes, ParseStates);
   EXPECT_EQ(ParseParams(ParamsBytes(params))->linears.at({1, Role::kDown, 3}).weight,
             params.linears.at({1, Role::kDown, 3}).weight);
 

@@ -110,6 +110,7 @@ class AwqTransform : public TransformSlot {
  public:
   AwqTransform(const Awq& options, int affinity_power) : options_(options), power_(affinity_power) {}
   bool needs_hidden() const override { return true; }
+  bool runs_other_slots() const override { return false; }
 
   absl::Status Apply(const LayerContext& context, LayerParams& params) const override {
     if (!context.scheme->weights.quantized()) return absl::OkStatus();
@@ -141,11 +142,11 @@ class AwqTransform : public TransformSlot {
     EAQ_ASSIGN_OR_RETURN(
         const std::vector<float> feed_forward_scales,
         SearchNorm(context, feed_forward, FeedForwardModule(*context.config, params), middle, inputs.at(ff_owner)));
-    std::vector<absl::StatusOr<std::vector<float>>> pair_scales(pairs.size(), absl::UnknownError("not searched"));
     std::vector<LinearId> readers;
     for (const Pair& pair : pairs) readers.push_back(pair.reader);
     std::map<LinearId, std::vector<float>> affinities;  // the feed-forward's own search sees them in its output
     if (power_ > 0) affinities = CollectAffinities(*layer, context.hidden, readers, power_, *context.pool);
+    std::vector<absl::StatusOr<std::vector<float>>> pair_scales(pairs.size(), absl::UnknownError("not searched"));
     context.pool->ParallelFor(pairs.size(), [&](int64_t i) {
       const LinearId& reader = pairs[i].reader;
       const auto weights = affinities.find(reader);
@@ -258,8 +259,8 @@ class AwqTransform : public TransformSlot {
   }
 
   const Awq options_;
-};
   const int power_;  // of the affinity; 0: all tokens count alike
+};
 
 EAQ_REGISTER_STAGE(TransformSlot, Awq, [](const Awq& options) -> absl::StatusOr<std::unique_ptr<TransformSlot>> {
   if (options.steps() < 1 || options.steps() > 1000) {

@@ -21,6 +21,7 @@ class Transform : public TransformSlot {
  public:
   Transform(const DuQuant& options, const SampleOptions& samples) : options_(options), samples_(samples) {}
   bool needs_hidden() const override { return true; }
+  bool runs_other_slots() const override { return false; }
 
   absl::Status Apply(const LayerContext& context, LayerParams& params) const override {
     if (options_.smooth()) {

@@ -22,6 +22,7 @@ class ExpertAwareSmoothing : public TransformSlot {
  public:
   explicit ExpertAwareSmoothing(const EaquantSmoothing& options) : options_(options) {}
   bool needs_hidden() const override { return true; }
+  bool runs_other_slots() const override { return false; }
 
   absl::Status Apply(const LayerContext& context, LayerParams& params) const override {
     EAQ_RETURN_IF_ERROR(RequirePlainInputs(params, "eaquant_smoothing", "expected it before that transform"));
