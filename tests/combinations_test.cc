@@ -229,13 +229,11 @@ TEST(Combinations, AllocatorsRunWithAnySolverAndTransform) {
                                                "mopeq { score: OUTPUT_ERROR scope: LAYER }",
                                                "pmq {}",
                                                "moqa {}",
-                                               "mxmoe {}",
                                                "mxmoe { unit: LINEAR scope: MODEL }",
                                                "gemq {}",
                                                "quantmoe_bench { first_layers: 1 }",
                                                "quantmoe_bench { rule: LINEAR_SCORE }",
-                                               "ewq {}",
-                                               "ewq { unit: EXPERT entropy: HISTOGRAM }"};
+                                               "ewq {}"};
   for (const auto& [name, config] : Configs()) {
     const Bench bench(config);
     for (const std::string& allocator : allocators) {
