@@ -1,5 +1,5 @@
-// Tasks on the shipped reference model: the scores of the streaming evaluation against the whole model asked text by
-// text, and against lm-evaluation-harness.
+// BLiMP on the shipped reference model, a few pairs of each paradigm: the scores of the streaming evaluation against
+// the whole model asked sentence by sentence.
 #include <cmath>
 #include <map>
 

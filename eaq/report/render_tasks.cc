@@ -77,7 +77,7 @@ std::string DuelSentence(const Comparison& c, const TaskSummary& task) {
   if (all > kNamedDuels) decided.resize(kNamedDuels);
   return absl::StrCat(" Between methods: ", absl::StrJoin(decided, "; "),
                       all > kNamedDuels ? absl::StrCat("; and ", all - kNamedDuels, " more that differ") : "",
-                      all > 0 ? "; " : "", equivalent, " pairs equivalent, ", undecided, " undecided (Holm over ",
+                      all > 0 ? "; " : "", "equivalent: ", equivalent, ", undecided: ", undecided, " (Holm over ",
                       c.family_task_duels, " tests).");
 }
 

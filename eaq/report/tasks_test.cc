@@ -36,6 +36,13 @@ ReportInputs Inputs(double full_accuracy, int seeds = 1) {
   return in;
 }
 
+// Fewer draws than by default: single items make large tables.
+CompareOptions Quick() {
+  CompareOptions options;
+  options.paired.draws = 1000;
+  return options;
+}
+
 TEST(CompareTasks, DifferencesVerdictsAndMcNemar) {
   ReportInputs in = Inputs(0.75);
   EAQ_ASSERT_OK_AND_ASSIGN(const Comparison c, Compare(in));
@@ -145,7 +152,7 @@ TEST(CompareTasks, MultipleChoice) {
   AddSyntheticChoices("ARC", 0.6, 0.1, in);
   AddSyntheticChoices("BoolQ", 0.6, 0.62, in);  // always the same answer is as good: nothing has been learned
   AddSyntheticChoices("guessed", 0.26, 0.1, in);
-  EAQ_ASSERT_OK_AND_ASSIGN(const Comparison c, Compare(in));
+  EAQ_ASSERT_OK_AND_ASSIGN(const Comparison c, Compare(in, Quick()));
   ASSERT_EQ(c.tasks.size(), 3u);
   EXPECT_EQ(c.tasks[0].kind, "multiple choice");
   EXPECT_EQ(c.tasks[0].unit, "items");
@@ -192,7 +199,7 @@ TEST(CompareTasks, DuelsBetweenMethods) {
     only_clip += clip.value(i) > rtn.value(i);
     only_rtn += rtn.value(i) > clip.value(i);
   }
-  EAQ_ASSERT_OK_AND_ASSIGN(const Comparison c, Compare(in));
+  EAQ_ASSERT_OK_AND_ASSIGN(const Comparison c, Compare(in, Quick()));
   ASSERT_EQ(c.tasks[0].duels.size(), 6u);  // three pairs of methods under each of two schemes
   EXPECT_EQ(c.family_task_duels, 6);
   const TaskDuel& duel = c.tasks[0].duels[3];
@@ -238,7 +245,7 @@ TEST(CompareTasks, SegmentsAndWords) {
     add("chance", "words", 0);
     add("word_perplexity", "words", t.spec.has_scheme() ? 90 : 60);
   }
-  EAQ_ASSERT_OK_AND_ASSIGN(const Comparison c, Compare(in));
+  EAQ_ASSERT_OK_AND_ASSIGN(const Comparison c, Compare(in, Quick()));
   EXPECT_EQ(c.tasks[0].unit, "documents");
   EXPECT_EQ(c.tasks[0].units, 15);
   EXPECT_EQ(c.tasks[0].items, 30);
