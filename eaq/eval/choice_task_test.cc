@@ -10,10 +10,10 @@
 #include "eaq/base/rng.h"
 #include "eaq/base/status_matchers.h"
 #include "eaq/eval/choice_results.h"
+#include "eaq/eval/choice_testing.h"
 #include "eaq/eval/choice_trace.h"
 #include "eaq/model/model.h"
 #include "eaq/model/synthetic.h"
-#include "eaq/text/bpe_train.h"
 
 namespace eaq {
 namespace {
@@ -22,11 +22,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 constexpr int32_t kEnd = 256;  // <|endoftext|>: the tokenizer below has the 256 bytes and nothing else
-
-std::shared_ptr<const Tokenizer> Bytes() {
-  ThreadPool pool(1);
-  return *Tokenizer::Parse(*TrainByteLevelBpe({"ab"}, {.vocab_size = 257}, &pool));
-}
 
 ModelConfig Config() {
   ModelConfig config = TinyConfig();
@@ -56,7 +51,7 @@ EvaluationTask Spec(EvaluationTask::Protocol protocol = EvaluationTask::ORIGINAL
 
 ChoiceTask Task(const EvaluationTask& spec) {
   ThreadPool pool(2);
-  return *MakeChoiceTask(Pairs(), spec, *Bytes(), Config(), pool);
+  return *MakeChoiceTask(Pairs(), spec, *ByteTokenizer(), Config(), pool);
 }
 
 // The ids of all sentences, good and bad in turn.
@@ -78,20 +73,6 @@ std::vector<std::vector<ChoiceScore>> Scores(const ModelEnds& ends, const std::v
   return *tracer.Scores(pool, progress);
 }
 
-std::vector<ChoiceScore> MadeUp(const std::vector<double>& ll) {
-  std::vector<ChoiceScore> scores;
-  for (const double v : ll) scores.push_back({v, false});
-  return scores;
-}
-
-std::map<std::string, double> Metrics(const TrialResult& result) {
-  std::map<std::string, double> out;
-  for (const Metric& m : result.metric()) {
-    EXPECT_TRUE(out.emplace(absl::StrCat(m.name(), " ", m.domain()), m.value()).second) << m.name();
-  }
-  return out;
-}
-
 TEST(MinimalPairs, PrefixSpaceAndLimit) {
   const auto original = SentencesOf(Task(Spec())), harness = SentencesOf(Task(Spec(EvaluationTask::LM_EVAL)));
   ASSERT_EQ(original.size(), 12u);
@@ -111,11 +92,11 @@ TEST(MinimalPairs, NoSecondPrefix) {
   ThreadPool pool(1);
   EvaluationTask spec = Spec();
   spec.set_prefix_token("I");
-  EAQ_ASSERT_OK_AND_ASSIGN(const ChoiceTask task, MakeChoiceTask(Pairs(), spec, *Bytes(), Config(), pool));
+  EAQ_ASSERT_OK_AND_ASSIGN(const ChoiceTask task, MakeChoiceTask(Pairs(), spec, *ByteTokenizer(), Config(), pool));
   EXPECT_THAT(SentencesOf(task)[2], ElementsAre('I', ' ', 'a', 'm', '.'));
   spec.set_prefix_token("<s>");
   EXPECT_THAT(
-      MakeChoiceTask(Pairs(), spec, *Bytes(), Config(), pool),
+      MakeChoiceTask(Pairs(), spec, *ByteTokenizer(), Config(), pool),
       StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("task made_up: prefix_token \"<s>\" is no token")));
 }
 
@@ -123,14 +104,14 @@ TEST(MinimalPairs, RefusesWhatTheModelCannotRead) {
   ThreadPool pool(1);
   ModelConfig small = Config();
   small.vocab_size = 100;
-  EXPECT_THAT(MakeChoiceTask(Pairs(), Spec(), *Bytes(), small, pool),
+  EXPECT_THAT(MakeChoiceTask(Pairs(), Spec(), *ByteTokenizer(), small, pool),
               StatusIs(absl::StatusCode::kFailedPrecondition,
                        HasSubstr("task made_up, agreement, item 0, the good sentence: token id")));
   ItemSet set = Pairs();
   set.paradigms[2].items[1].choices[1].text = "I";
   EvaluationTask spec = Spec();
   spec.set_prefix_token("I");
-  EXPECT_THAT(MakeChoiceTask(set, spec, *Bytes(), Config(), pool),
+  EXPECT_THAT(MakeChoiceTask(set, spec, *ByteTokenizer(), Config(), pool),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        HasSubstr("plural, item 1, the bad sentence: no token to score in \"I\"")));
 }
@@ -208,7 +189,7 @@ TEST(MinimalPairs, UniformModelTiesByProtocol) {
     EXPECT_NEAR(scores[0][3].log_likelihood, -(harness ? 7 : 6) * std::log(257.0), 1e-9);
     TrialResult result;
     ASSERT_THAT(AddChoiceResults(task, scores[0], result), IsOk());
-    const auto metrics = Metrics(result);
+    const auto metrics = MetricsOf(result);
     // Lengths good/bad: agreement 15/14, 5/6; order 11/11 (a tie); plural 9/8, 8/9, 1/2.
     EXPECT_EQ(metrics.at("ties made_up"), 1);
     EXPECT_EQ(metrics.at("accuracy made_up/agreement"), 0.5);
@@ -221,8 +202,8 @@ TEST(MinimalPairs, MeansAreOverParadigmsAndPhenomena) {
   const ChoiceTask task = Task(Spec());
   const std::vector<double> scores = {-1, -2, -2, -1, -5, -6, -1, -2, -3, -2, -9, -8};
   TrialResult result;
-  ASSERT_THAT(AddChoiceResults(task, MadeUp(scores), result), IsOk());
-  const auto metrics = Metrics(result);
+  ASSERT_THAT(AddChoiceResults(task, MadeUpScores(scores), result), IsOk());
+  const auto metrics = MetricsOf(result);
   // agreement 1/2, order 1, plural 1/3; morphology (1/2 + 1/3) / 2, syntax 1.
   EXPECT_DOUBLE_EQ(metrics.at("accuracy made_up"), (0.5 + 1 + 1.0 / 3) / 3);
   EXPECT_DOUBLE_EQ(metrics.at("accuracy_of_phenomenon made_up/morphology"), 5.0 / 12);
@@ -241,8 +222,8 @@ TEST(MinimalPairs, MeansAreOverParadigmsAndPhenomena) {
   std::vector<double> swapped = scores;
   for (size_t s = 0; s < swapped.size(); s += 2) std::swap(swapped[s], swapped[s + 1]);
   TrialResult other;
-  ASSERT_THAT(AddChoiceResults(task, MadeUp(swapped), other), IsOk());
-  EXPECT_DOUBLE_EQ(Metrics(other).at("accuracy made_up"), 1 - metrics.at("accuracy made_up"));
+  ASSERT_THAT(AddChoiceResults(task, MadeUpScores(swapped), other), IsOk());
+  EXPECT_DOUBLE_EQ(MetricsOf(other).at("accuracy made_up"), 1 - metrics.at("accuracy made_up"));
 }
 
 TEST(MinimalPairs, NothingThatIsNotFinitePasses) {
@@ -250,9 +231,9 @@ TEST(MinimalPairs, NothingThatIsNotFinitePasses) {
   std::vector<double> scores(12, -1.0);
   scores[7] = std::numeric_limits<double>::quiet_NaN();
   TrialResult result;
-  EXPECT_THAT(AddChoiceResults(task, MadeUp(scores), result),
+  EXPECT_THAT(AddChoiceResults(task, MadeUpScores(scores), result),
               StatusIs(absl::StatusCode::kDataLoss, HasSubstr("task made_up, plural, item 0, the bad sentence")));
-  EXPECT_THAT(AddChoiceResults(task, absl::MakeConstSpan(MadeUp(scores)).first(10), result),
+  EXPECT_THAT(AddChoiceResults(task, absl::MakeConstSpan(MadeUpScores(scores)).first(10), result),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("10 scores; expected 12")));
   ModelConfig config = Config();
   OuterParams outer = RandomOuter(config, 5);

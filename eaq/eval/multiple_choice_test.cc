@@ -11,11 +11,11 @@
 #include "eaq/base/status_matchers.h"
 #include "eaq/eval/choice_results.h"
 #include "eaq/eval/choice_task.h"
+#include "eaq/eval/choice_testing.h"
 #include "eaq/eval/choice_trace.h"
 #include "eaq/model/double_twin.h"
 #include "eaq/model/model.h"
 #include "eaq/model/synthetic.h"
-#include "eaq/text/bpe_train.h"
 #include "gtest/gtest.h"
 
 namespace eaq {
@@ -23,11 +23,6 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-std::shared_ptr<const Tokenizer> Bytes() {
-  ThreadPool pool(1);
-  return *Tokenizer::Parse(*TrainByteLevelBpe({"ab"}, {.vocab_size = 257}, &pool));
-}
 
 ModelConfig Config() {
   ModelConfig config = TinyConfig();
@@ -81,7 +76,7 @@ EvaluationTask WordSpec() {
 
 ChoiceTask Make(const ItemSet& items, const EvaluationTask& spec) {
   ThreadPool pool(2);
-  return *MakeChoiceTask(items, spec, *Bytes(), Config(), pool);
+  return *MakeChoiceTask(items, spec, *ByteTokenizer(), Config(), pool);
 }
 
 std::vector<std::vector<ChoiceScore>> ScoresOf(const Model& model, const std::vector<ChoiceTask>& tasks, int threads,
@@ -92,20 +87,6 @@ std::vector<std::vector<ChoiceScore>> ScoresOf(const Model& model, const std::ve
   if (saved != nullptr) *saved = 1 - static_cast<double>(tracer.tokens()) / static_cast<double>(tracer.tokens_alone());
   NullProgress progress;
   return *tracer.Scores(pool, progress);
-}
-
-std::vector<ChoiceScore> MadeUp(const std::vector<double>& ll) {
-  std::vector<ChoiceScore> scores;
-  for (const double v : ll) scores.push_back({v, false});
-  return scores;
-}
-
-std::map<std::string, double> Metrics(const TrialResult& result) {
-  std::map<std::string, double> out;
-  for (const Metric& m : result.metric()) {
-    EXPECT_TRUE(out.emplace(absl::StrCat(m.name(), " ", m.domain()), m.value()).second) << m.name();
-  }
-  return out;
 }
 
 const Series* SeriesOf(const TrialResult& result, const std::string& metric) {
@@ -237,7 +218,7 @@ TEST(MultipleChoice, UniformModelInClosedForm) {
   // The blank counts in ll and not in the length, so the longest candidate is best per character: a tie of the first
   // two, a tie, "y z", "cut it", a tie, and of 9/7 and 8/7 tokens a character "chateau".
   EXPECT_THAT(SeriesOf(result, "correct_norm")->value(), ElementsAre(1, 0, 1, 1, 0, 1));
-  const auto metrics = Metrics(result);
+  const auto metrics = MetricsOf(result);
   EXPECT_DOUBLE_EQ(metrics.at("accuracy made_up"), 1.0 / 6);
   EXPECT_DOUBLE_EQ(metrics.at("accuracy_norm made_up"), 4.0 / 6);
   EXPECT_DOUBLE_EQ(metrics.at("accuracy_bytes made_up"), 3.0 / 6);  // 9/8 against 8/7 tokens a byte: the other one
@@ -252,12 +233,12 @@ TEST(MultipleChoice, AccuraciesByHand) {
   // Lengths: 10, 10, 2; 1, 1; 1, 3; 6, 4; 15, 15; 7 (8 bytes), 7.
   std::vector<double> ll = {-8, -9, -4, -2, -1, -1, -2, -9, -6, -3, -2, -7, -6.5};
   TrialResult result;
-  ASSERT_THAT(AddChoiceResults(task, MadeUp(ll), result), IsOk());
+  ASSERT_THAT(AddChoiceResults(task, MadeUpScores(ll), result), IsOk());
   EXPECT_THAT(SeriesOf(result, "correct")->value(), ElementsAre(0, 1, 0, 0, 1, 1));
   EXPECT_THAT(SeriesOf(result, "correct_norm")->value(), ElementsAre(1, 1, 1, 1, 1, 1));
   EXPECT_THAT(SeriesOf(result, "correct")->document(),
               ElementsAre("one/0", "one/1", "one/2", "one/3", "two/0", "two/1"));
-  EXPECT_DOUBLE_EQ(Metrics(result).at("accuracy_bytes made_up"), 5.0 / 6);  // -7 / 8 against -6.5 / 7
+  EXPECT_DOUBLE_EQ(MetricsOf(result).at("accuracy_bytes made_up"), 5.0 / 6);  // -7 / 8 against -6.5 / 7
   const Series& all = *SeriesOf(result, "log_likelihood");
   EXPECT_EQ(std::vector<double>(all.value().begin(), all.value().end()), ll);
   EXPECT_EQ(all.document(2), "one/0");
@@ -266,13 +247,13 @@ TEST(MultipleChoice, AccuraciesByHand) {
   std::swap(ll[0], ll[2]);
   task.items[0].gold = 2;
   TrialResult permuted;
-  ASSERT_THAT(AddChoiceResults(task, MadeUp(ll), permuted), IsOk());
-  EXPECT_EQ(Metrics(permuted), Metrics(result));
+  ASSERT_THAT(AddChoiceResults(task, MadeUpScores(ll), permuted), IsOk());
+  EXPECT_EQ(MetricsOf(permuted), MetricsOf(result));
   ll[12] = std::nan("");
-  EXPECT_THAT(AddChoiceResults(task, MadeUp(ll), permuted),
+  EXPECT_THAT(AddChoiceResults(task, MadeUpScores(ll), permuted),
               StatusIs(absl::StatusCode::kDataLoss, HasSubstr("task made_up, two, item 1, choice 1")));
   ll.pop_back();
-  EXPECT_THAT(AddChoiceResults(task, MadeUp(ll), permuted),
+  EXPECT_THAT(AddChoiceResults(task, MadeUpScores(ll), permuted),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("12 scores; expected 13")));
 }
 
@@ -294,7 +275,7 @@ TEST(LastWord, AccuracyIsGreedyAndPerplexityPerWord) {
   EXPECT_EQ(task.chance, 0);
   TrialResult result;
   ASSERT_THAT(AddChoiceResults(task, std::vector<ChoiceScore>{{-3, false}, {-1, true}}, result), IsOk());
-  const auto metrics = Metrics(result);
+  const auto metrics = MetricsOf(result);
   EXPECT_EQ(metrics.at("accuracy words"), 0.5);
   EXPECT_NEAR(metrics.at("word_perplexity words"), std::exp(2), 1e-12);
   EXPECT_EQ(metrics.count("accuracy_norm words"), 0u);

@@ -7,7 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "eaq/base/rng.h"
 #include "eaq/base/status_matchers.h"
-#include "eaq/text/bpe_train.h"
+#include "eaq/eval/choice_testing.h"
 #include "eaq/text/windows.h"
 #include "gtest/gtest.h"
 
@@ -15,11 +15,6 @@ namespace eaq {
 namespace {
 
 using ::testing::HasSubstr;
-
-std::shared_ptr<const Tokenizer> Bytes() {
-  ThreadPool pool(1);
-  return *Tokenizer::Parse(*TrainByteLevelBpe({"ab"}, {.vocab_size = 257}, &pool));
-}
 
 // 12 documents of random letters, every third in training.
 Corpus Letters() {
@@ -43,7 +38,7 @@ EvaluationTask::NextSegment Spec() {
 
 std::vector<SegmentItem> Draw(int64_t items, const EvaluationTask::NextSegment& spec, int threads = 2) {
   ThreadPool pool(threads);
-  return *DrawSegments(Letters(), Split::kEvaluation, items, spec, *Bytes(), pool);
+  return *DrawSegments(Letters(), Split::kEvaluation, items, spec, *ByteTokenizer(), pool);
 }
 
 std::string Text(const std::vector<int32_t>& ids) { return {ids.begin(), ids.end()}; }
@@ -104,7 +99,7 @@ TEST(NextSegment, PartsOfDomains) {
 }
 
 TEST(NextSegment, AsATask) {
-  const auto tokenizer = Bytes();
+  const auto tokenizer = ByteTokenizer();
   const std::vector<SegmentDomain> domains = {{"first", Draw(5, Spec())}, {"second", Draw(9, Spec())}};
   EAQ_ASSERT_OK_AND_ASSIGN(const ChoiceTask task, MakeSegmentTask("next", domains, 0, *tokenizer, 257));
   ASSERT_EQ(task.items.size(), 14u);
@@ -129,17 +124,17 @@ TEST(NextSegment, AsATask) {
 
 TEST(NextSegment, WhatCannotBeMadeIsSaid) {
   ThreadPool pool(1);
-  EXPECT_THAT(DrawSegments(Letters(), Split::kEvaluation, 81, Spec(), *Bytes(), pool),
+  EXPECT_THAT(DrawSegments(Letters(), Split::kEvaluation, 81, Spec(), *ByteTokenizer(), pool),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        HasSubstr("domain letters has 80 places of 10 tokens in its evaluation split; expected at "
                                  "least 81")));
   EvaluationTask::NextSegment long_spec = Spec();
   long_spec.set_context(200);
-  EXPECT_THAT(DrawSegments(Letters(), Split::kEvaluation, 1, long_spec, *Bytes(), pool),
+  EXPECT_THAT(DrawSegments(Letters(), Split::kEvaluation, 1, long_spec, *ByteTokenizer(), pool),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("documents of its evaluation split")));
   Corpus same = Letters();
   for (Document& d : same.documents) d.text = std::string(100, 'z');
-  EXPECT_THAT(DrawSegments(same, Split::kEvaluation, 3, Spec(), *Bytes(), pool),
+  EXPECT_THAT(DrawSegments(same, Split::kEvaluation, 3, Spec(), *ByteTokenizer(), pool),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("the text repeats itself")));
 }
 

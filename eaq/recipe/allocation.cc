@@ -148,6 +148,25 @@ std::vector<AllocationUnit> RoutedExperts(const AllocationProblem& problem) {
   return units;
 }
 
+absl::StatusOr<std::vector<AllocationUnit>> RequireRoutedExperts(const AllocationProblem& problem,
+                                                                 absl::string_view stage) {
+  std::vector<AllocationUnit> experts = RoutedExperts(problem);
+  if (!experts.empty()) return experts;
+  return absl::FailedPreconditionError(absl::StrCat(
+      stage, " gives widths to routed experts, and the scheme covers none; expected a mixture of experts"));
+}
+
+absl::StatusOr<absl::Span<const double>> ExpertRecord(const std::vector<std::vector<double>>& surveys,
+                                                      const AllocationUnit& unit, size_t size,
+                                                      absl::string_view stage) {
+  const absl::Span<const double> survey =
+      unit.layer < static_cast<int>(surveys.size()) ? surveys[unit.layer] : absl::Span<const double>();
+  const size_t begin = unit.expert * size;
+  if (survey.size() >= begin + size) return survey.subspan(begin, size);
+  return absl::InternalError(absl::StrCat(stage, ": the survey of layer ", unit.layer, " has ", survey.size(),
+                                          " numbers; expected ", size, " an expert"));
+}
+
 std::vector<AllocationUnit> EachLinear(absl::Span<const AllocationUnit> units) {
   std::vector<AllocationUnit> single;
   for (const AllocationUnit& unit : units) {
@@ -270,6 +289,20 @@ std::vector<ChoiceCondition> TwoWidestInEveryLayer(absl::Span<const AllocationUn
     conditions.push_back(CountOf(layer + "second widest", begin, end, widths - 2, 1));
   }
   return conditions;
+}
+
+absl::StatusOr<BitPlan> PlanByProgram(const AllocationProblem& problem, absl::Span<const AllocationUnit> units,
+                                      absl::Span<const int> widths, const std::vector<std::vector<double>>& damage,
+                                      double average_bits, bool keep_two_widest, absl::string_view stage) {
+  std::vector<ChoiceCondition> conditions;
+  if (keep_two_widest) conditions = TwoWidestInEveryLayer(units, static_cast<int>(widths.size()));
+  const absl::StatusOr<BitPlan> plan =
+      problem.budget ? PlanUnderBudget(problem, units, widths, damage, conditions)
+                     : PlanOfAverageBits(problem, units, widths, damage, average_bits, conditions);
+  EAQ_RETURN_IF_ERROR(Annotate(
+      plan.status(),
+      absl::StrCat(stage, problem.budget ? " (see keep_two_widest)" : ".average_bits (see also keep_two_widest)")));
+  return plan;
 }
 
 absl::StatusOr<BitPlan> PlanByRank(const AllocationProblem& problem, absl::Span<const AllocationUnit> ranked,

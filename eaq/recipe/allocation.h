@@ -68,6 +68,15 @@ struct AllocationProblem {
 // One unit a routed expert, by layer, then expert.
 std::vector<AllocationUnit> RoutedExperts(const AllocationProblem& problem);
 
+// The same for the stage STAGE, which gives widths to routed experts. FailedPrecondition: the scheme covers none.
+absl::StatusOr<std::vector<AllocationUnit>> RequireRoutedExperts(const AllocationProblem& problem,
+                                                                 absl::string_view stage);
+
+// The SIZE numbers about UNIT's expert in SURVEYS of such records, expert after expert. Internal: the survey is
+// shorter.
+absl::StatusOr<absl::Span<const double>> ExpertRecord(const std::vector<std::vector<double>>& surveys,
+                                                      const AllocationUnit& unit, size_t size, absl::string_view stage);
+
 // One unit a linear of UNITS, in their order.
 std::vector<AllocationUnit> EachLinear(absl::Span<const AllocationUnit> units);
 
@@ -105,6 +114,12 @@ absl::StatusOr<BitPlan> PlanOfAverageBits(const AllocationProblem& problem, absl
 // A condition of MC and GEMQ on a plan of UNITS: in every layer at least one at the widest and one at the second widest
 // of WIDTHS widths. None where there is one width, nor for layers of one unit.
 std::vector<ChoiceCondition> TwoWidestInEveryLayer(absl::Span<const AllocationUnit> units, int widths);
+
+// Either of the two, as MC and GEMQ do: within problem.budget if there is one, else of AVERAGE_BITS; where
+// KEEP_TWO_WIDEST, under that condition. Errors name STAGE and its options.
+absl::StatusOr<BitPlan> PlanByProgram(const AllocationProblem& problem, absl::Span<const AllocationUnit> units,
+                                      absl::Span<const int> widths, const std::vector<std::vector<double>>& damage,
+                                      double average_bits, bool keep_two_widest, absl::string_view stage);
 
 // For methods that have an order of units and no damage: all at the smallest of WIDTHS (rising), then RANKED at the
 // next width one after another, the down matrices of a unit first, then all at the width after that, as far as

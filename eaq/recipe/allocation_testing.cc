@@ -35,6 +35,28 @@ class Uneven : public ModelSource {
 
 }  // namespace
 
+absl::StatusOr<std::unique_ptr<AllocateSlot>> MakeAllocator(const std::string& name, const std::string& options) {
+  AllocateStage slot;
+  const std::string text = name + " {" + options + "}";
+  if (!google::protobuf::TextFormat::ParseFromString(text, &slot)) {
+    return absl::InvalidArgumentError("slot allocate: " + text);
+  }
+  return MakeStage<AllocateSlot>(slot, "allocate");
+}
+
+ModelConfig TwoLayers(int experts) {
+  ModelConfig config = TinyConfig();
+  config.num_layers = 2;
+  config.num_experts = experts;
+  return config;
+}
+
+Scheme FourBits() {
+  Scheme scheme;
+  scheme.mutable_weights()->set_bits(4);
+  return scheme;
+}
+
 ModelConfig SixteenExperts() {
   ModelConfig config = TinyConfig();
   config.num_layers = 4;
@@ -53,8 +75,7 @@ AllocatorRun::AllocatorRun(const ModelConfig& model, const std::string& allocate
     CalibrationWindow& window = windows.emplace_back();
     for (int t = 0; t < 40; ++t) window.window.ids.push_back(static_cast<int32_t>(rng.Below(config.vocab_size)));
   }
-  Scheme asked;
-  asked.mutable_weights()->set_bits(4);
+  Scheme asked = FourBits();
   if (budget > 0) {
     asked.mutable_budget()->set_stored_bits_per_weight(budget);
     asked.mutable_budget()->set_scope(scope);

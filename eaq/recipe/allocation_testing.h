@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "eaq/base/progress.h"
 #include "eaq/base/thread_pool.h"
 #include "eaq/model/head.h"
@@ -20,6 +21,13 @@
 #include "eaq/recipe/stage.h"
 
 namespace eaq {
+
+// The slot with the stage NAME, its OPTIONS in text format.
+absl::StatusOr<std::unique_ptr<AllocateSlot>> MakeAllocator(const std::string& name, const std::string& options);
+
+// TinyConfig() with two layers of so many experts; a scheme of 4-bit weights.
+ModelConfig TwoLayers(int experts);
+Scheme FourBits();
 
 // 4 layers of 16 experts of 64 x 48: one linear is 1/192 of the experts' weights.
 ModelConfig SixteenExperts();

@@ -52,31 +52,14 @@ class Allocator : public AllocateSlot {
 
   absl::StatusOr<BitPlan> Allocate(const AllocationProblem& problem,
                                    const std::vector<std::vector<double>>& surveys) const override {
-    const std::vector<AllocationUnit> experts = RoutedExperts(problem);
-    if (experts.empty()) {
-      return absl::FailedPreconditionError(
-          "gemq gives widths to routed experts, and the scheme covers none; expected a mixture of experts");
-    }
+    EAQ_ASSIGN_OR_RETURN(const std::vector<AllocationUnit> experts, RequireRoutedExperts(problem, "gemq"));
     std::vector<std::vector<double>> damage;
     for (const AllocationUnit& unit : experts) {
-      const std::vector<double>& survey = surveys.at(unit.layer);
-      const size_t begin = unit.expert * widths_.size();
-      if (survey.size() < begin + widths_.size()) {
-        return absl::InternalError(absl::StrCat("gemq: the survey of layer ", unit.layer, " has ", survey.size(),
-                                                " numbers; expected ", widths_.size(), " an expert"));
-      }
-      damage.emplace_back(survey.begin() + begin, survey.begin() + begin + widths_.size());
+      EAQ_ASSIGN_OR_RETURN(const absl::Span<const double> record, ExpertRecord(surveys, unit, widths_.size(), "gemq"));
+      damage.emplace_back(record.begin(), record.end());
     }
-    std::vector<ChoiceCondition> conditions;
-    if (options_.keep_two_widest()) {
-      conditions = TwoWidestInEveryLayer(experts, static_cast<int>(widths_.size()));
-    }
-    const absl::StatusOr<BitPlan> plan =
-        problem.budget ? PlanUnderBudget(problem, experts, widths_, damage, conditions)
-                       : PlanOfAverageBits(problem, experts, widths_, damage, options_.average_bits(), conditions);
-    EAQ_RETURN_IF_ERROR(Annotate(
-        plan.status(), problem.budget ? "gemq (see keep_two_widest)" : "gemq.average_bits (see also keep_two_widest)"));
-    return plan;
+    return PlanByProgram(problem, experts, widths_, damage, options_.average_bits(), options_.keep_two_widest(),
+                         "gemq");
   }
 
  private:

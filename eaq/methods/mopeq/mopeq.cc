@@ -59,11 +59,7 @@ class Allocator : public AllocateSlot {
 
   absl::StatusOr<BitPlan> Allocate(const AllocationProblem& problem,
                                    const std::vector<std::vector<double>>& surveys) const override {
-    const std::vector<AllocationUnit> experts = RoutedExperts(problem);
-    if (experts.empty()) {
-      return absl::FailedPreconditionError(
-          "mopeq gives widths to routed experts, and the scheme covers none; expected a mixture of experts");
-    }
+    EAQ_ASSIGN_OR_RETURN(const std::vector<AllocationUnit> experts, RequireRoutedExperts(problem, "mopeq"));
     EAQ_ASSIGN_OR_RETURN(const std::vector<std::vector<double>> damage, Damage(experts, surveys));
     // Bits are divided among the experts of the model, or of each layer.
     if (options_.scope() == MoPeq::MODEL) return Divide(problem, experts, damage);
@@ -92,16 +88,11 @@ class Allocator : public AllocateSlot {
     std::vector<double> trace, tokens, norm;
     std::vector<std::vector<double>> measured;
     for (const AllocationUnit& unit : experts) {
-      const std::vector<double>& survey = surveys.at(unit.layer);
-      if (survey.size() < (unit.expert + 1) * record) {
-        return absl::InternalError(absl::StrCat("mopeq: the survey of layer ", unit.layer, " has ", survey.size(),
-                                                " numbers; expected ", record, " an expert"));
-      }
-      const double* of_expert = &survey[unit.expert * record];
+      EAQ_ASSIGN_OR_RETURN(const absl::Span<const double> of_expert, ExpertRecord(surveys, unit, record, "mopeq"));
       trace.push_back(of_expert[0]);
       tokens.push_back(of_expert[1]);
       norm.push_back(of_expert[2]);
-      measured.emplace_back(of_expert + 3, of_expert + record);
+      measured.emplace_back(of_expert.begin() + 3, of_expert.end());
     }
     if (options_.score() == MoPeq::OUTPUT_ERROR && !options_.reversed()) return measured;
     std::vector<double> scores;

@@ -51,13 +51,12 @@ class Allocator : public AllocateSlot {
 
   absl::StatusOr<BitPlan> Allocate(const AllocationProblem& problem,
                                    const std::vector<std::vector<double>>& surveys) const override {
-    const std::vector<AllocationUnit> experts = RoutedExperts(problem);
-    if (experts.empty()) {
-      return absl::FailedPreconditionError(
-          "moqa gives widths to routed experts, and the scheme covers none; expected a mixture of experts");
-    }
+    EAQ_ASSIGN_OR_RETURN(const std::vector<AllocationUnit> experts, RequireRoutedExperts(problem, "moqa"));
     std::vector<double> baseline;
-    for (const AllocationUnit& unit : experts) baseline.push_back(surveys.at(unit.layer).at(unit.expert));
+    for (const AllocationUnit& unit : experts) {
+      EAQ_ASSIGN_OR_RETURN(const absl::Span<const double> significance, ExpertRecord(surveys, unit, 1, "moqa"));
+      baseline.push_back(significance[0]);
+    }
     // Every layer's significances sum to 1, and layers of one model have equally many experts: comparable as they are.
     if (options_.scope() == MoQa::MODEL) return Divide(problem, experts, baseline);
     return PlanByLayer(problem, experts, [&](const AllocationProblem& layer, size_t begin, size_t end) {

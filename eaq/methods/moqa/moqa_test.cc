@@ -1,6 +1,4 @@
 // MoQa's significance against loops in double over single tokens, and its division of bits against its definition.
-#include <google/protobuf/text_format.h>
-
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -13,31 +11,15 @@
 #include "eaq/quant/fake_quant.h"
 #include "eaq/quant/fuzzy_clusters.h"
 #include "eaq/quant/quantized_matrix.h"
-#include "eaq/recipe/allocation.h"
-#include "eaq/recipe/stage.h"
+#include "eaq/recipe/allocation_testing.h"
 
 namespace eaq {
 namespace {
 
 using ::testing::HasSubstr;
 
-absl::StatusOr<std::unique_ptr<AllocateSlot>> Make(const std::string& text) {
-  AllocateStage slot;
-  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString("moqa {" + text + "}", &slot)) << text;
-  return MakeStage<AllocateSlot>(slot, "allocate");
-}
-
-ModelConfig SmallConfig(int experts) {
-  ModelConfig config = TinyConfig();
-  config.num_layers = 2;
-  config.num_experts = experts;
-  return config;
-}
-
-Scheme FourBits() {
-  Scheme scheme;
-  scheme.mutable_weights()->set_bits(4);
-  return scheme;
+absl::StatusOr<std::unique_ptr<AllocateSlot>> Make(const std::string& options) {
+  return MakeAllocator("moqa", options);
 }
 
 std::vector<double> Times(const Matrix& w, const std::vector<double>& x) {
@@ -57,7 +39,7 @@ Matrix LostAtTwoBits(const Matrix& w) {
 
 // What the layer of PARAMS does with made-up inputs, expert by expert.
 struct Layer {
-  explicit Layer(uint64_t seed) : config(SmallConfig(6)), params(RandomLayer(config, 1, seed)) {
+  explicit Layer(uint64_t seed) : config(TwoLayers(6)), params(RandomLayer(config, 1, seed)) {
     Rng rng(seed, "moqa_test/windows");
     for (int w = 0; w < 5; ++w) {
       Matrix& h = hidden.emplace_back(12, config.hidden_size);
@@ -183,7 +165,7 @@ std::vector<std::vector<double>> MadeUp(int experts, uint64_t seed) {
 }
 
 TEST(MoQa, WithoutABudgetWidthsAreThoseOfTheClusters) {
-  const ModelConfig config = SmallConfig(24);
+  const ModelConfig config = TwoLayers(24);
   const auto problem = *AllocationProblem::Create(config, FourBits());
   const auto surveys = MadeUp(24, 1);
   constexpr int kWidths[] = {2, 4, 6, 8};
@@ -209,7 +191,7 @@ TEST(MoQa, WithoutABudgetWidthsAreThoseOfTheClusters) {
 }
 
 TEST(MoQa, TwoGroupsGiveTheMoreSignificantTheWiderWidth) {
-  const ModelConfig config = SmallConfig(8);
+  const ModelConfig config = TwoLayers(8);
   const auto problem = *AllocationProblem::Create(config, FourBits());
   const auto surveys = MadeUp(8, 2);
   const auto plan = (*Make("two_groups: true average_bits: 2.75"))->Allocate(problem, surveys);
@@ -224,7 +206,7 @@ TEST(MoQa, TwoGroupsGiveTheMoreSignificantTheWiderWidth) {
 }
 
 TEST(MoQa, MeetsABudgetOfStoredBits) {
-  ModelConfig config = SmallConfig(16);
+  ModelConfig config = TwoLayers(16);
   config.hidden_size = 64;
   config.expert_width = 48;
   for (const std::string options : {"", "scope: MODEL", "two_groups: true"}) {
@@ -260,7 +242,7 @@ TEST(MoQa, SaysWhatIsWrong) {
   EXPECT_THAT(Make("gate_power: -1").status(), invalid("gate_power is -1"));
   Scheme scheme = FourBits();
   scheme.mutable_budget()->set_stored_bits_per_weight(1.5);
-  const ModelConfig config = SmallConfig(8);
+  const ModelConfig config = TwoLayers(8);
   const auto problem = *AllocationProblem::Create(config, scheme);
   EXPECT_THAT((*Make(""))->Allocate(problem, MadeUp(8, 1)).status(), invalid("the least is"));
 }

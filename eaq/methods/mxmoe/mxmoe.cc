@@ -51,23 +51,15 @@ class Allocator : public AllocateSlot {
 
   absl::StatusOr<BitPlan> Allocate(const AllocationProblem& problem,
                                    const std::vector<std::vector<double>>& surveys) const override {
-    const std::vector<AllocationUnit> units = Units(problem);
-    if (units.empty()) {
-      return absl::FailedPreconditionError(
-          "mxmoe gives widths to the linears of routed experts, and the scheme covers none; expected a mixture of "
-          "experts");
-    }
+    EAQ_ASSIGN_OR_RETURN(const std::vector<AllocationUnit> experts, RequireRoutedExperts(problem, "mxmoe"));
+    const std::vector<AllocationUnit> units = Units(experts);
     std::vector<std::vector<double>> damage;
     for (const AllocationUnit& unit : units) {
-      const std::vector<double>& survey = surveys.at(unit.layer);
-      if (survey.size() < (unit.expert + 1) * Record()) {
-        return absl::InternalError(absl::StrCat("mxmoe: the survey of layer ", unit.layer, " has ", survey.size(),
-                                                " numbers; expected ", Record(), " an expert"));
-      }
+      EAQ_ASSIGN_OR_RETURN(const absl::Span<const double> record, ExpertRecord(surveys, unit, Record(), "mxmoe"));
       std::vector<double>& sum = damage.emplace_back(widths_.size(), 0.0);
       for (const LinearId& id : unit.linears) {
         const size_t part = std::find(std::begin(kParts), std::end(kParts), id.role) - std::begin(kParts);
-        const double* delta = &survey[unit.expert * Record() + part * widths_.size()];
+        const double* delta = &record[part * widths_.size()];
         for (size_t w = 0; w < widths_.size(); ++w) sum[w] += delta[w];
       }
     }
@@ -81,8 +73,7 @@ class Allocator : public AllocateSlot {
  private:
   size_t Record() const { return std::size(kParts) * widths_.size(); }
 
-  std::vector<AllocationUnit> Units(const AllocationProblem& problem) const {
-    const std::vector<AllocationUnit> experts = RoutedExperts(problem);
+  std::vector<AllocationUnit> Units(const std::vector<AllocationUnit>& experts) const {
     if (options_.unit() == MxMoe::EXPERT) return experts;
     if (options_.unit() == MxMoe::LINEAR) return EachLinear(experts);
     std::vector<AllocationUnit> blocks;

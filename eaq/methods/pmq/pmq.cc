@@ -48,14 +48,11 @@ class Allocator : public AllocateSlot {
   // Layer by layer, each with the same budget.
   absl::StatusOr<BitPlan> Allocate(const AllocationProblem& problem,
                                    const std::vector<std::vector<double>>& surveys) const override {
-    const std::vector<AllocationUnit> all = RoutedExperts(problem);
-    if (all.empty()) {
-      return absl::FailedPreconditionError(
-          "pmq gives widths to routed experts, and the scheme covers none; expected a mixture of experts");
-    }
+    EAQ_ASSIGN_OR_RETURN(const std::vector<AllocationUnit> all, RequireRoutedExperts(problem, "pmq"));
     return PlanByLayer(problem, all, [&](const AllocationProblem& layer, size_t begin, size_t end) {
-      return OfLayer(layer, absl::MakeConstSpan(all).subspan(begin, end - begin),
-                     Weighted(surveys.at(all[begin].layer), end - begin));
+      return PlanByProgram(layer, absl::MakeConstSpan(all).subspan(begin, end - begin), widths_,
+                           Weighted(surveys.at(all[begin].layer), end - begin), options_.average_bits(),
+                           options_.keep_two_widest(), "pmq");
     });
   }
 
@@ -73,20 +70,6 @@ class Allocator : public AllocateSlot {
       for (size_t w = 0; w < widths_.size(); ++w) damage[e].push_back(weight * std::pow(r[2 + w], options_.gamma()));
     }
     return damage;
-  }
-
-  absl::StatusOr<BitPlan> OfLayer(const AllocationProblem& problem, absl::Span<const AllocationUnit> experts,
-                                  const Damage& damage) const {
-    std::vector<ChoiceCondition> conditions;
-    if (options_.keep_two_widest()) {
-      conditions = TwoWidestInEveryLayer(experts, static_cast<int>(widths_.size()));
-    }
-    const absl::StatusOr<BitPlan> plan =
-        problem.budget ? PlanUnderBudget(problem, experts, widths_, damage, conditions)
-                       : PlanOfAverageBits(problem, experts, widths_, damage, options_.average_bits(), conditions);
-    EAQ_RETURN_IF_ERROR(Annotate(
-        plan.status(), problem.budget ? "pmq (see keep_two_widest)" : "pmq.average_bits (see also keep_two_widest)"));
-    return plan;
   }
 
   const Pmq options_;

@@ -1,6 +1,4 @@
 // PMQ's program against trying every assignment, from surveys of a real layer and from made-up ones.
-#include <google/protobuf/text_format.h>
-
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -8,32 +6,14 @@
 #include "eaq/base/rng.h"
 #include "eaq/base/status_matchers.h"
 #include "eaq/model/synthetic.h"
-#include "eaq/recipe/allocation.h"
-#include "eaq/recipe/stage.h"
+#include "eaq/recipe/allocation_testing.h"
 
 namespace eaq {
 namespace {
 
 using ::testing::HasSubstr;
 
-absl::StatusOr<std::unique_ptr<AllocateSlot>> Make(const std::string& text) {
-  AllocateStage slot;
-  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString("pmq {" + text + "}", &slot)) << text;
-  return MakeStage<AllocateSlot>(slot, "allocate");
-}
-
-ModelConfig SmallConfig(int experts) {
-  ModelConfig config = TinyConfig();
-  config.num_layers = 2;
-  config.num_experts = experts;
-  return config;
-}
-
-Scheme FourBits() {
-  Scheme scheme;
-  scheme.mutable_weights()->set_bits(4);
-  return scheme;
-}
+absl::StatusOr<std::unique_ptr<AllocateSlot>> Make(const std::string& options) { return MakeAllocator("pmq", options); }
 
 constexpr int kWidths[] = {2, 3, 4};
 
@@ -67,7 +47,7 @@ TEST(Pmq, FindsTheBestOfAllAssignmentsThatKeepTheTwoWidest) {
     const int experts = 3 + round % 3;
     const bool keep = round % 2 == 0;
     const int budget = 2 * experts + 3 + static_cast<int>(rng.Below(experts));
-    const ModelConfig config = SmallConfig(experts);
+    const ModelConfig config = TwoLayers(experts);
     const auto problem = *AllocationProblem::Create(config, FourBits());
     const std::vector<std::vector<double>> surveys = {MadeUp(experts, rng), MadeUp(experts, rng)};
     const auto stage = Make(absl::StrCat("average_bits: ", (budget + 0.5) / experts, " alpha: 1 beta: 1.5 gamma: 2",
@@ -101,7 +81,7 @@ TEST(Pmq, FindsTheBestOfAllAssignmentsThatKeepTheTwoWidest) {
 }
 
 TEST(Pmq, SurveysALayerAndMeetsABudgetOfStoredBits) {
-  ModelConfig config = SmallConfig(16);
+  ModelConfig config = TwoLayers(16);
   config.hidden_size = 64;
   config.expert_width = 48;
   Scheme scheme = FourBits();
@@ -159,7 +139,7 @@ TEST(Pmq, SaysWhatIsWrong) {
   EXPECT_THAT(Make("average_bits: 0").status(), invalid("average_bits is 0"));
   EXPECT_THAT(Make("beta: -1").status(), invalid("expected 0 .. 16"));
   Rng rng(6, "pmq_test");
-  const ModelConfig config = SmallConfig(4);
+  const ModelConfig config = TwoLayers(4);
   const auto problem = *AllocationProblem::Create(config, FourBits());
   const std::vector<std::vector<double>> surveys = {MadeUp(4, rng), MadeUp(4, rng)};
   const auto stage = *Make("average_bits: 1.5");

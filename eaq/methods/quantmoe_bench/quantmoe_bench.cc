@@ -1,6 +1,7 @@
 // Slot 3: QuantMoE-Bench, two widths and a rule that says who gets the wider one. README.md has the rules.
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <numeric>
 #include <utility>
 #include <vector>
@@ -70,11 +71,7 @@ class Allocator : public AllocateSlot {
 
   absl::StatusOr<BitPlan> Allocate(const AllocationProblem& problem,
                                    const std::vector<std::vector<double>>& surveys) const override {
-    const std::vector<AllocationUnit> experts = RoutedExperts(problem);
-    if (experts.empty()) {
-      return absl::FailedPreconditionError(
-          "quantmoe_bench chooses among routed experts, and the scheme covers none; expected a mixture of experts");
-    }
+    EAQ_ASSIGN_OR_RETURN(const std::vector<AllocationUnit> experts, RequireRoutedExperts(problem, "quantmoe_bench"));
     if (options_.rule() == QuantMoeBench::LAYER && !problem.budget && options_.first_layers() == 0 &&
         options_.last_layers() == 0) {
       return absl::InvalidArgumentError(
@@ -129,10 +126,12 @@ class Allocator : public AllocateSlot {
       if (options_.rule() == QuantMoeBench::RANDOM) {
         rng.Shuffle(order);
       } else {
-        const std::vector<double>& tokens = surveys.at(experts[begin].layer);
-        EAQ_RETURN_IF_ERROR(CheckSurvey(experts[begin].layer, tokens.size(), order.size()));
-        std::stable_sort(order.begin(), order.end(),
-                         [&](size_t a, size_t b) { return tokens[experts[a].expert] > tokens[experts[b].expert]; });
+        std::map<size_t, double> tokens;
+        for (const size_t i : order) {
+          EAQ_ASSIGN_OR_RETURN(const auto of_expert, ExpertRecord(surveys, experts[i], 1, "quantmoe_bench"));
+          tokens[i] = of_expert[0];
+        }
+        std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return tokens[a] > tokens[b]; });
       }
       for (size_t r = 0; r < order.size(); ++r) {
         const bool wide = static_cast<int64_t>(r) < options_.experts_per_layer();
@@ -147,10 +146,9 @@ class Allocator : public AllocateSlot {
     std::vector<Candidate> candidates;
     for (const AllocationUnit& unit : linears) {
       const LinearId& id = unit.linears[0];
-      const std::vector<double>& scores = surveys.at(id.layer);
-      EAQ_RETURN_IF_ERROR(CheckSurvey(id.layer, scores.size(), 3 * (id.expert + 1)));
+      EAQ_ASSIGN_OR_RETURN(const auto scores, ExpertRecord(surveys, unit, 3, "quantmoe_bench"));
       const int part = id.role == Role::kGate ? 0 : id.role == Role::kUp ? 1 : 2;
-      candidates.push_back({{-scores[3 * id.expert + part], 0}, false, unit});
+      candidates.push_back({{-scores[part], 0}, false, unit});
     }
     std::stable_sort(candidates.begin(), candidates.end(),
                      [](const Candidate& a, const Candidate& b) { return a.rank < b.rank; });
@@ -171,12 +169,6 @@ class Allocator : public AllocateSlot {
         c.wide = true;
       }
     }
-  }
-
-  static absl::Status CheckSurvey(int layer, size_t found, size_t expected) {
-    if (found >= expected) return absl::OkStatus();
-    return absl::InternalError(
-        absl::StrCat("quantmoe_bench: the survey of layer ", layer, " has ", found, " numbers; expected ", expected));
   }
 
   const QuantMoeBench options_;
