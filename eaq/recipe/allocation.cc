@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "eaq/base/status_macros.h"
@@ -173,6 +175,32 @@ std::vector<AllocationUnit> EachLinear(absl::Span<const AllocationUnit> units) {
     for (const LinearId& id : unit.linears) single.push_back({unit.layer, unit.expert, {id}});
   }
   return single;
+}
+
+std::vector<std::vector<Role>> ExpertParts(MxMoe::Unit unit) {
+  switch (unit) {
+    case MxMoe::LINEAR:
+      return {{Role::kGate}, {Role::kUp}, {Role::kDown}};
+    case MxMoe::LINEAR_BLOCK:
+      return {{Role::kGate, Role::kUp}, {Role::kDown}};
+    case MxMoe::EXPERT:
+      break;
+  }
+  return {{Role::kGate, Role::kUp, Role::kDown}};
+}
+
+std::vector<AllocationUnit> SplitExperts(absl::Span<const AllocationUnit> experts, MxMoe::Unit unit_kind) {
+  const std::vector<std::vector<Role>> parts = ExpertParts(unit_kind);
+  std::vector<AllocationUnit> units;
+  for (const AllocationUnit& expert : experts) {
+    for (const std::vector<Role>& part : parts) {
+      AllocationUnit& unit = units.emplace_back();
+      unit = {expert.layer, expert.expert, {}, /*divisible=*/unit_kind != MxMoe::LINEAR_BLOCK};
+      absl::c_copy_if(expert.linears, std::back_inserter(unit.linears),
+                      [&](const LinearId& id) { return absl::c_linear_search(part, id.role); });
+    }
+  }
+  return units;
 }
 
 std::vector<std::pair<size_t, size_t>> LayerRuns(absl::Span<const AllocationUnit> units) {

@@ -80,6 +80,12 @@ absl::StatusOr<absl::Span<const double>> ExpertRecord(const std::vector<std::vec
 // One unit a linear of UNITS, in their order.
 std::vector<AllocationUnit> EachLinear(absl::Span<const AllocationUnit> units);
 
+// The linears of an expert that get one width together: all three, gate with up, or each alone.
+std::vector<std::vector<Role>> ExpertParts(MxMoe::Unit unit);
+
+// EXPERTS split into such parts, expert after expert. Linear blocks are not divisible.
+std::vector<AllocationUnit> SplitExperts(absl::Span<const AllocationUnit> experts, MxMoe::Unit unit_kind);
+
 // Where the units of each layer begin and end, for units in the order of layers.
 std::vector<std::pair<size_t, size_t>> LayerRuns(absl::Span<const AllocationUnit> units);
 

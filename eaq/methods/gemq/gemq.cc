@@ -17,11 +17,12 @@ namespace {
 
 class Allocator : public AllocateSlot {
  public:
-  Allocator(const Gemq& options, std::vector<int> widths) : options_(options), widths_(std::move(widths)) {}
+  Allocator(const Gemq& options, std::vector<int> widths)
+      : options_(options), widths_(std::move(widths)), parts_(ExpertParts(options.unit())) {}
   bool surveys_model() const override { return true; }
   bool needs_hidden() const override { return true; }
 
-  // Per layer and expert the coefficient of every width.
+  // Per layer, [expert][part][width]: the coefficients.
   absl::StatusOr<std::vector<std::vector<double>>> SurveyModel(const ModelContext& context) const override {
     const ModelConfig& config = context.source->config();
     std::vector<std::vector<double>> surveys(config.num_layers);
@@ -36,13 +37,19 @@ class Allocator : public AllocateSlot {
           }
           EAQ_ASSIGN_OR_RETURN(const auto layer, BuildLayer(config, params));
           const auto rows = CollectExpertRows(config, params.layer, *layer, hidden, *context.pool);
-          ExpertErrorOptions weighted;
-          weighted.importance = squares;
-          EAQ_ASSIGN_OR_RETURN(const ExpertErrors errors, MeasureExpertErrors(params, rows, context.scheme->weights,
-                                                                              widths_, *context.pool, weighted));
-          for (const auto& of_expert : errors) {
-            for (const std::vector<double>& windows : of_expert) {
-              surveys[params.layer].push_back(std::accumulate(windows.begin(), windows.end(), 0.0));
+          std::vector<double>& out = surveys[params.layer];
+          out.resize(config.num_experts * Record());
+          for (size_t p = 0; p < parts_.size(); ++p) {
+            ExpertErrorOptions weighted;
+            weighted.parts = parts_[p];
+            weighted.importance = squares;
+            EAQ_ASSIGN_OR_RETURN(const ExpertErrors errors, MeasureExpertErrors(params, rows, context.scheme->weights,
+                                                                                widths_, *context.pool, weighted));
+            for (int64_t e = 0; e < config.num_experts; ++e) {
+              for (size_t w = 0; w < widths_.size(); ++w) {
+                const std::vector<double>& windows = errors[e][w];
+                out[e * Record() + p * widths_.size() + w] = std::accumulate(windows.begin(), windows.end(), 0.0);
+              }
             }
           }
           return absl::OkStatus();
@@ -53,18 +60,26 @@ class Allocator : public AllocateSlot {
   absl::StatusOr<BitPlan> Allocate(const AllocationProblem& problem,
                                    const std::vector<std::vector<double>>& surveys) const override {
     EAQ_ASSIGN_OR_RETURN(const std::vector<AllocationUnit> experts, RequireRoutedExperts(problem, "gemq"));
-    std::vector<std::vector<double>> damage;
-    for (const AllocationUnit& unit : experts) {
-      EAQ_ASSIGN_OR_RETURN(const absl::Span<const double> record, ExpertRecord(surveys, unit, widths_.size(), "gemq"));
-      damage.emplace_back(record.begin(), record.end());
+    if (parts_.size() > 1 && !problem.budget) {
+      return absl::InvalidArgumentError(
+          "gemq.unit other than EXPERT needs a scheme's budget: average_bits is a mean over experts");
     }
-    return PlanByProgram(problem, experts, widths_, damage, options_.average_bits(), options_.keep_two_widest(),
-                         "gemq");
+    const std::vector<AllocationUnit> units = SplitExperts(experts, options_.unit());
+    std::vector<std::vector<double>> damage;
+    for (size_t u = 0; u < units.size(); ++u) {
+      EAQ_ASSIGN_OR_RETURN(const absl::Span<const double> record, ExpertRecord(surveys, units[u], Record(), "gemq"));
+      const auto costs = record.subspan(u % parts_.size() * widths_.size(), widths_.size());
+      damage.emplace_back(costs.begin(), costs.end());
+    }
+    return PlanByProgram(problem, units, widths_, damage, options_.average_bits(), options_.keep_two_widest(), "gemq");
   }
 
  private:
+  size_t Record() const { return parts_.size() * widths_.size(); }
+
   const Gemq options_;
   const std::vector<int> widths_;
+  const std::vector<std::vector<Role>> parts_;
 };
 
 EAQ_REGISTER_STAGE(AllocateSlot, Gemq, [](const Gemq& options) -> absl::StatusOr<std::unique_ptr<AllocateSlot>> {

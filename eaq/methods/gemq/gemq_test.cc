@@ -135,6 +135,48 @@ TEST(Gemq, MeetsABudgetAndKeepsTheTwoWidestInEveryLayer) {
   EXPECT_EQ(again.plan, run.plan);
 }
 
+// Ours: the coefficients of parts are those of rounding these linears alone, and of one expert's parts in one order.
+TEST(Gemq, LinearBlocksGetTheirOwnWidths) {
+  const AllocatorRun whole(SixteenExperts(), "gemq {}", 3.0);
+  const AllocatorRun blocks(SixteenExperts(), "gemq { unit: LINEAR_BLOCK keep_two_widest: false }", 3.0);
+  const AllocatorRun linears(SixteenExperts(), "gemq { unit: LINEAR keep_two_widest: false }", 3.0);
+  ASSERT_THAT(whole.status, IsOk());
+  ASSERT_THAT(blocks.status, IsOk());
+  ASSERT_THAT(linears.status, IsOk());
+  for (int l = 0; l < 4; ++l) {
+    ASSERT_EQ(blocks.surveys[l].size(), 16u * 2 * 3);
+    ASSERT_EQ(linears.surveys[l].size(), 16u * 3 * 3);
+    for (int e = 0; e < 16; ++e) {
+      // The two lists measure down alone: the same numbers.
+      for (int w = 0; w < 3; ++w) {
+        EXPECT_EQ(blocks.surveys[l][6 * e + 3 + w], linears.surveys[l][9 * e + 6 + w]) << l << " " << e;
+      }
+      EXPECT_EQ(blocks.Bits({l, Role::kGate, e}), blocks.Bits({l, Role::kUp, e}));
+    }
+  }
+  int apart = 0;
+  for (int e = 0; e < 16; ++e) apart += blocks.Bits({1, Role::kGate, e}) != blocks.Bits({1, Role::kDown, e});
+  EXPECT_GT(apart, 0);
+  for (const AllocatorRun* run : {&blocks, &linears}) {
+    EXPECT_LE(run->StoredBits(), 3.0 + kBudgetSlack);
+    EXPECT_GE(run->StoredBits(), 3.0 - 0.01);
+  }
+  // By the coefficients of single linears the finer program is no worse.
+  const auto damage = [&](const AllocatorRun& run) {
+    double sum = 0;
+    for (int l = 0; l < 4; ++l) {
+      for (int e = 0; e < 16; ++e) {
+        const Role roles[] = {Role::kGate, Role::kUp, Role::kDown};
+        for (int p = 0; p < 3; ++p) sum += linears.surveys[l][9 * e + 3 * p + run.Bits({l, roles[p], e}) - 2];
+      }
+    }
+    return sum;
+  };
+  EXPECT_LT(damage(linears), damage(blocks) * 1.001);
+  EXPECT_THAT(AllocatorRun(TwoLayers(8), "gemq { unit: LINEAR }").status,
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("needs a scheme's budget")));
+}
+
 TEST(Gemq, SaysWhatIsWrong) {
   const auto invalid = [](const std::string& text) {
     return StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(text));

@@ -52,7 +52,7 @@ class Allocator : public AllocateSlot {
   absl::StatusOr<BitPlan> Allocate(const AllocationProblem& problem,
                                    const std::vector<std::vector<double>>& surveys) const override {
     EAQ_ASSIGN_OR_RETURN(const std::vector<AllocationUnit> experts, RequireRoutedExperts(problem, "mxmoe"));
-    const std::vector<AllocationUnit> units = Units(experts);
+    const std::vector<AllocationUnit> units = SplitExperts(experts, options_.unit());
     std::vector<std::vector<double>> damage;
     for (const AllocationUnit& unit : units) {
       EAQ_ASSIGN_OR_RETURN(const absl::Span<const double> record, ExpertRecord(surveys, unit, Record(), "mxmoe"));
@@ -72,21 +72,6 @@ class Allocator : public AllocateSlot {
 
  private:
   size_t Record() const { return std::size(kParts) * widths_.size(); }
-
-  std::vector<AllocationUnit> Units(const std::vector<AllocationUnit>& experts) const {
-    if (options_.unit() == MxMoe::EXPERT) return experts;
-    if (options_.unit() == MxMoe::LINEAR) return EachLinear(experts);
-    std::vector<AllocationUnit> blocks;
-    for (const AllocationUnit& expert : experts) {
-      AllocationUnit together{expert.layer, expert.expert, {}, /*divisible=*/false}, down = together;
-      for (const LinearId& id : expert.linears) {
-        (id.role == Role::kDown ? down : together).linears.push_back(id);
-      }
-      blocks.push_back(std::move(together));
-      blocks.push_back(std::move(down));
-    }
-    return blocks;
-  }
 
   // Without a scheme's budget: average_bits of stored bits, not exceeded, as published.
   absl::StatusOr<BitPlan> Solve(const AllocationProblem& problem, absl::Span<const AllocationUnit> units,
