@@ -58,10 +58,11 @@ Matrix RunExpert(const DenseLinear& gate, const DenseLinear& up, const DenseLine
   return y;
 }
 
-absl::StatusOr<DenseLinear> Rounded(const LinearId& id, const LinearParams& from, GridSpec grid, int bits) {
+absl::StatusOr<DenseLinear> Rounded(const LinearId& id, const LinearParams& from, GridSpec grid, int bits,
+                                    const ClipSearchSpec* clip) {
   if (bits >= 16) return DenseLinear(from.weight, from.bias, from.online);
   grid.bits = bits;
-  absl::StatusOr<QuantizedMatrix> q = QuantizeNearest(from.weight.const_view(), grid);
+  absl::StatusOr<QuantizedMatrix> q = QuantizeNearest(from.weight.const_view(), grid, clip);
   EAQ_RETURN_IF_ERROR(Annotate(q.status(), id.ToString()));
   return DenseLinear(Dequantize(*q), from.bias, from.online);
 }
@@ -109,7 +110,8 @@ absl::StatusOr<ExpertErrors> MeasureExpertErrors(const LayerParams& params, absl
     const ExpertRows& r = rows[e];
     const auto run = [&](int bits) -> absl::StatusOr<Matrix> {
       const auto linear = [&](const LinearId& id) {
-        return Rounded(id, params.linears.at(id), grid, rounds(id.role) ? bits : 16);
+        return Rounded(id, params.linears.at(id), grid, rounds(id.role) ? bits : 16,
+                       options.clip ? &*options.clip : nullptr);
       };
       EAQ_ASSIGN_OR_RETURN(const DenseLinear g, linear(gate));
       EAQ_ASSIGN_OR_RETURN(const DenseLinear u, linear(up));

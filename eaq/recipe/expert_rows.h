@@ -4,6 +4,7 @@
 #define EAQ_RECIPE_EXPERT_ROWS_H_
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -13,6 +14,7 @@
 #include "eaq/model/layer.h"
 #include "eaq/model/linear_id.h"
 #include "eaq/model/params.h"
+#include "eaq/quant/clip_search.h"
 #include "eaq/quant/grid.h"
 #include "eaq/tensor/matrix.h"
 
@@ -35,6 +37,7 @@ struct ExpertErrorOptions {
   std::vector<Role> parts = {Role::kGate, Role::kUp, Role::kDown};  // which of an expert's linears are rounded
   // A factor on the square of every number of the layer's output, [tokens, hidden] a window; empty: 1.
   absl::Span<const Matrix> importance = {};
+  std::optional<ClipSearchSpec> clip = std::nullopt;  // rounded with this search for the range; else the whole range
 };
 
 // The squared Frobenius norm of what happens to the layer's output when one expert alone is rounded to nearest:

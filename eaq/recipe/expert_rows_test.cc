@@ -41,13 +41,14 @@ TEST(ExpertRows, ErrorsAreTheChangeOfTheLayersOutput) {
   const std::vector<Role> all = {Role::kGate, Role::kUp, Role::kDown};
   struct Case {
     std::vector<Role> parts;
-    bool renormalise, rotated, weighted;
+    bool renormalise, rotated, weighted, clipped = false;
   };
   const std::vector<Case> cases = {{all, false, false, false},
                                    {all, true, true, false},
                                    {{Role::kUp}, false, true, true},
-                                   {{Role::kGate, Role::kDown}, true, false, true}};
-  for (const auto& [parts, renormalise, rotated, weighted] : cases) {
+                                   {{Role::kGate, Role::kDown}, true, false, true},
+                                   {all, false, false, true, true}};
+  for (const auto& [parts, renormalise, rotated, weighted, clipped] : cases) {
     ModelConfig config = TinyConfig();
     config.norm_topk_prob = renormalise;
     LayerParams params = RandomLayer(config, 0, 5);
@@ -67,6 +68,8 @@ TEST(ExpertRows, ErrorsAreTheChangeOfTheLayersOutput) {
       for (int64_t i = 0; i < m.size(); ++i) m.data()[i] *= m.data()[i];
     }
     if (weighted) options.importance = squares;
+    const ClipSearchSpec clip;
+    if (clipped) options.clip = clip;
     const auto errors = MeasureExpertErrors(params, rows, grid, widths, pool, options);
     ASSERT_THAT(errors.status(), IsOk());
     for (int e = 0; e < config.num_experts; ++e) {
@@ -77,7 +80,7 @@ TEST(ExpertRows, ErrorsAreTheChangeOfTheLayersOutput) {
           Matrix& w = edited.linears.at({0, role, e}).weight;
           GridSpec narrow = grid;
           narrow.bits = widths[b];
-          w = Dequantize(*QuantizeNearest(w.const_view(), narrow));
+          w = Dequantize(*QuantizeNearest(w.const_view(), narrow, clipped ? &clip : nullptr));
         }
         const auto rounded = *BuildLayer(config, edited);
         for (size_t w = 0; w < windows.size(); ++w) {

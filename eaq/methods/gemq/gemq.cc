@@ -1,5 +1,6 @@
 // Slot 3: GEMQ, one integer program for the widths of all routed experts. README.md has the equations.
 #include <numeric>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -8,6 +9,8 @@
 #include "eaq/methods/gemq/loss_gradients.h"
 #include "eaq/proto/recipe.pb.h"
 #include "eaq/quant/choice_program.h"
+#include "eaq/quant/clip_search.h"
+#include "eaq/quant/from_proto.h"
 #include "eaq/recipe/allocation.h"
 #include "eaq/recipe/expert_rows.h"
 #include "eaq/recipe/stage.h"
@@ -17,8 +20,8 @@ namespace {
 
 class Allocator : public AllocateSlot {
  public:
-  Allocator(const Gemq& options, std::vector<int> widths)
-      : options_(options), widths_(std::move(widths)), parts_(ExpertParts(options.unit())) {}
+  Allocator(const Gemq& options, std::vector<int> widths, std::optional<ClipSearchSpec> clip)
+      : options_(options), widths_(std::move(widths)), clip_(clip), parts_(ExpertParts(options.unit())) {}
   bool surveys_model() const override { return true; }
   bool needs_hidden() const override { return true; }
 
@@ -43,6 +46,7 @@ class Allocator : public AllocateSlot {
             ExpertErrorOptions weighted;
             weighted.parts = parts_[p];
             weighted.importance = squares;
+            weighted.clip = clip_;
             EAQ_ASSIGN_OR_RETURN(const ExpertErrors errors, MeasureExpertErrors(params, rows, context.scheme->weights,
                                                                                 widths_, *context.pool, weighted));
             for (int64_t e = 0; e < config.num_experts; ++e) {
@@ -79,6 +83,7 @@ class Allocator : public AllocateSlot {
 
   const Gemq options_;
   const std::vector<int> widths_;
+  const std::optional<ClipSearchSpec> clip_;
   const std::vector<std::vector<Role>> parts_;
 };
 
@@ -88,7 +93,11 @@ EAQ_REGISTER_STAGE(AllocateSlot, Gemq, [](const Gemq& options) -> absl::StatusOr
     return absl::InvalidArgumentError(
         absl::StrCat("gemq.average_bits is ", options.average_bits(), ", expected above 0"));
   }
-  return std::make_unique<Allocator>(options, std::move(widths));
+  std::optional<ClipSearchSpec> clip;
+  if (options.has_clip()) {
+    EAQ_ASSIGN_OR_RETURN(clip, ClipSearchFromProto(options.clip()));
+  }
+  return std::make_unique<Allocator>(options, std::move(widths), clip);
 });
 
 }  // namespace
