@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "kernels/backend.h"
 
@@ -22,8 +23,9 @@ FeedForward::Scratch& FeedForward::ThreadScratch() {
 }
 
 FeedForward::FeedForward(const ModelConfig& config, int layer,
-                         const std::function<const Linear*(const LinearId&)>& find)
-    : config_(config), layer_(layer) {
+                         const std::function<const Linear*(const LinearId&)>& find,
+                         std::shared_ptr<const RoutingPolicy> policy)
+    : config_(config), layer_(layer), policy_(std::move(policy)) {
   const auto swiglu = [&](Role gate, Role up, Role down, int expert) {
     SwiGlu mlp{{layer, gate, expert}, {layer, up, expert}, {layer, down, expert}};
     mlp.gate = find(mlp.gate_id);
@@ -60,7 +62,8 @@ void FeedForward::Run(const SwiGlu& mlp, ConstMatrixView x, absl::Span<const int
   mlp.down->Forward(s.gate.view(), s.output.view());
 }
 
-void FeedForward::Add(ConstMatrixView x, MatrixView out, LayerObserver* observer) const {
+void FeedForward::Add(ConstMatrixView x, MatrixView out, LayerObserver* observer,
+                      absl::Span<const uint8_t> keep_all) const {
   Scratch& s = ThreadScratch();
   const int64_t n = x.rows, hidden = config_.hidden_size, k = config_.experts_per_token;
   if (router_ == nullptr) {
@@ -72,17 +75,26 @@ void FeedForward::Add(ConstMatrixView x, MatrixView out, LayerObserver* observer
   s.router_logits.Resize(n, config_.num_experts);
   if (observer != nullptr) observer->OnLinearInput({layer_, Role::kRouter}, x, {});
   router_->Forward(x, s.router_logits.view());
-  Route(config_, s.router_logits.view(), &s.routing);
+  if (policy_ == nullptr) {
+    Route(config_, s.router_logits.view(), &s.routing);
+  } else {
+    Route(config_, s.router_logits.view(), &s.routing, policy_->kept);
+    if (policy_->drop) DropExperts(*policy_->drop, k, keep_all, &s.routing);
+  }
+  const bool drops = policy_ != nullptr && policy_->drop;
   if (observer != nullptr) observer->OnRouter(layer_, s.router_logits.view(), s.routing.experts, s.routing.weights);
 
-  // Counting sort of the (token, slot) pairs by expert.
+  // Counting sort of the (token, slot) pairs by expert, without those that were dropped.
   s.begin.assign(config_.num_experts + 1, 0);
-  for (const int32_t e : s.routing.experts) ++s.begin[e + 1];
+  for (int64_t i = 0; i < n * k; ++i) {
+    if (!drops || s.routing.weights[i] != 0) ++s.begin[s.routing.experts[i] + 1];
+  }
   for (int64_t e = 0; e < config_.num_experts; ++e) s.begin[e + 1] += s.begin[e];
   s.tokens.resize(n * k);
   s.weights.resize(n * k);
   std::vector<int32_t> next(s.begin.begin(), s.begin.end() - 1);
   for (int64_t i = 0; i < n * k; ++i) {
+    if (drops && s.routing.weights[i] == 0) continue;
     const int32_t slot = next[s.routing.experts[i]]++;
     s.tokens[slot] = static_cast<int32_t>(i / k);
     s.weights[slot] = s.routing.weights[i];

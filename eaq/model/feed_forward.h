@@ -5,6 +5,7 @@
 #define EAQ_MODEL_FEED_FORWARD_H_
 
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "eaq/model/config.h"
@@ -12,18 +13,21 @@
 #include "eaq/model/linear_id.h"
 #include "eaq/model/observer.h"
 #include "eaq/model/router.h"
+#include "eaq/model/routing_policy.h"
 #include "eaq/tensor/matrix.h"
 
 namespace eaq {
 
 class FeedForward {
  public:
-  // FIND gives the linear of an id (never null, shapes as LinearShapes says, outliving this object).
-  FeedForward(const ModelConfig& config, int layer, const std::function<const Linear*(const LinearId&)>& find);
+  // FIND gives the linear of an id (never null, shapes as LinearShapes says, outliving this object). POLICY: what is
+  // left out of a mixture; null: nothing.
+  FeedForward(const ModelConfig& config, int layer, const std::function<const Linear*(const LinearId&)>& find,
+              std::shared_ptr<const RoutingPolicy> policy = nullptr);
 
   // out[n, hidden] += FeedForward(x[n, hidden]). Experts are visited in rising order and each adds its tokens' outputs,
-  // so the order of the sum is fixed.
-  void Add(ConstMatrixView x, MatrixView out, LayerObserver* observer) const;
+  // so the order of the sum is fixed. KEEP_ALL: DropExperts.
+  void Add(ConstMatrixView x, MatrixView out, LayerObserver* observer, absl::Span<const uint8_t> keep_all = {}) const;
 
  private:
   struct SwiGlu {
@@ -40,6 +44,7 @@ class FeedForward {
 
   ModelConfig config_;
   int layer_;
+  std::shared_ptr<const RoutingPolicy> policy_;
   const Linear* router_ = nullptr;
   std::vector<SwiGlu> experts_;  // one entry, always used, in a dense layer
   bool has_shared_ = false;

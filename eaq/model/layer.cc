@@ -9,6 +9,8 @@
 #include "eaq/base/status_macros.h"
 #include "eaq/model/feed_forward.h"
 #include "eaq/model/rope.h"
+#include "eaq/model/routing_policy.h"
+#include "eaq/model/token_importance.h"
 #include "eaq/tensor/hadamard.h"
 #include "kernels/backend.h"
 
@@ -41,6 +43,7 @@ struct DecoderLayer::Impl {
   std::unique_ptr<FeedForward> feed_forward;
   std::shared_ptr<const AttentionOperands> operands;
   int64_t qk_hadamard = 0;
+  double protect = 0;  // this share of a sequence keeps all of its experts
 
   // q, k and v of the normed rows, after norms and clipping; KEYS and VALUES may lie in a cache.
   void Project(ConstMatrixView x, MatrixView queries, MatrixView keys, MatrixView values,
@@ -52,8 +55,11 @@ struct DecoderLayer::Impl {
   void Normalize(MatrixView rows, const std::vector<float>& weight, int64_t heads) const;
   // normed = the rows after the norm before attention.
   void Enter(ConstMatrixView hidden, MatrixView normed) const;
-  // hidden += o(context); hidden += feed-forward.
-  void Leave(ConstMatrixView context, MatrixView hidden, LayerObserver* observer) const;
+  kernels::AttentionShape Shape(int64_t queries, int64_t first) const;
+  // hidden += o(context); hidden += feed-forward. RECEIVED: the attention that each row received; empty: no row is
+  // protected from dropping.
+  void Leave(ConstMatrixView context, MatrixView hidden, LayerObserver* observer,
+             absl::Span<const double> received = {}) const;
   void Run(MatrixView hidden, int64_t first, LayerCache* cache, LayerObserver* observer) const;
   void RunEach(MatrixView hidden, absl::Span<LayerCache* const> caches, LayerObserver* observer) const;
 };
@@ -99,17 +105,20 @@ void DecoderLayer::Impl::Rotate(int64_t first, MatrixView queries, MatrixView ke
   }
 }
 
+kernels::AttentionShape DecoderLayer::Impl::Shape(int64_t queries, int64_t first) const {
+  return {.queries = queries,
+          .first = first,
+          .heads = config.num_heads,
+          .kv_heads = config.num_kv_heads,
+          .head_dim = config.head_dim,
+          .window = config.sliding_window,
+          .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.head_dim)))};
+}
+
 void DecoderLayer::Impl::Attend(ConstMatrixView queries, int64_t first, const float* keys, const float* values,
                                 MatrixView context) const {
   const int64_t kv_width = config.num_kv_heads * config.head_dim;
-  const kernels::AttentionShape shape{
-      .queries = queries.rows,
-      .first = first,
-      .heads = config.num_heads,
-      .kv_heads = config.num_kv_heads,
-      .head_dim = config.head_dim,
-      .window = config.sliding_window,
-      .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.head_dim)))};
+  const kernels::AttentionShape shape = Shape(queries.rows, first);
   kernels::Attention(shape, queries.data, queries.stride, keys, kv_width, values, kv_width, context.data,
                      context.stride);
 }
@@ -119,7 +128,8 @@ void DecoderLayer::Impl::Enter(ConstMatrixView hidden, MatrixView normed) const 
                    hidden.rows, config.hidden_size);
 }
 
-void DecoderLayer::Impl::Leave(ConstMatrixView context, MatrixView hidden, LayerObserver* observer) const {
+void DecoderLayer::Impl::Leave(ConstMatrixView context, MatrixView hidden, LayerObserver* observer,
+                               absl::Span<const double> received) const {
   AttentionScratch& s = ThreadScratch();
   const int64_t n = hidden.rows;
   s.output.Resize(n, config.hidden_size);
@@ -129,7 +139,11 @@ void DecoderLayer::Impl::Leave(ConstMatrixView context, MatrixView hidden, Layer
 
   kernels::RmsNorm(hidden.data, hidden.stride, post_norm.data(), config.rms_norm_eps, s.normed.data(),
                    config.hidden_size, n, config.hidden_size);
-  feed_forward->Add(s.normed.view(), hidden, observer);
+  if (received.empty()) {
+    feed_forward->Add(s.normed.view(), hidden, observer);
+  } else {
+    feed_forward->Add(s.normed.view(), hidden, observer, MostImportant(received, hidden, protect));
+  }
 }
 
 void DecoderLayer::Impl::Run(MatrixView hidden, int64_t first, LayerCache* cache, LayerObserver* observer) const {
@@ -155,7 +169,10 @@ void DecoderLayer::Impl::Run(MatrixView hidden, int64_t first, LayerCache* cache
   Rotate(first, s.q.view(), keys);
   if (operands != nullptr) operands->Apply(s.q.view(), keys, values);
   Attend(s.q.view(), first, keys.data - first * kv_width, values.data - first * kv_width, s.context.view());
-  Leave(s.context.view(), hidden, observer);
+  // In decoding no token is protected: what it will receive is not known yet.
+  std::vector<double> received;
+  if (protect > 0 && first == 0 && n > 1) received = AttentionReceived(Shape(n, 0), s.q.view(), keys);
+  Leave(s.context.view(), hidden, observer, received);
 }
 
 void DecoderLayer::Impl::RunEach(MatrixView hidden, absl::Span<LayerCache* const> caches,
@@ -197,6 +214,12 @@ absl::StatusOr<std::unique_ptr<DecoderLayer>> DecoderLayer::Create(const ModelCo
     return absl::InvalidArgumentError(absl::StrCat("layer ", layer, ": no Hadamard blocks of ", norms.qk_hadamard,
                                                    " in heads of ", config.head_dim, " channels"));
   }
+  if (norms.routing != nullptr) {
+    if (!config.IsMoe(layer)) {
+      return absl::InvalidArgumentError(absl::StrCat("layer ", layer, " has a routing policy and no experts"));
+    }
+    EAQ_RETURN_IF_ERROR(Annotate(norms.routing->Validate(config), absl::StrCat("layer ", layer)));
+  }
   for (const auto& [id, shape] : LinearShapes(config, layer)) {
     const auto it = linears.find(id);
     if (it == linears.end() || it->second == nullptr)
@@ -223,7 +246,8 @@ absl::StatusOr<std::unique_ptr<DecoderLayer>> DecoderLayer::Create(const ModelCo
   impl->k = find({layer, Role::kK});
   impl->v = find({layer, Role::kV});
   impl->o = find({layer, Role::kO});
-  impl->feed_forward = std::make_unique<FeedForward>(config, layer, find);
+  impl->feed_forward = std::make_unique<FeedForward>(config, layer, find, norms.routing);
+  if (norms.routing != nullptr && norms.routing->drop) impl->protect = norms.routing->drop->protect;
   result->impl_ = std::move(impl);
   return result;
 }

@@ -32,9 +32,9 @@ class DecoderLayer {
  public:
   using Linears = std::map<LinearId, std::shared_ptr<const Linear>>;
 
-  // NORMS gives the four norm vectors and qk_hadamard (its linears are ignored); LINEARS must hold every linear of the
-  // layer. OPERANDS quantizes queries, keys and values; null: they stay as they are. InvalidArgument names the first
-  // linear missing or of the wrong shape.
+  // NORMS gives the four norm vectors, qk_hadamard and routing (its linears are ignored); LINEARS must hold every
+  // linear of the layer. OPERANDS quantizes queries, keys and values; null: they stay as they are. InvalidArgument
+  // names the first linear missing or of the wrong shape.
   static absl::StatusOr<std::unique_ptr<DecoderLayer>> Create(
       const ModelConfig& config, const LayerParams& norms, Linears linears,
       std::shared_ptr<const AttentionOperands> operands = nullptr);

@@ -18,7 +18,8 @@ class LayerObserver {
   // x[n, in]: the rows that linear ID is about to multiply. For a routed expert: the tokens sent to it, in token
   // order, TOKENS their positions in the window; for all others TOKENS is empty and row i is token i.
   virtual void OnLinearInput(const LinearId& id, ConstMatrixView x, absl::Span<const int32_t> tokens) {}
-  // logits[n, experts] raw; experts[n, k] chosen, falling by score; weights[n, k] the factor on each output.
+  // logits[n, experts] raw, of pruned experts too; experts[n, k] chosen, falling by score; weights[n, k] the factor on
+  // each output, 0 where a routing policy drops the expert (it then reads nothing).
   virtual void OnRouter(int layer, ConstMatrixView logits, absl::Span<const int32_t> experts,
                         absl::Span<const float> weights) {}
 };

@@ -12,6 +12,7 @@
 #include "eaq/model/config.h"
 #include "eaq/model/linear_id.h"
 #include "eaq/model/online.h"
+#include "eaq/model/routing_policy.h"
 #include "eaq/tensor/matrix.h"
 
 namespace eaq {
@@ -33,6 +34,8 @@ struct LayerParams {
   // Not 0: queries and keys go through a Hadamard transform in every block of so many channels of a head after RoPE;
   // their products stay as they are (QuaRot, DuQuant).
   int64_t qk_hadamard = 0;
+  // What the mixture leaves out; null: nothing. The linears of experts that are gone stay in the map, for their shapes.
+  std::shared_ptr<const RoutingPolicy> routing;
   std::map<LinearId, LinearParams> linears;  // ordered: iteration order is part of determinism
 };
 
