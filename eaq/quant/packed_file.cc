@@ -9,11 +9,13 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "eaq/base/status_macros.h"
 #include "eaq/checkpoint/safetensors.h"
 #include "eaq/checkpoint/safetensors_writer.h"
+#include "eaq/quant/packed_cache.h"
 #include "eaq/quant/packed_online.h"
 
 namespace eaq {
@@ -23,9 +25,12 @@ constexpr char kReserved[] = "eaq.";
 constexpr char kFormatKey[] = "eaq.format";
 constexpr char kFormat[] = "packed-weights-1";
 constexpr char kFormatOnline[] = "packed-weights-2";  // the same, with online transforms
+constexpr char kFormatCache[] = "packed-weights-3";   // and with codes of 6 bits in planes, and cached rows
 constexpr char kLinearKey[] = "eaq.linear.";          // + name: "bits kind granularity group_size rows cols"
 constexpr char kOnlineKey[] = "eaq.online.";          // + index: the steps in words
 constexpr char kOnlineOfKey[] = "eaq.online_of.";     // + name: the index of the linear's transform
+constexpr char kCacheKey[] = "eaq.cache.";            // + name: "bits pool width ..."
+constexpr char kSetKey[] = "eaq.set.";                // + index: the name of a data set
 constexpr const char* kKinds[] = {"asymmetric", "symmetric_full_range", "symmetric_restricted"};
 constexpr const char* kGranularities[] = {"channel", "tensor", "group"};
 
@@ -113,9 +118,10 @@ absl::Status AddLinear(const std::string& name, const PackedMatrix& p, Safetenso
 }
 
 absl::Status ReadLinear(const SafetensorsFile& file, const std::string& name, absl::string_view description,
-                        PackedMatrix* p, int64_t* used) {
+                        bool planes, PackedMatrix* p, int64_t* used) {
   EAQ_RETURN_IF_ERROR(ParseDescription(description, p));
   EAQ_RETURN_IF_ERROR(ReadTensor(file, name + ".codes", DType::kU8, false, &p->codes, used));
+  if (!planes) RepackStream(*p);
   EAQ_RETURN_IF_ERROR(ReadTensor(file, name + ".scales", DType::kF16, false, &p->scales, used));
   EAQ_RETURN_IF_ERROR(ReadTensor(file, name + ".zeros", DType::kU8, true, &p->zeros, used));
   EAQ_RETURN_IF_ERROR(ReadTensor(file, name + ".group_index", DType::kU16, true, &p->group_index, used));
@@ -165,7 +171,70 @@ absl::Status ReadTransforms(const SafetensorsFile& file, PackedModel* model, int
   return CheckTransforms(*model);
 }
 
+// Every cache is its linear's, and has a width for each data set.
+absl::Status CheckCaches(const PackedModel& model) {
+  for (const auto& [name, cache] : model.caches) {
+    const auto linear = model.linears.find(name);
+    if (linear == model.linears.end()) {
+      return absl::InvalidArgumentError(absl::StrCat("cached rows of linear ", name, ", which is not there"));
+    }
+    const PackedMatrix& p = linear->second;
+    GridSpec grid = p.grid;
+    grid.bits = cache.grid.bits;
+    if (cache.out != p.rows || cache.cols != p.cols || cache.grid != grid) {
+      return absl::InvalidArgumentError(absl::StrCat("linear ", name, " is [", p.rows, ", ", p.cols, "] ",
+                                                     p.grid.ToString(), "; its cached rows are of [", cache.out, ", ",
+                                                     cache.cols, "] ", cache.grid.ToString()));
+    }
+    if (cache.bits_of_set.size() != model.sets.size()) {
+      return absl::InvalidArgumentError(absl::StrCat("linear ", name, ": cached rows have widths for ",
+                                                     cache.bits_of_set.size(), " data sets; expected ",
+                                                     model.sets.size()));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadCaches(const SafetensorsFile& file, PackedModel* model, int64_t* used) {
+  for (int64_t index = 0;; ++index) {
+    const auto it = file.metadata().find(absl::StrCat(kSetKey, index));
+    if (it == file.metadata().end()) break;
+    model->sets.push_back(it->second);
+  }
+  for (const auto& [key, value] : file.metadata()) {
+    absl::string_view rest = key;
+    if (!absl::ConsumePrefix(&rest, kCacheKey)) continue;
+    const std::string name(rest);
+    const auto linear = model->linears.find(name);
+    if (linear == model->linears.end()) {
+      return absl::InvalidArgumentError(absl::StrCat("cached rows of linear ", name, ", which is not there"));
+    }
+    absl::StatusOr<RowCache> cache = ReadCache(file, name, value, linear->second, used);
+    EAQ_RETURN_IF_ERROR(Annotate(cache.status(), absl::StrCat("linear ", name)));
+    model->caches.emplace(name, *std::move(cache));
+  }
+  return CheckCaches(*model);
+}
+
+// The oldest version that can hold MODEL.
+const char* FormatOf(const PackedModel& model) {
+  const bool planes = std::any_of(model.linears.begin(), model.linears.end(),
+                                  [](const auto& linear) { return linear.second.grid.bits == 6; });
+  if (planes || !model.caches.empty() || !model.sets.empty()) return kFormatCache;
+  return model.transforms.empty() ? kFormat : kFormatOnline;
+}
+
 }  // namespace
+
+absl::Status PackedModel::SwitchTo(absl::string_view set) {
+  const auto at = std::find(sets.begin(), sets.end(), set);
+  if (!set.empty() && at == sets.end()) {
+    return absl::NotFoundError(absl::StrCat("no data set '", set, "' to switch to; expected one of '",
+                                            absl::StrJoin(sets, "', '"), "', or '' for none"));
+  }
+  for (auto& [name, cache] : caches) cache.bits = set.empty() ? kAsRounded : cache.bits_of_set[at - sets.begin()];
+  return absl::OkStatus();
+}
 
 void PackedModel::SetOnline(const std::string& linear, const std::shared_ptr<const OnlineTransform>& online) {
   transform_of.erase(linear);
@@ -182,6 +251,7 @@ std::shared_ptr<const OnlineTransform> PackedModel::OnlineOf(const std::string& 
 
 bool operator==(const PackedModel& a, const PackedModel& b) {
   return a.linears == b.linears && a.metadata == b.metadata && a.transform_of == b.transform_of &&
+         a.caches == b.caches && a.sets == b.sets &&
          std::equal(a.transforms.begin(), a.transforms.end(), b.transforms.begin(), b.transforms.end(),
                     [](const auto& x, const auto& y) { return *x == *y; });
 }
@@ -195,7 +265,7 @@ absl::Status WritePackedModel(const std::string& path, const PackedModel& model)
     }
     writer.SetMetadata(key, value);
   }
-  writer.SetMetadata(kFormatKey, model.transforms.empty() ? kFormat : kFormatOnline);
+  writer.SetMetadata(kFormatKey, FormatOf(model));
   for (const auto& [name, linear] : model.linears) {
     EAQ_RETURN_IF_ERROR(Annotate(AddLinear(name, linear, &writer), absl::StrCat("packed model: linear ", name)));
   }
@@ -208,18 +278,26 @@ absl::Status WritePackedModel(const std::string& path, const PackedModel& model)
     EAQ_RETURN_IF_ERROR(
         Annotate(AddOnline(OnlineName(i), *model.transforms[i], &writer), absl::StrCat("packed model: online.", i)));
   }
+  EAQ_RETURN_IF_ERROR(Annotate(CheckCaches(model), "packed model"));
+  for (size_t i = 0; i < model.sets.size(); ++i) writer.SetMetadata(absl::StrCat(kSetKey, i), model.sets[i]);
+  for (const auto& [name, cache] : model.caches) {
+    writer.SetMetadata(absl::StrCat(kCacheKey, name), DescribeCache(cache));
+    EAQ_RETURN_IF_ERROR(Annotate(AddCache(name, cache, &writer), absl::StrCat("packed model: linear ", name)));
+  }
   return writer.Write(path);
 }
 
 absl::StatusOr<PackedModel> ReadPackedModel(const std::string& path) {
   EAQ_ASSIGN_OR_RETURN(const auto file, SafetensorsFile::Open(path));
   const auto format = file->metadata().find(kFormatKey);
-  const bool online = format != file->metadata().end() && format->second == kFormatOnline;
-  if (!online && (format == file->metadata().end() || format->second != kFormat)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(path, ": not a file of packed weights: metadata '", kFormatKey, "' is ",
-                     format == file->metadata().end() ? "missing" : absl::StrCat("'", format->second, "'"),
-                     "; expected '", kFormat, "' or '", kFormatOnline, "'"));
+  const bool known = format != file->metadata().end();
+  const bool caches = known && format->second == kFormatCache;
+  const bool online = caches || (known && format->second == kFormatOnline);
+  if (!online && (!known || format->second != kFormat)) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ": not a file of packed weights: metadata '", kFormatKey,
+                                                   "' is ", known ? absl::StrCat("'", format->second, "'") : "missing",
+                                                   "; expected '", kFormat, "', '", kFormatOnline, "' or '",
+                                                   kFormatCache, "'"));
   }
   PackedModel model;
   int64_t used = 0;
@@ -227,13 +305,14 @@ absl::StatusOr<PackedModel> ReadPackedModel(const std::string& path) {
     absl::string_view name = key;
     if (absl::ConsumePrefix(&name, kLinearKey)) {
       const std::string linear(name);
-      EAQ_RETURN_IF_ERROR(Annotate(ReadLinear(*file, linear, value, &model.linears[linear], &used),
+      EAQ_RETURN_IF_ERROR(Annotate(ReadLinear(*file, linear, value, caches, &model.linears[linear], &used),
                                    absl::StrCat(path, ": linear ", linear)));
     } else if (!absl::StartsWith(key, kReserved)) {
       model.metadata[key] = value;
     }
   }
   if (online) EAQ_RETURN_IF_ERROR(Annotate(ReadTransforms(*file, &model, &used), path));
+  if (caches) EAQ_RETURN_IF_ERROR(Annotate(ReadCaches(*file, &model, &used), path));
   if (used != static_cast<int64_t>(file->tensors().size())) {
     return absl::InvalidArgumentError(absl::StrCat(path, ": ", file->tensors().size(), " tensors, of which only ", used,
                                                    " belong to what the metadata describes"));

@@ -7,8 +7,11 @@
 //   EAQ_RETURN_IF_ERROR(WritePackedModel(path, model));
 //   EAQ_ASSIGN_OR_RETURN(PackedModel back, ReadPackedModel(path));       // back == model
 //
-// The tensors of the file hold exactly the bytes of the size account, online transforms included; only the file's JSON
-// header comes on top.
+//   model.caches["L0.e3.up"] = cache;   model.sets = {"prose", "code"};     // of a model that switches by data set
+//   EAQ_RETURN_IF_ERROR(model.SwitchTo("code"));
+//
+// The tensors of the file hold exactly the bytes of the size account, online transforms and caches included; only the
+// file's JSON header comes on top.
 #ifndef EAQ_QUANT_PACKED_FILE_H_
 #define EAQ_QUANT_PACKED_FILE_H_
 
@@ -20,8 +23,10 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "eaq/model/online.h"
 #include "eaq/quant/packing.h"
+#include "eaq/quant/row_cache.h"
 
 namespace eaq {
 
@@ -33,6 +38,14 @@ struct PackedModel {
   std::vector<std::shared_ptr<const OnlineTransform>> transforms;
   std::map<std::string, int64_t> transform_of;  // linear -> index into TRANSFORMS
 
+  // Rows kept in float16 by linear, and the data sets that their widths are for (RowCache::bits_of_set).
+  std::map<std::string, RowCache> caches;
+  std::vector<std::string> sets;
+
+  // Puts the widths for the data set SET in place in all caches; "": none, the rows as they were rounded. NotFound
+  // names the sets that there are; the model is then as it was.
+  absl::Status SwitchTo(absl::string_view set);
+
   // Null: nothing.
   void SetOnline(const std::string& linear, const std::shared_ptr<const OnlineTransform>& online);
   // The linear's transform, or null.
@@ -43,7 +56,7 @@ struct PackedModel {
 };
 
 // All or nothing, the same bytes for the same model. InvalidArgument: a linear or transform that is not valid (named),
-// a transform that belongs to no linear, a reserved metadata key. Errors of the disk name the path.
+// a transform or cache that belongs to no linear, a reserved metadata key. Errors of the disk name the path.
 absl::Status WritePackedModel(const std::string& path, const PackedModel& model);
 
 // Everything is checked: InvalidArgument names the file, the linear and what is wrong (unknown version or grid, missing

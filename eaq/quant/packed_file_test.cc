@@ -178,8 +178,8 @@ TEST(PackedFileTest, RejectsBadTransforms) {
     EXPECT_THAT(ReadPackedModel(path), IsOk());
     write(good, "packed-weights-1");  // a reader of version 1 must not pass over them
     EXPECT_THAT(ReadPackedModel(path), StatusIs(kInvalid, HasSubstr("3 tensors, of which only 2")));
-    write(good, "packed-weights-3");
-    EXPECT_THAT(ReadPackedModel(path), StatusIs(kInvalid, HasSubstr("'packed-weights-3'")));
+    write(good, "packed-weights-4");
+    EXPECT_THAT(ReadPackedModel(path), StatusIs(kInvalid, HasSubstr("'packed-weights-4'")));
   }
   const std::string zero("\0\x3c\0\0\0\x3c", 6), infinite("\0\x3c\0\x7c\0\x3c", 6), twice("\2\0\2\0\1\0", 6);
   for (const Bad& bad : {
@@ -208,6 +208,109 @@ TEST(PackedFileTest, RejectsBadTransforms) {
     write(bad, format);
     EXPECT_THAT(ReadPackedModel(path), StatusIs(kInvalid, HasSubstr(bad.message))) << bad.description;
   }
+}
+
+RowCache Cached(const PackedMatrix& p, std::vector<int32_t> rows, bool pool, std::vector<int> bits) {
+  Matrix w(p.rows, p.cols);
+  UnpackWeights(p, w.view());
+  RowCache cache = *MakeRowCache(w.const_view(), std::move(rows), p.grid, pool);
+  cache.bits_of_set = std::move(bits);
+  return cache;
+}
+
+TEST(PackedFileTest, CachedRowsAreStoredSwitchedAndCounted) {
+  const std::string path = TempPath("cached.safetensors");
+  PackedModel model = WithTransforms();
+  model.sets = {"prose", "source code"};
+  model.caches["L0.e3.down"] = Cached(model.linears["L0.e3.down"], {0, 40}, true, {8, kAsRounded});
+  model.caches["L0.q"] = Cached(model.linears["L0.q"], {63}, false, {kFloat16, kFloat16});
+  int64_t bytes = model.OnlineOf("L0.q")->StoredBytes();
+  for (const auto& [name, p] : model.linears) bytes += p.size().total_bytes();
+  for (const auto& [name, cache] : model.caches) bytes += RowCacheBytes(cache);
+  for (const char* set : {"", "prose", "source code"}) {
+    EAQ_ASSERT_OK(model.SwitchTo(set));
+    EXPECT_EQ(model.caches["L0.e3.down"].bits, std::string(set) == "prose" ? 8 : kAsRounded);
+    EXPECT_EQ(model.caches["L0.q"].bits, *set == 0 ? kAsRounded : kFloat16);
+    EAQ_ASSERT_OK(WritePackedModel(path, model));
+    EXPECT_THAT(TensorBytesInFile(path), IsOkAndHolds(bytes));
+    EAQ_ASSERT_OK_AND_ASSIGN(PackedModel back, ReadPackedModel(path));
+    EXPECT_EQ(back, model) << set;
+    EAQ_ASSERT_OK(back.SwitchTo("prose"));
+    EXPECT_EQ(back == model, std::string(set) == "prose");
+  }
+  EXPECT_THAT(model.SwitchTo("poems"), StatusIs(absl::StatusCode::kNotFound, HasSubstr("'prose', 'source code'")));
+
+  PackedModel bad = model;
+  bad.sets.pop_back();
+  EXPECT_THAT(WritePackedModel(path, bad), StatusIs(kInvalid, HasSubstr("widths for 2 data sets; expected 1")));
+  bad = model;
+  bad.caches["L9.q"] = bad.caches["L0.q"];
+  EXPECT_THAT(WritePackedModel(path, bad), StatusIs(kInvalid, HasSubstr("L9.q, which is not there")));
+  bad = model;
+  bad.caches["L0.router"] = bad.caches["L0.q"];
+  EXPECT_THAT(WritePackedModel(path, bad), StatusIs(kInvalid, HasSubstr("its cached rows are of [64, 48]")));
+}
+
+TEST(PackedFileTest, RejectsBadCaches) {
+  const std::string path = TempPath("bad_cache.safetensors");
+  const std::string one("\1\0", 2), wide("\1\0\0\0", 4), halves("\0\x3c\0\x3c\0\x3c", 6), none(1 * (3 + 2), '\0');
+  const auto write = [&](const std::string& text, const std::string& rows, DType dtype, const std::string& values,
+                         const std::string& pool) {
+    SafetensorsWriter writer;
+    writer.SetMetadata("eaq.format", "packed-weights-3");
+    writer.SetMetadata("eaq.linear.L0.q", "8 symmetric_restricted channel 0 2 3");
+    writer.SetMetadata("eaq.set.0", "prose");
+    writer.SetMetadata("eaq.cache.L0.q", text);
+    EXPECT_THAT(writer.AddBytes("L0.q.codes", DType::kU8, {6}, "xxxxxx"), IsOk());
+    EXPECT_THAT(writer.Add("L0.q.scales", DType::kF16, {2}, {1.0f, 2.0f}), IsOk());
+    const int64_t numbers = static_cast<int64_t>(rows.size()) / (dtype == DType::kU32 ? 4 : 2);
+    EXPECT_THAT(writer.AddBytes("L0.q.cache_rows", dtype, {numbers}, rows), IsOk());
+    const int64_t size = values.size() / 2, room = pool.size();
+    EXPECT_THAT(writer.AddBytes("L0.q.cache", DType::kF16, {size}, values), IsOk());
+    if (room > 0) {
+      EXPECT_THAT(writer.AddBytes("L0.q.patches", DType::kU8, {room}, pool), IsOk());
+    }
+    EXPECT_THAT(writer.Write(path), IsOk());
+    return ReadPackedModel(path).status();
+  };
+  EXPECT_THAT(write("0 1 8", one, DType::kU16, halves, none), IsOk());
+  EXPECT_THAT(write("16 0 16", one, DType::kU16, halves, ""), IsOk());
+  for (const char* text : {"", "0", "0 2 8", "0 one 8"}) {
+    EXPECT_THAT(write(text, one, DType::kU16, halves, none), StatusIs(kInvalid, HasSubstr("expected 'bits pool")))
+        << text;
+  }
+  EXPECT_THAT(write("0 1 8 8", one, DType::kU16, halves, none), StatusIs(kInvalid, HasSubstr("for 2 data sets")));
+  EXPECT_THAT(write("0 1 9", one, DType::kU16, halves, none), StatusIs(kInvalid, HasSubstr("at 9 bits")));
+  EXPECT_THAT(write("0 0 8", one, DType::kU16, halves, ""), StatusIs(kInvalid, HasSubstr("without a pool")));
+  EXPECT_THAT(write("0 1 8", wide, DType::kU32, halves, none),
+              StatusIs(kInvalid, HasSubstr("expected U16, found U32")));
+  EXPECT_THAT(write("0 1 8", std::string("\2\0", 2), DType::kU16, halves, none),
+              StatusIs(kInvalid, HasSubstr("cached row 2 after -1 of 2")));
+  EXPECT_THAT(write("0 1 8", one, DType::kU16, halves.substr(2), none), StatusIs(kInvalid, HasSubstr("2 numbers")));
+  EXPECT_THAT(write("0 1 8", one, DType::kU16, std::string("\0\x7c", 2) + halves.substr(2), none),
+              StatusIs(kInvalid, HasSubstr("not finite")));
+  EXPECT_THAT(write("8 1 8", one, DType::kU16, halves, none), StatusIs(kInvalid, HasSubstr("at 8 bits; expected 5")));
+  EXPECT_THAT(write("0 1 8", one, DType::kU16, halves, ""), StatusIs(kInvalid, HasSubstr("patches' is missing")));
+}
+
+// Codes of 6 bits lie in planes since version 3; a file of version 1 has them as one stream.
+TEST(PackedFileTest, SixBitsOfOldFilesAreRead) {
+  const std::string path = TempPath("six.safetensors");
+  const std::vector<uint8_t> codes = {0x3f, 0x01, 0x20, 0x15, 0x2a};
+  std::string stream(4, '\0');  // 30 bits
+  for (int i = 0; i < 30; ++i) stream[i / 8] |= static_cast<char>((codes[i / 6] >> i % 6 & 1) << i % 8);
+  SafetensorsWriter writer;
+  writer.SetMetadata("eaq.format", "packed-weights-1");
+  writer.SetMetadata("eaq.linear.L0.q", "6 symmetric_restricted channel 0 1 5");
+  EXPECT_THAT(writer.AddBytes("L0.q.codes", DType::kU8, {1, 4}, stream), IsOk());
+  EXPECT_THAT(writer.Add("L0.q.scales", DType::kF16, {1}, {1.0f}), IsOk());
+  EAQ_ASSERT_OK(writer.Write(path));
+  EAQ_ASSERT_OK_AND_ASSIGN(const PackedModel model, ReadPackedModel(path));
+  EAQ_ASSERT_OK_AND_ASSIGN(const QuantizedMatrix q, Unpack(model.linears.at("L0.q")));
+  EXPECT_EQ(q.codes, codes);
+  EAQ_ASSERT_OK(WritePackedModel(path, model));  // as version 3
+  EXPECT_THAT(TensorBytesInFile(path), IsOkAndHolds(3 + 2 + 2));
+  EXPECT_THAT(ReadPackedModel(path), IsOkAndHolds(model));
 }
 
 TEST(PackedFileTest, RejectsBadFiles) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "eaq/base/status_macros.h"
@@ -43,6 +44,30 @@ void UnpackBits(const uint8_t* in, int64_t count, int bits, Set set) {
   }
 }
 
+// Codes of a row, lowest bit first. Codes of 6 bits lie in two planes, the low 4 bits of all, then the high 2, each of
+// which starts on a byte: neither plane has a code across two words.
+void PackRow(const uint8_t* codes, int64_t cols, int bits, uint8_t* out) {
+  if (bits != 6) {
+    PackBits(
+        cols, bits, [codes](int64_t c) { return codes[c]; }, out);
+    return;
+  }
+  PackBits(
+      cols, 4, [codes](int64_t c) { return codes[c] & 15; }, out);
+  PackBits(
+      cols, 2, [codes](int64_t c) { return codes[c] >> 4; }, out + BytesForBits(4 * cols));
+}
+
+void UnpackRow(const uint8_t* in, int64_t cols, int bits, uint8_t* codes) {
+  if (bits != 6) {
+    UnpackBits(in, cols, bits, [codes](int64_t c, uint32_t code) { codes[c] = static_cast<uint8_t>(code); });
+    return;
+  }
+  UnpackBits(in, cols, 4, [codes](int64_t c, uint32_t low) { codes[c] = static_cast<uint8_t>(low); });
+  UnpackBits(in + BytesForBits(4 * cols), cols, 2,
+             [codes](int64_t c, uint32_t high) { codes[c] |= static_cast<uint8_t>(high << 4); });
+}
+
 std::vector<GridParams> UnpackParams(const PackedMatrix& p) {
   std::vector<GridParams> params(p.scales.size());
   for (size_t i = 0; i < params.size(); ++i) params[i] = {F16ToFloat(p.scales[i]), 1 << (p.grid.bits - 1)};
@@ -54,10 +79,14 @@ std::vector<GridParams> UnpackParams(const PackedMatrix& p) {
 
 }  // namespace
 
+int64_t PackedRowBytes(int64_t cols, int bits) {
+  return bits == 6 ? BytesForBits(4 * cols) + BytesForBits(2 * cols) : BytesForBits(cols * bits);
+}
+
 SizeAccount PackedSize(const GridSpec& spec, int64_t rows, int64_t cols, bool has_group_index) {
   const int64_t grids = spec.GridCount(rows, cols);
   return {.weights = rows * cols,
-          .code_bytes = rows * BytesForBits(cols * spec.bits),
+          .code_bytes = rows * PackedRowBytes(cols, spec.bits),
           .scale_bytes = 2 * grids,
           .zero_bytes = spec.symmetric() ? 0 : BytesForBits(grids * spec.bits),
           .group_index_bytes = has_group_index ? 2 * cols : 0};
@@ -69,6 +98,18 @@ SizeAccount PackedMatrix::size() const {
           .scale_bytes = static_cast<int64_t>(2 * scales.size()),
           .zero_bytes = static_cast<int64_t>(zeros.size()),
           .group_index_bytes = static_cast<int64_t>(2 * group_index.size())};
+}
+
+void RepackStream(PackedMatrix& p) {
+  const int64_t stream = BytesForBits(p.cols * p.grid.bits), planes = PackedRowBytes(p.cols, p.grid.bits);
+  if (p.grid.bits != 6 || static_cast<int64_t>(p.codes.size()) != p.rows * stream) return;
+  std::vector<uint8_t> row(p.cols), codes(p.rows * planes);
+  for (int64_t r = 0; r < p.rows; ++r) {
+    UnpackBits(p.codes.data() + r * stream, p.cols, 6,
+               [&](int64_t c, uint32_t code) { row[c] = static_cast<uint8_t>(code); });
+    PackRow(row.data(), p.cols, 6, codes.data() + r * planes);
+  }
+  p.codes = std::move(codes);
 }
 
 absl::StatusOr<PackedMatrix> Pack(const QuantizedMatrix& q) {
@@ -83,11 +124,9 @@ absl::StatusOr<PackedMatrix> Pack(const QuantizedMatrix& q) {
   p.rows = q.rows;
   p.cols = q.cols;
   p.codes.resize(size.code_bytes);
-  const int64_t row_bytes = BytesForBits(q.cols * q.grid.bits);
+  const int64_t row_bytes = PackedRowBytes(q.cols, q.grid.bits);
   for (int64_t r = 0; r < q.rows; ++r) {
-    const uint8_t* row = q.codes.data() + r * q.cols;
-    PackBits(
-        q.cols, q.grid.bits, [row](int64_t c) { return row[c]; }, p.codes.data() + r * row_bytes);
+    PackRow(q.codes.data() + r * q.cols, q.cols, q.grid.bits, p.codes.data() + r * row_bytes);
   }
   p.scales.reserve(q.params.size());
   for (const GridParams& params : q.params) {
@@ -147,11 +186,9 @@ absl::StatusOr<QuantizedMatrix> Unpack(const PackedMatrix& p) {
   q.cols = p.cols;
   q.params = UnpackParams(p);
   q.codes.resize(p.rows * p.cols);
-  const int64_t row_bytes = BytesForBits(p.cols * p.grid.bits);
+  const int64_t row_bytes = PackedRowBytes(p.cols, p.grid.bits);
   for (int64_t r = 0; r < p.rows; ++r) {
-    uint8_t* row = q.codes.data() + r * p.cols;
-    UnpackBits(p.codes.data() + r * row_bytes, p.cols, p.grid.bits,
-               [row](int64_t c, uint32_t code) { row[c] = static_cast<uint8_t>(code); });
+    UnpackRow(p.codes.data() + r * row_bytes, p.cols, p.grid.bits, q.codes.data() + r * p.cols);
   }
   q.group_of_column.assign(p.group_index.begin(), p.group_index.end());
   return q;
@@ -160,13 +197,12 @@ absl::StatusOr<QuantizedMatrix> Unpack(const PackedMatrix& p) {
 void UnpackWeights(const PackedMatrix& p, MatrixView w) {
   const std::vector<GridParams> params = UnpackParams(p);
   const int64_t groups = p.grid.GroupsPerRow(p.cols);
-  const int64_t row_bytes = BytesForBits(p.cols * p.grid.bits);
+  const int64_t row_bytes = PackedRowBytes(p.cols, p.grid.bits);
   const bool tensor = p.grid.granularity == Granularity::kTensor;
   const int64_t run = p.grid.granularity == Granularity::kGroup ? p.grid.group_size : p.cols;
   std::vector<uint8_t> codes(p.cols);
   for (int64_t r = 0; r < p.rows; ++r) {
-    UnpackBits(p.codes.data() + r * row_bytes, p.cols, p.grid.bits,
-               [&](int64_t c, uint32_t code) { codes[c] = static_cast<uint8_t>(code); });
+    UnpackRow(p.codes.data() + r * row_bytes, p.cols, p.grid.bits, codes.data());
     const GridParams* of_row = params.data() + (tensor ? 0 : r * groups);
     float* out = w.row(r);
     if (!p.group_index.empty()) {

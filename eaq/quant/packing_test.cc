@@ -65,6 +65,21 @@ TEST(PackingTest, TheDocumentedExample) {
   EXPECT_EQ(size.bits_per_weight(), 14.0);
 }
 
+TEST(PackingTest, SixBitsAreAPlaneOfFourAndAPlaneOfTwo) {
+  QuantizedMatrix q;
+  q.grid = Spec(6, GridKind::kSymmetricRestricted, Granularity::kChannel);
+  q.rows = 2, q.cols = 5;
+  q.codes = {0x3f, 0x01, 0x20, 0x15, 0x2a, 0, 1, 2, 3, 0x3c};
+  q.params = {{1.0f, 32}, {1.0f, 32}};
+  EAQ_ASSERT_OK_AND_ASSIGN(const PackedMatrix p, Pack(q));
+  // Row 0: low nibbles f 1 0 5 a, high pairs 3 0 2 1 2; row 1: 0 1 2 3 c, 0 0 0 0 3.
+  EXPECT_THAT(p.codes, ElementsAre(0x1f, 0x50, 0x0a, 0x63, 0x02, 0x10, 0x32, 0x0c, 0x00, 0x03));
+  EXPECT_EQ(p.size(), PackedSize(q.grid, 2, 5));
+  EXPECT_THAT(Unpack(p), IsOkAndHolds(q));
+  EXPECT_EQ(PackedRowBytes(64, 6), 48);
+  EXPECT_EQ(PackedRowBytes(5, 3), 2);
+}
+
 TEST(PackingTest, BitsPerWeightOfCommonSchemes) {
   // W4 g128 asymmetric: 4 + (16 + 4) / 128; W2 g32 symmetric: 2 + 16/32.
   const auto group = Granularity::kGroup;

@@ -46,15 +46,30 @@ void FakeQuantLinear::Forward(ConstMatrixView x, MatrixView y) const {
 
 absl::StatusOr<std::unique_ptr<PackedLinear>> PackedLinear::Create(PackedMatrix weight, std::vector<float> bias,
                                                                    ActivationQuantizer activation,
-                                                                   std::shared_ptr<const OnlineTransform> online) {
+                                                                   std::shared_ptr<const OnlineTransform> online,
+                                                                   const RowCache* cache) {
   EAQ_RETURN_IF_ERROR(ValidatePacked(weight));
   if (!bias.empty() && bias.size() != weight.rows) {
     return absl::InvalidArgumentError(
         absl::StrCat("packed linear with ", weight.rows, " outputs: bias has ", bias.size(), " entries"));
   }
   if (online != nullptr) EAQ_RETURN_IF_ERROR(online->Validate(weight.cols));
-  return std::unique_ptr<PackedLinear>(
+  const int64_t rows = weight.rows, cols = weight.cols;
+  std::unique_ptr<PackedLinear> linear(
       new PackedLinear(std::move(weight), std::move(bias), std::move(activation), std::move(online)));
+  if (cache == nullptr || cache->bits == kAsRounded) return linear;
+  if (cache->out != rows || cache->cols != cols) {
+    return absl::InvalidArgumentError(absl::StrCat("packed linear [", rows, ", ", cols, "] with cached rows of [",
+                                                   cache->out, ", ", cache->cols, "]"));
+  }
+  Matrix whole(rows, cols);
+  EAQ_RETURN_IF_ERROR(ApplyPatch(*cache, cache->bits, whole.view()));
+  linear->patched_ = cache->rows;
+  linear->patch_ = Matrix(cache->rows.size(), cols);
+  for (size_t i = 0; i < cache->rows.size(); ++i) {
+    std::memcpy(linear->patch_.row(i), whole.row(cache->rows[i]), cols * sizeof(float));
+  }
+  return linear;
 }
 
 PackedLinear::PackedLinear(PackedMatrix weight, std::vector<float> bias, ActivationQuantizer activation,
@@ -70,6 +85,9 @@ void PackedLinear::Forward(ConstMatrixView x, MatrixView y) const {
   thread_local Matrix unpacked;
   unpacked.Resize(weight_.rows, weight_.cols);
   UnpackWeights(weight_, unpacked.view());
+  for (size_t i = 0; i < patched_.size(); ++i) {
+    std::memcpy(unpacked.row(patched_[i]), patch_.row(i), weight_.cols * sizeof(float));
+  }
   ForwardQuantized(x, unpacked.data(), bias_, activation_, online_.get(), y);
 }
 

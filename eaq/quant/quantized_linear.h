@@ -16,6 +16,7 @@
 #include "eaq/model/linear.h"
 #include "eaq/quant/activation_quant.h"
 #include "eaq/quant/packing.h"
+#include "eaq/quant/row_cache.h"
 #include "eaq/tensor/matrix.h"
 
 namespace eaq {
@@ -42,10 +43,12 @@ class FakeQuantLinear : public Linear {
 
 class PackedLinear : public Linear {
  public:
-  // Errors as ValidatePacked, or InvalidArgument when bias is neither empty nor [out].
+  // CACHE: rows of the weight that stand at CACHE->bits instead; read here, not kept. Errors as ValidatePacked and
+  // ApplyPatch, or InvalidArgument when bias is neither empty nor [out].
   static absl::StatusOr<std::unique_ptr<PackedLinear>> Create(PackedMatrix weight, std::vector<float> bias,
                                                               ActivationQuantizer activation,
-                                                              std::shared_ptr<const OnlineTransform> online = nullptr);
+                                                              std::shared_ptr<const OnlineTransform> online = nullptr,
+                                                              const RowCache* cache = nullptr);
   int64_t out_features() const override { return weight_.rows; }
   int64_t in_features() const override { return weight_.cols; }
   void Forward(ConstMatrixView x, MatrixView y) const override;
@@ -57,6 +60,8 @@ class PackedLinear : public Linear {
   PackedLinear(PackedMatrix weight, std::vector<float> bias, ActivationQuantizer activation,
                std::shared_ptr<const OnlineTransform> online);
   PackedMatrix weight_;
+  std::vector<int32_t> patched_;  // rows
+  Matrix patch_;                  // what stands in them
   std::vector<float> bias_;
   ActivationQuantizer activation_;
   std::shared_ptr<const OnlineTransform> online_;

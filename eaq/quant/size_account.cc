@@ -11,6 +11,7 @@ void Accumulate(const SizeAccount& part, SizeAccount& whole) {
   whole.zero_bytes += part.zero_bytes;
   whole.group_index_bytes += part.group_index_bytes;
   whole.online_bytes += part.online_bytes;
+  whole.cache_bytes += part.cache_bytes;
 }
 
 }  // namespace
@@ -33,7 +34,8 @@ void ModelSize::AddUnquantized(int64_t parameters) {
 }
 
 double ModelSize::bits_per_quantized_weight() const {
-  return quantized.weights == 0 ? 16.0 : quantized.bits_per_weight();
+  if (quantized.weights == 0) return 16.0;
+  return quantized_linears == 0 ? bits_per_parameter() : quantized.bits_per_weight();
 }
 
 double ModelSize::bits_per_parameter() const {
