@@ -19,7 +19,7 @@ absl::Status CheckRatio(double clip_ratio) {
 // way. NaN passes both comparisons unchanged and stays NaN.
 void QuantizeRun(float* x, int64_t n, GridParams p, int max_code) {
   const float scale = p.scale;
-  const float low = static_cast<float>(-p.zero), high = static_cast<float>(max_code - p.zero);
+  const float low = 0.0f - p.zero, high = static_cast<float>(max_code) - p.zero;
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) {
     float q = std::nearbyint(x[i] / scale);
@@ -34,7 +34,7 @@ void QuantizeRun(float* x, int64_t n, GridParams p, int max_code) {
 absl::StatusOr<ActivationQuantizer> ActivationQuantizer::Dynamic(const GridSpec& spec, double clip_ratio) {
   ActivationQuantizer quantizer;
   if (!spec.quantized()) return quantizer;
-  EAQ_RETURN_IF_ERROR(ValidateGrid(spec));
+  EAQ_RETURN_IF_ERROR(ValidateRangeGrid(spec, "activations"));
   EAQ_RETURN_IF_ERROR(CheckRatio(clip_ratio));
   if (spec.granularity == Granularity::kTensor) {
     return absl::InvalidArgumentError(
@@ -54,7 +54,7 @@ absl::StatusOr<ActivationQuantizer> ActivationQuantizer::Static(const GridSpec& 
   quantizer.spec_ = spec;
   quantizer.spec_.granularity = Granularity::kTensor;
   quantizer.spec_.group_size = 0;
-  EAQ_RETURN_IF_ERROR(ValidateGrid(quantizer.spec_));
+  EAQ_RETURN_IF_ERROR(ValidateRangeGrid(quantizer.spec_, "activations"));
   EAQ_RETURN_IF_ERROR(CheckRatio(clip_ratio));
   if (range.min > range.max) {
     return absl::InvalidArgumentError(

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "eaq/quant/clip_search.h"
 #include "eaq/quant/grid.h"
 #include "eaq/quant/quantized_matrix.h"
@@ -17,17 +18,20 @@
 namespace eaq {
 
 // The grids of w[rows, cols]: [rows, groups], or [1] for kTensor. `clip` null: min-max. InvalidArgument: a bad spec,
-// NaN or infinity in w (names the first row and column), scale overflow.
+// NaN or infinity in w (names the first row and column), scale overflow. GROUP_BITS as in QuantizedMatrix. Binary
+// groups have no range to search.
 absl::StatusOr<std::vector<GridParams>> FindGrids(ConstMatrixView w, const GridSpec& spec,
-                                                  const ClipSearchSpec* clip = nullptr);
+                                                  const ClipSearchSpec* clip = nullptr,
+                                                  absl::Span<const uint8_t> group_bits = {});
 
 // Every weight to the nearest code of its grid. Errors as FindGrids.
 absl::StatusOr<QuantizedMatrix> QuantizeNearest(ConstMatrixView w, const GridSpec& spec,
-                                                const ClipSearchSpec* clip = nullptr);
+                                                const ClipSearchSpec* clip = nullptr,
+                                                absl::Span<const uint8_t> group_bits = {});
 
 // The same on grids found elsewhere (`params` as FindGrids returns them).
-absl::StatusOr<QuantizedMatrix> QuantizeOnGrids(ConstMatrixView w, const GridSpec& spec,
-                                                std::vector<GridParams> params);
+absl::StatusOr<QuantizedMatrix> QuantizeOnGrids(ConstMatrixView w, const GridSpec& spec, std::vector<GridParams> params,
+                                                absl::Span<const uint8_t> group_bits = {});
 
 }  // namespace eaq
 

@@ -18,6 +18,9 @@ absl::StatusOr<GridSpec> GridFromProto(const Grid& grid) {
     case Grid::SYMMETRIC_RESTRICTED:
       spec.kind = GridKind::kSymmetricRestricted;
       break;
+    case Grid::BINARY:
+      spec.kind = GridKind::kBinary;
+      break;
   }
   switch (grid.granularity()) {
     case Grid::PER_CHANNEL:

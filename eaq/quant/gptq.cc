@@ -49,6 +49,20 @@ absl::Status CheckInput(ConstMatrixView w, const Hessian& hessian, const GridSpe
   if (options.block < 1) {
     return absl::InvalidArgumentError(absl::StrCat("GPTQ: block ", options.block, "; expected 1 or more"));
   }
+  EAQ_RETURN_IF_ERROR(Annotate(ValidateGroupBits(spec, w.cols, options.group_bits), "GPTQ"));
+  if (options.salient) {
+    EAQ_RETURN_IF_ERROR(ValidateSalientSearch(*options.salient));
+    if (spec.granularity != Granularity::kGroup) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("GPTQ: salient search on grid ", spec.ToString(), "; expected a grid per group"));
+    }
+  }
+  if (!options.group_bits.empty() && options.act_order && !options.static_groups) {
+    return absl::InvalidArgumentError(
+        "GPTQ: widths of groups with act_order and groups found on the way, whose columns are not consecutive; "
+        "expected "
+        "static_groups, or no act_order");
+  }
   for (const double value : hessian.values) {
     if (!std::isfinite(value)) {
       return absl::InvalidArgumentError(
@@ -56,6 +70,18 @@ absl::Status CheckInput(ConstMatrixView w, const Hessian& hessian, const GridSpe
     }
   }
   return absl::OkStatus();
+}
+
+// Of values[rows, columns of one group] on GRID, whatever its granularity.
+absl::StatusOr<std::vector<GridParams>> GridsOfGroup(const Matrix& values, const VectorXd& factor_diagonal,
+                                                     GridSpec grid, const GptqOptions& options) {
+  if (options.salient) {
+    return SearchSalient(values.const_view(), absl::MakeConstSpan(factor_diagonal.data(), factor_diagonal.size()), grid,
+                         *options.salient);
+  }
+  grid.granularity = Granularity::kChannel;
+  grid.group_size = 0;
+  return FindGrids(values.const_view(), grid, options.clip ? &*options.clip : nullptr);
 }
 
 // Everything about one solve, in the order in which columns are visited ("positions"; perm maps them to columns).
@@ -76,6 +102,7 @@ class Solver {
     out_.rows = rows_;
     out_.cols = cols_;
     out_.codes.resize(rows_ * cols_);
+    out_.group_bits = options.group_bits;
   }
 
   // `grids`: all of them (as FindGrids returns); ignored when groups are found on the way.
@@ -122,12 +149,9 @@ class Solver {
     for (Index c = 0; c < size; ++c) {
       for (Index r = 0; r < rows_; ++r) values(r, c) = static_cast<float>(now(r, c));
     }
-    GridSpec whole_row = spec_;
-    whole_row.granularity = Granularity::kChannel;
-    whole_row.group_size = 0;
-    const ClipSearchSpec* clip = options_.clip ? &*options_.clip : nullptr;
-    EAQ_ASSIGN_OR_RETURN(const std::vector<GridParams> found, FindGrids(values.view(), whole_row, clip));
     const Index group = i / spec_.group_size;
+    EAQ_ASSIGN_OR_RETURN(const std::vector<GridParams> found,
+                         GridsOfGroup(values, u.diagonal().segment(i, size), out_.GridOfGroup(group), options_));
     for (Index r = 0; r < rows_; ++r) out_.params[r * out_.groups_per_row() + group] = found[r];
     if (!out_.group_of_column.empty()) {
       for (Index c = i; c < i + size; ++c) out_.group_of_column[perm_[c]] = static_cast<int32_t>(group);
@@ -138,7 +162,8 @@ class Solver {
   // q = nearest(w), e = (w - q) / U_ii for the column at position i.
   void RoundColumn(Index i, double u_ii, Eigen::Ref<VectorXd> error) {
     const Index column = perm_[i];
-    const int max_code = spec_.max_code();
+    const int max_code =
+        out_.group_bits.empty() ? spec_.max_code() : out_.GridOfGroup(column / spec_.group_size).max_code();
     for (Index r = 0; r < rows_; ++r) {
       const GridParams p = out_.ParamsAt(r, column);
       const uint8_t code = QuantizeCode(static_cast<float>(work_(r, i)), p, max_code);
@@ -169,6 +194,60 @@ MatrixXd Permuted(const Hessian& hessian, const std::vector<Index>& perm, double
   return h;
 }
 
+struct Factor {
+  MatrixXd u;  // of H[perm, perm]
+  double damping = 0;
+  // U_ii in the order of columns.
+  VectorXd Diagonal(const std::vector<Index>& perm) const {
+    VectorXd diagonal(u.rows());
+    for (Index i = 0; i < u.rows(); ++i) diagonal[perm[i]] = u(i, i);
+    return diagonal;
+  }
+};
+
+// Null: not at any damping. Some column of HESSIAN must have been seen.
+std::optional<Factor> Factorise(const Hessian& hessian, const std::vector<Index>& perm, double damping) {
+  double mean_diagonal = 0;
+  int64_t dead = 0;
+  for (Index j = 0; j < hessian.size; ++j) {
+    dead += hessian.at(j, j) == 0.0;
+    mean_diagonal += hessian.at(j, j);
+  }
+  mean_diagonal /= static_cast<double>(hessian.size - dead);
+  MatrixXd h = Permuted(hessian, perm, mean_diagonal);
+  const VectorXd diagonal = h.diagonal();
+  Factor factor;
+  for (int attempt = 0; attempt < kDampingAttempts; ++attempt) {
+    h.diagonal() = diagonal.array() + damping * mean_diagonal;
+    factor.damping = damping;
+    if (InverseFactor(h, &factor.u)) return factor;
+    damping = damping > 0 ? damping * 10 : 1e-6;
+  }
+  return std::nullopt;
+}
+
+// The grids of all groups of WEIGHTS as they come, [rows, groups].
+absl::StatusOr<std::vector<GridParams>> SalientGrids(const Matrix& weights, const GridSpec& spec,
+                                                     const GptqOptions& options, const VectorXd& factor_diagonal) {
+  QuantizedMatrix shape;
+  shape.grid = spec;
+  shape.cols = weights.cols();
+  shape.group_bits = options.group_bits;
+  const Index groups = shape.groups_per_row();
+  std::vector<GridParams> grids(weights.rows() * groups);
+  for (Index g = 0; g < groups; ++g) {
+    const Index begin = g * spec.group_size, size = std::min<Index>(spec.group_size, weights.cols() - begin);
+    Matrix values(weights.rows(), size);
+    for (Index r = 0; r < weights.rows(); ++r) {
+      for (Index c = 0; c < size; ++c) values(r, c) = weights(r, begin + c);
+    }
+    EAQ_ASSIGN_OR_RETURN(const std::vector<GridParams> found,
+                         GridsOfGroup(values, factor_diagonal.segment(begin, size), shape.GridOfGroup(g), options));
+    for (Index r = 0; r < weights.rows(); ++r) grids[r * groups + g] = found[r];
+  }
+  return grids;
+}
+
 }  // namespace
 
 double HessianLoss(ConstMatrixView w, ConstMatrixView q, const Hessian& hessian) {
@@ -181,6 +260,20 @@ double HessianLoss(ConstMatrixView w, ConstMatrixView q, const Hessian& hessian)
   return product.cwiseProduct(difference).sum();
 }
 
+absl::StatusOr<std::vector<double>> InverseFactorDiagonal(const Hessian& hessian, double damping) {
+  std::vector<Index> order(hessian.size);
+  std::iota(order.begin(), order.end(), 0);
+  bool seen = false;
+  for (Index j = 0; j < hessian.size; ++j) seen = seen || hessian.at(j, j) != 0.0;
+  const std::optional<Factor> factor = seen ? Factorise(hessian, order, damping) : std::nullopt;
+  if (!factor) {
+    return absl::FailedPreconditionError(seen ? "the second moments could not be factorised at any damping"
+                                              : "no calibration token reached this linear");
+  }
+  const VectorXd diagonal = factor->Diagonal(order);
+  return std::vector<double>(diagonal.begin(), diagonal.end());
+}
+
 absl::StatusOr<GptqResult> GptqSolve(ConstMatrixView w, const Hessian& hessian, const GridSpec& spec,
                                      const GptqOptions& options) {
   EAQ_RETURN_IF_ERROR(CheckInput(w, hessian, spec, options));
@@ -190,7 +283,7 @@ absl::StatusOr<GptqResult> GptqSolve(ConstMatrixView w, const Hessian& hessian, 
   const double per_token = 1.0 / std::max<int64_t>(hessian.tokens, 1);
 
   const auto nearest = [&](std::string why) -> absl::StatusOr<GptqResult> {
-    EAQ_ASSIGN_OR_RETURN(result.weight, QuantizeNearest(w, spec, clip));
+    EAQ_ASSIGN_OR_RETURN(result.weight, QuantizeNearest(w, spec, clip, options.group_bits));
     report.fell_back_to_nearest = true;
     report.note = std::move(why);
     report.nearest_loss = HessianLoss(w, Dequantize(result.weight).const_view(), hessian) * per_token;
@@ -198,18 +291,13 @@ absl::StatusOr<GptqResult> GptqSolve(ConstMatrixView w, const Hessian& hessian, 
     return std::move(result);
   };
 
-  double mean_diagonal = 0;
-  for (Index j = 0; j < w.cols; ++j) {
-    report.dead_columns += hessian.at(j, j) == 0.0;
-    mean_diagonal += hessian.at(j, j);
-  }
+  for (Index j = 0; j < w.cols; ++j) report.dead_columns += hessian.at(j, j) == 0.0;
   if (report.dead_columns == w.cols) return nearest("no calibration token reached this linear: rounded to nearest");
-  mean_diagonal /= static_cast<double>(w.cols - report.dead_columns);
 
   // Per-channel grids come from the untouched weights, group grids from those without the dead columns (as the
   // reference).
   Matrix weights(w);
-  EAQ_ASSIGN_OR_RETURN(const QuantizedMatrix plain, QuantizeNearest(w, spec, clip));
+  EAQ_ASSIGN_OR_RETURN(const QuantizedMatrix plain, QuantizeNearest(w, spec, clip, options.group_bits));
   report.nearest_loss = HessianLoss(w, Dequantize(plain).const_view(), hessian) * per_token;
   std::vector<GridParams> grids = plain.params;
   if (options.zero_dead_columns && report.dead_columns > 0) {
@@ -218,7 +306,7 @@ absl::StatusOr<GptqResult> GptqSolve(ConstMatrixView w, const Hessian& hessian, 
       for (Index r = 0; r < w.rows; ++r) weights(r, j) = 0.0f;
     }
     if (spec.granularity == Granularity::kGroup) {
-      EAQ_ASSIGN_OR_RETURN(grids, FindGrids(weights.view(), spec, clip));
+      EAQ_ASSIGN_OR_RETURN(grids, FindGrids(weights.view(), spec, clip, options.group_bits));
     }
   }
 
@@ -227,24 +315,19 @@ absl::StatusOr<GptqResult> GptqSolve(ConstMatrixView w, const Hessian& hessian, 
   if (options.act_order) {
     std::stable_sort(perm.begin(), perm.end(), [&](Index a, Index b) { return hessian.at(a, a) > hessian.at(b, b); });
   }
-  MatrixXd h = Permuted(hessian, perm, mean_diagonal);
-  const VectorXd diagonal = h.diagonal();
-  MatrixXd u;
-  double damping = options.damping;
-  bool solved = false;
-  for (int attempt = 0; attempt < kDampingAttempts && !solved; ++attempt) {
-    h.diagonal() = diagonal.array() + damping * mean_diagonal;
-    solved = InverseFactor(h, &u);
-    if (solved) {
-      report.damping_used = damping;
-      if (attempt > 0) report.note = absl::StrCat("damping raised from ", options.damping, " to ", damping);
-    }
-    damping = damping > 0 ? damping * 10 : 1e-6;
+  const std::optional<Factor> factor = Factorise(hessian, perm, options.damping);
+  if (!factor) return nearest("the second moments could not be factorised at any damping: rounded to nearest");
+
+  report.damping_used = factor->damping;
+  if (factor->damping != options.damping) {
+    report.note = absl::StrCat("damping raised from ", options.damping, " to ", factor->damping);
   }
-  if (!solved) return nearest("the second moments could not be factorised at any damping: rounded to nearest");
+  if (options.salient && options.static_groups) {
+    EAQ_ASSIGN_OR_RETURN(grids, SalientGrids(weights, spec, options, factor->Diagonal(perm)));
+  }
 
   Solver solver(weights.view(), spec, options, std::move(perm));
-  EAQ_ASSIGN_OR_RETURN(result.weight, solver.Run(u, std::move(grids)));
+  EAQ_ASSIGN_OR_RETURN(result.weight, solver.Run(factor->u, std::move(grids)));
   report.loss = HessianLoss(w, Dequantize(result.weight).const_view(), hessian) * per_token;
   return result;
 }

@@ -21,12 +21,14 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "eaq/quant/clip_search.h"
 #include "eaq/quant/grid.h"
 #include "eaq/quant/hessian.h"
 #include "eaq/quant/quantized_matrix.h"
+#include "eaq/quant/salient_search.h"
 #include "eaq/tensor/matrix.h"
 
 namespace eaq {
@@ -39,6 +41,8 @@ struct GptqOptions {
   std::optional<ClipSearchSpec> clip;  // how grids are found; absent: min-max
   bool stale_group_grids = false;      // with static_groups = false: group grids from W without the block's own updates
   bool zero_dead_columns = false;      // columns with H_jj = 0 become 0, as in the reference code
+  std::vector<uint8_t> group_bits;     // widths of the groups of a row (QuantizedMatrix); empty: all the grid's
+  std::optional<SalientSearchSpec> salient;  // how grids of groups are found instead of by clip (SliM-LLM)
 };
 
 struct GptqReport {
@@ -56,9 +60,14 @@ struct GptqResult {
   GptqReport report;
 };
 
-// w[out, in], hessian.size == in. InvalidArgument: bad spec or options, sizes that disagree, NaN or infinity in w or H.
+// w[out, in], hessian.size == in. InvalidArgument: bad spec or options, sizes that disagree, NaN or infinity in w or H,
+// group_bits or salient without a grid per group, or with act_order and groups found on the way.
 absl::StatusOr<GptqResult> GptqSolve(ConstMatrixView w, const Hessian& hessian, const GridSpec& spec,
                                      const GptqOptions& options);
+
+// The diagonal of U, columns taken in their own order: how much of each input the columns before and after it cannot
+// explain. Damped like a solve. FailedPrecondition: no column was ever seen, or H cannot be factorised at any damping.
+absl::StatusOr<std::vector<double>> InverseFactorDiagonal(const Hessian& hessian, double damping);
 
 // tr((W - Q) H (W - Q)^T) in float64.
 double HessianLoss(ConstMatrixView w, ConstMatrixView q, const Hessian& hessian);

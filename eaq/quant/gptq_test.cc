@@ -49,8 +49,7 @@ Hessian Diagonal(const std::vector<double>& d) {
 }
 
 GridSpec Spec(int bits, int64_t group = 0) {
-  GridSpec spec;
-  spec.bits = bits;
+  GridSpec spec = WithBits({}, bits);
   spec.granularity = group > 0 ? Granularity::kGroup : Granularity::kChannel;
   spec.group_size = group;
   return spec;
@@ -76,7 +75,7 @@ std::vector<double> Inverse(std::vector<double> a, int64_t n) {  // Gauss-Jordan
 QuantizedMatrix TextbookGptq(const Matrix& w, const Hessian& hessian, const GridSpec& spec,
                              const GptqOptions& options) {
   const int64_t n = w.cols();
-  auto q = QuantizeNearest(w.view(), spec);
+  auto q = QuantizeNearest(w.view(), spec, nullptr, options.group_bits);
   EXPECT_THAT(q, IsOk());
   std::vector<int64_t> order(n);
   std::iota(order.begin(), order.end(), 0);
@@ -93,7 +92,10 @@ QuantizedMatrix TextbookGptq(const Matrix& w, const Hessian& hessian, const Grid
     std::vector<double> row(w.row(r), w.row(r) + n), hinv = inverse;
     for (const int64_t i : order) {
       const GridParams p = q->ParamsAt(r, i);
-      const uint8_t code = QuantizeCode(static_cast<float>(row[i]), p, spec.max_code());
+      const int max_code = options.group_bits.empty()
+                               ? spec.max_code()
+                               : WithBits(spec, options.group_bits[i / spec.group_size]).max_code();
+      const uint8_t code = QuantizeCode(static_cast<float>(row[i]), p, max_code);
       q->codes[r * n + i] = code;
       const double e = (row[i] - DequantizeCode(code, p)) / hinv[i * n + i];
       for (int64_t j = 0; j < n; ++j) row[j] -= e * hinv[i * n + j];
@@ -111,7 +113,7 @@ TEST(GptqTest, MatchesTheTextbook) {
   for (const int64_t tokens : {20, 400}) {  // fewer tokens than inputs: singular without damping
     const Hessian h = CorrelatedHessian(48, tokens);
     for (const bool act_order : {false, true}) {
-      for (const GridSpec& spec : {Spec(2), Spec(4), Spec(3, 16)}) {
+      for (const GridSpec& spec : {Spec(1), Spec(2), Spec(4), Spec(3, 16), Spec(1, 16)}) {
         GptqOptions options;
         options.act_order = act_order;
         options.block = 16;
@@ -332,6 +334,62 @@ TEST(GptqTest, RejectsBadInput) {
   h.values[3] = 0;
   w(1, 1) = std::numeric_limits<float>::infinity();
   EXPECT_THAT(GptqSolve(w.view(), h, Spec(4), {}), StatusIs(invalid, HasSubstr("[1, 1]")));
+}
+
+TEST(GptqTest, WidthsOfGroupsMatchTheTextbook) {
+  const Matrix w = RandomWeights(6, 40);
+  const Hessian h = CorrelatedHessian(40, 400);
+  for (const bool act_order : {false, true}) {
+    GptqOptions options;
+    options.act_order = act_order;
+    options.block = 16;
+    options.group_bits = {1, 2, 8, 3, 2};
+    EAQ_ASSERT_OK_AND_ASSIGN(const GptqResult got, GptqSolve(w.view(), h, Spec(2, 8), options));
+    EXPECT_THAT(ValidateQuantized(got.weight), IsOk());
+    EXPECT_EQ(got.weight, TextbookGptq(w, h, Spec(2, 8), options));
+    EXPECT_LT(got.report.loss, got.report.nearest_loss);
+  }
+}
+
+// U_ii^2 is what is left of the inverse's diagonal once the columns before i are eliminated.
+TEST(GptqTest, InverseFactorDiagonalMatchesElimination) {
+  const int64_t n = 24;
+  const Hessian h = CorrelatedHessian(n, 100);
+  std::vector<double> damped = h.values;
+  double mean = 0;
+  for (int64_t i = 0; i < n; ++i) mean += h.at(i, i) / n;
+  for (int64_t i = 0; i < n; ++i) damped[i * n + i] += 0.01 * mean;
+  std::vector<double> hinv = Inverse(damped, n);
+  EAQ_ASSERT_OK_AND_ASSIGN(const std::vector<double> diagonal, InverseFactorDiagonal(h, 0.01));
+  for (int64_t i = 0; i < n; ++i) {
+    EXPECT_NEAR(diagonal[i] * diagonal[i], hinv[i * n + i], 1e-9 * hinv[i * n + i]);
+    const std::vector<double> row(hinv.begin() + i * n, hinv.begin() + (i + 1) * n);
+    for (int64_t a = 0; a < n; ++a) {
+      for (int64_t b = 0; b < n; ++b) hinv[a * n + b] -= row[a] * row[b] / row[i];
+    }
+  }
+  EXPECT_THAT(InverseFactorDiagonal(Diagonal({0, 0}), 0.01),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("no calibration token")));
+}
+
+TEST(GptqTest, RefusesWidthsThatHaveNoPlace) {
+  const Matrix w = RandomWeights(2, 16);
+  const Hessian h = CorrelatedHessian(16, 60);
+  const auto invalid = [](const std::string& text) {
+    return StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(text));
+  };
+  GptqOptions options;
+  options.group_bits = {2, 3};
+  EXPECT_THAT(GptqSolve(w.view(), h, Spec(2), options), invalid("expected a grid per group"));
+  EXPECT_THAT(GptqSolve(w.view(), h, Spec(2, 4), options), invalid("and 4 widths"));
+  options.group_bits = {2, 9};
+  EXPECT_THAT(GptqSolve(w.view(), h, Spec(2, 8), options), invalid("a group of 9 bits"));
+  options.group_bits = {2, 3};
+  options.static_groups = false;
+  EXPECT_THAT(GptqSolve(w.view(), h, Spec(2, 8), options), invalid("act_order and groups found on the way"));
+  options.group_bits.clear();
+  options.salient.emplace();
+  EXPECT_THAT(GptqSolve(w.view(), h, Spec(2), options), invalid("salient search on grid"));
 }
 
 }  // namespace

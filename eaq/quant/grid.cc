@@ -23,6 +23,8 @@ const char* KindName(GridKind kind) {
       return "symmetric full-range";
     case GridKind::kSymmetricRestricted:
       return "symmetric restricted";
+    case GridKind::kBinary:
+      return "binary";
   }
   return "?";
 }
@@ -53,8 +55,11 @@ std::string GridSpec::ToString() const {
 }
 
 absl::Status ValidateGrid(const GridSpec& spec) {
-  if (spec.bits < 2 || spec.bits > 8) {
-    return absl::InvalidArgumentError(absl::StrCat("grid has ", spec.bits, " bits; expected 2 to 8"));
+  const bool binary = spec.kind == GridKind::kBinary;
+  if (spec.bits < (binary ? 1 : 2) || spec.bits > (binary ? 1 : 8)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("grid has ", spec.bits, " bits; expected ",
+                     binary ? "1, its kind being BINARY" : "2 to 8, or 1 of kind BINARY"));
   }
   if (spec.granularity == Granularity::kGroup && spec.group_size < 1) {
     return absl::InvalidArgumentError(
@@ -65,6 +70,20 @@ absl::Status ValidateGrid(const GridSpec& spec) {
                                                    " but is not per group; set granularity: GROUP or group_size: 0"));
   }
   return absl::OkStatus();
+}
+
+absl::Status ValidateRangeGrid(const GridSpec& spec, absl::string_view who) {
+  if (spec.kind == GridKind::kBinary) {
+    return absl::InvalidArgumentError(absl::StrCat(who, " on a binary grid, which has no range; expected 2 to 8 bits"));
+  }
+  return ValidateGrid(spec);
+}
+
+GridSpec WithBits(GridSpec spec, int bits) {
+  spec.bits = bits;
+  if (bits == 1) spec.kind = GridKind::kBinary;
+  if (bits != 1 && spec.kind == GridKind::kBinary) spec.kind = GridKind::kAsymmetric;
+  return spec;
 }
 
 float RoundScaleToF16(float scale) {
@@ -93,19 +112,20 @@ GridParams ParamsFromRangeUnchecked(const GridSpec& spec, float min, float max, 
     const float scale = StoreScale((max - min) / static_cast<float>(max_code), storage);
     float zero = std::nearbyint(-min / scale);
     if (!(zero > 0.0f)) zero = 0.0f;  // also -0 and NaN (a range that is not finite)
-    return {scale, static_cast<int32_t>(std::min(zero, static_cast<float>(max_code)))};
+    return {scale, std::min(zero, static_cast<float>(max_code))};
   }
   float absmax = std::max(-min, max);
   if (absmax == 0.0f) absmax = kZeroRowAbsmax;
   if (spec.kind == GridKind::kSymmetricFullRange) {
     // s = +-absmax / 2^(b-1): the extreme of larger magnitude sits on level -2^(b-1) exactly.
     const float sign = -min > max ? 1.0f : -1.0f;
-    return {StoreScale(sign * absmax / static_cast<float>(middle), storage), middle};
+    return {StoreScale(sign * absmax / static_cast<float>(middle), storage), spec.fixed_zero()};
   }
-  return {StoreScale(absmax / static_cast<float>(middle - 1), storage), middle};
+  return {StoreScale(absmax / static_cast<float>(middle - 1), storage), spec.fixed_zero()};
 }
 
 absl::StatusOr<GridParams> ParamsFromRange(const GridSpec& spec, float min, float max, ScaleStorage storage) {
+  if (spec.kind == GridKind::kBinary) return ValidateRangeGrid(spec, "a range");
   if (!std::isfinite(min) || !std::isfinite(max)) {
     return absl::InvalidArgumentError(absl::StrCat(
         "range [", min, ", ", max, "] of a quantization grid is not finite; look for NaN or infinity in the values"));
@@ -117,6 +137,13 @@ absl::StatusOr<GridParams> ParamsFromRange(const GridSpec& spec, float min, floa
                                                    " on grid ", spec.ToString()));
   }
   return params;
+}
+
+GridParams BinaryParams(absl::Span<const float> values) {
+  double sum = 0;
+  for (const float w : values) sum += std::fabs(w);
+  const double mean = values.empty() ? 0 : sum / static_cast<double>(values.size());
+  return {RoundScaleToF16(static_cast<float>(2 * mean)), 0.5f};
 }
 
 Range RangeWithZero(absl::Span<const float> values) {

@@ -11,6 +11,8 @@
 namespace eaq {
 namespace {
 
+using ::testing::HasSubstr;
+
 constexpr auto kF32 = ScaleStorage::kFloat32;
 constexpr auto kF16 = ScaleStorage::kFloat16;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
@@ -95,7 +97,6 @@ TEST(GridTest, ZeroRowsStayZero) {
 
 TEST(GridTest, RejectsWhatHasNoGrid) {
   const GridSpec spec = Spec(4, GridKind::kAsymmetric);
-  using ::testing::HasSubstr;
   const auto invalid = absl::StatusCode::kInvalidArgument;
   EXPECT_THAT(ParamsFromRange(spec, kNan, 1.0f, kF16), StatusIs(invalid, HasSubstr("not finite")));
   EXPECT_THAT(ParamsFromRange(spec, 0.0f, kInfinity, kF16), StatusIs(invalid, HasSubstr("not finite")));
@@ -150,6 +151,37 @@ TEST(GridTest, TinyScalesAreRoundedUpToFloat16) {
   EXPECT_EQ(RoundScaleToF16(0x1p-20f), 0x1p-20f);
   EXPECT_EQ(RoundScaleToF16(1.0f + 0x1p-12f), 1.0f);
   EXPECT_TRUE(std::isinf(RoundScaleToF16(70000.0f)));
+}
+
+TEST(GridTest, BinaryIsTheSignTimesTheMeanMagnitude) {
+  const GridSpec spec = WithBits({.bits = 3, .granularity = Granularity::kGroup, .group_size = 4}, 1);
+  EXPECT_EQ(spec.kind, GridKind::kBinary);
+  EXPECT_EQ(spec.ToString(), "int1 binary group 4");
+  EXPECT_THAT(ValidateGrid(spec), IsOk());
+  const std::vector<float> w = {0.5f, -1.0f, 0.0f, 2.5f};
+  const GridParams p = BinaryParams(w);
+  EXPECT_EQ(p, (GridParams{2.0f, 0.5f}));  // 2 mean|w|, zero 1/2
+  const float expected[] = {1, -1, 1, 1};
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(DequantizeCode(QuantizeCode(w[i], p, spec.max_code()), p), expected[i]);
+  EXPECT_EQ(BinaryParams(std::vector<float>{0, 0}).scale, 0x1p-24f);
+  // No other size of sign(w) comes closer.
+  const auto error = [&](double size) {
+    double sum = 0;
+    for (int i = 0; i < 4; ++i) sum += (size * expected[i] - w[i]) * (size * expected[i] - w[i]);
+    return sum;
+  };
+  for (const double size : {0.9, 0.99, 1.01, 1.1}) EXPECT_GT(error(size), error(1));
+}
+
+TEST(GridTest, OneBitIsBinaryAndBinaryIsOneBit) {
+  EXPECT_EQ(WithBits(Spec(4, GridKind::kSymmetricRestricted), 3), Spec(3, GridKind::kSymmetricRestricted));
+  EXPECT_EQ(WithBits(WithBits(Spec(4, GridKind::kAsymmetric), 1), 2), Spec(2, GridKind::kAsymmetric));
+  EXPECT_THAT(ValidateGrid(Spec(1, GridKind::kAsymmetric)),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("2 to 8, or 1 of kind BINARY")));
+  EXPECT_THAT(ValidateGrid(Spec(2, GridKind::kBinary)),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("expected 1")));
+  EXPECT_THAT(ParamsFromRange(Spec(1, GridKind::kBinary), -1, 1, kF16).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no range")));
 }
 
 }  // namespace

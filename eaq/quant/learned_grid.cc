@@ -11,7 +11,7 @@ namespace eaq {
 template <typename T>
 absl::StatusOr<LearnedGrid<T>> LearnedGrid<T>::Create(int64_t rows, int64_t cols, const GridSpec& spec, bool soft,
                                                       ScaleStorage storage) {
-  EAQ_RETURN_IF_ERROR(ValidateGrid(spec));
+  EAQ_RETURN_IF_ERROR(ValidateRangeGrid(spec, "learned grid"));
   if (rows < 0 || cols < 1) {
     return absl::InvalidArgumentError(absl::StrCat("learned grid of [", rows, ", ", cols, "]; expected columns"));
   }
@@ -182,7 +182,7 @@ absl::StatusOr<QuantizedMatrix> LearnedGrid<T>::Finish(const T* w, const T* v, c
                                                        g.scale, " from the range [", g.min, ", ", g.max,
                                                        "]; expected a finite one"));
       }
-      q.params.push_back({static_cast<float>(g.scale), static_cast<int32_t>(g.zero)});
+      q.params.push_back({static_cast<float>(g.scale), static_cast<float>(g.zero)});
       for (int64_t i = begin; i < begin + n; ++i) {
         if (!std::isfinite(w[i])) {
           return absl::InvalidArgumentError(

@@ -63,8 +63,7 @@ absl::StatusOr<RowCache> ReadCache(const SafetensorsFile& file, const std::strin
         absl::StrCat("cache '", description, "'; expected 'bits pool width width ...', e.g. '0 1 8 4'"));
   }
   RowCache cache;
-  cache.grid = weight.grid;
-  cache.grid.bits = 8;
+  cache.grid = WithBits(weight.grid, 8);
   cache.out = weight.rows;
   cache.cols = weight.cols;
   cache.bits = numbers[0];

@@ -17,6 +17,7 @@
 #include "eaq/checkpoint/safetensors_writer.h"
 #include "eaq/quant/packed_cache.h"
 #include "eaq/quant/packed_online.h"
+#include "eaq/quant/packed_routing.h"
 
 namespace eaq {
 namespace {
@@ -24,14 +25,16 @@ namespace {
 constexpr char kReserved[] = "eaq.";
 constexpr char kFormatKey[] = "eaq.format";
 constexpr char kFormat[] = "packed-weights-1";
-constexpr char kFormatOnline[] = "packed-weights-2";  // the same, with online transforms
-constexpr char kFormatCache[] = "packed-weights-3";   // and with codes of 6 bits in planes, and cached rows
-constexpr char kLinearKey[] = "eaq.linear.";          // + name: "bits kind granularity group_size rows cols"
-constexpr char kOnlineKey[] = "eaq.online.";          // + index: the steps in words
-constexpr char kOnlineOfKey[] = "eaq.online_of.";     // + name: the index of the linear's transform
-constexpr char kCacheKey[] = "eaq.cache.";            // + name: "bits pool width ..."
-constexpr char kSetKey[] = "eaq.set.";                // + index: the name of a data set
-constexpr const char* kKinds[] = {"asymmetric", "symmetric_full_range", "symmetric_restricted"};
+constexpr char kFormatOnline[] = "packed-weights-2";   // the same, with online transforms
+constexpr char kFormatCache[] = "packed-weights-3";    // and with codes of 6 bits in planes, and cached rows
+constexpr char kFormatRouting[] = "packed-weights-4";  // and with binary grids, widths of groups, routing policies
+constexpr char kLinearKey[] = "eaq.linear.";           // + name: "bits kind granularity group_size rows cols"
+constexpr char kOnlineKey[] = "eaq.online.";           // + index: the steps in words
+constexpr char kOnlineOfKey[] = "eaq.online_of.";      // + name: the index of the linear's transform
+constexpr char kCacheKey[] = "eaq.cache.";             // + name: "bits pool width ..."
+constexpr char kSetKey[] = "eaq.set.";                 // + index: the name of a data set
+constexpr char kRoutingKey[] = "eaq.routing.";         // + layer: "keep EXPERT ...; drop RATIO PROTECTED"
+constexpr const char* kKinds[] = {"asymmetric", "symmetric_full_range", "symmetric_restricted", "binary"};
 constexpr const char* kGranularities[] = {"channel", "tensor", "group"};
 
 std::string Describe(const PackedMatrix& p) {
@@ -114,6 +117,10 @@ absl::Status AddLinear(const std::string& name, const PackedMatrix& p, Safetenso
   if (!p.group_index.empty()) {
     EAQ_RETURN_IF_ERROR(writer->AddBytes(name + ".group_index", DType::kU16, {p.cols}, BytesOf(p.group_index)));
   }
+  if (!p.group_bits.empty()) {
+    const int64_t groups = p.group_bits.size();
+    EAQ_RETURN_IF_ERROR(writer->AddBytes(name + ".group_bits", DType::kU8, {groups}, BytesOf(p.group_bits)));
+  }
   return absl::OkStatus();
 }
 
@@ -125,6 +132,7 @@ absl::Status ReadLinear(const SafetensorsFile& file, const std::string& name, ab
   EAQ_RETURN_IF_ERROR(ReadTensor(file, name + ".scales", DType::kF16, false, &p->scales, used));
   EAQ_RETURN_IF_ERROR(ReadTensor(file, name + ".zeros", DType::kU8, true, &p->zeros, used));
   EAQ_RETURN_IF_ERROR(ReadTensor(file, name + ".group_index", DType::kU16, true, &p->group_index, used));
+  EAQ_RETURN_IF_ERROR(ReadTensor(file, name + ".group_bits", DType::kU8, true, &p->group_bits, used));
   return ValidatePacked(*p);
 }
 
@@ -179,9 +187,7 @@ absl::Status CheckCaches(const PackedModel& model) {
       return absl::InvalidArgumentError(absl::StrCat("cached rows of linear ", name, ", which is not there"));
     }
     const PackedMatrix& p = linear->second;
-    GridSpec grid = p.grid;
-    grid.bits = cache.grid.bits;
-    if (cache.out != p.rows || cache.cols != p.cols || cache.grid != grid) {
+    if (cache.out != p.rows || cache.cols != p.cols || cache.grid != WithBits(p.grid, 8)) {
       return absl::InvalidArgumentError(absl::StrCat("linear ", name, " is [", p.rows, ", ", p.cols, "] ",
                                                      p.grid.ToString(), "; its cached rows are of [", cache.out, ", ",
                                                      cache.cols, "] ", cache.grid.ToString()));
@@ -216,8 +222,27 @@ absl::Status ReadCaches(const SafetensorsFile& file, PackedModel* model, int64_t
   return CheckCaches(*model);
 }
 
+absl::Status ReadRouting(const SafetensorsFile& file, PackedModel* model) {
+  for (const auto& [key, value] : file.metadata()) {
+    absl::string_view name = key;
+    if (!absl::ConsumePrefix(&name, kRoutingKey)) continue;
+    int layer = 0;
+    if (!absl::SimpleAtoi(name, &layer) || layer < 0) {
+      return absl::InvalidArgumentError(absl::StrCat("routing of layer '", name, "'; expected its index, 0 or more"));
+    }
+    absl::StatusOr<RoutingPolicy> policy = ParseRouting(value);
+    EAQ_RETURN_IF_ERROR(Annotate(policy.status(), absl::StrCat("layer ", layer)));
+    model->routing.emplace(layer, *std::move(policy));
+  }
+  return absl::OkStatus();
+}
+
 // The oldest version that can hold MODEL.
 const char* FormatOf(const PackedModel& model) {
+  const bool new_grids = std::any_of(model.linears.begin(), model.linears.end(), [](const auto& linear) {
+    return linear.second.grid.kind == GridKind::kBinary || !linear.second.group_bits.empty();
+  });
+  if (new_grids || !model.routing.empty()) return kFormatRouting;
   const bool planes = std::any_of(model.linears.begin(), model.linears.end(),
                                   [](const auto& linear) { return linear.second.grid.bits == 6; });
   if (planes || !model.caches.empty() || !model.sets.empty()) return kFormatCache;
@@ -232,7 +257,9 @@ absl::Status PackedModel::SwitchTo(absl::string_view set) {
     return absl::NotFoundError(absl::StrCat("no data set '", set, "' to switch to; expected one of '",
                                             absl::StrJoin(sets, "', '"), "', or '' for none"));
   }
-  for (auto& [name, cache] : caches) cache.bits = set.empty() ? kAsRounded : cache.bits_of_set[at - sets.begin()];
+  for (auto& [name, cache] : caches) {
+    if (cache.pool) cache.bits = set.empty() ? kAsRounded : cache.bits_of_set[at - sets.begin()];
+  }
   return absl::OkStatus();
 }
 
@@ -251,7 +278,7 @@ std::shared_ptr<const OnlineTransform> PackedModel::OnlineOf(const std::string& 
 
 bool operator==(const PackedModel& a, const PackedModel& b) {
   return a.linears == b.linears && a.metadata == b.metadata && a.transform_of == b.transform_of &&
-         a.caches == b.caches && a.sets == b.sets &&
+         a.caches == b.caches && a.sets == b.sets && a.routing == b.routing &&
          std::equal(a.transforms.begin(), a.transforms.end(), b.transforms.begin(), b.transforms.end(),
                     [](const auto& x, const auto& y) { return *x == *y; });
 }
@@ -284,6 +311,9 @@ absl::Status WritePackedModel(const std::string& path, const PackedModel& model)
     writer.SetMetadata(absl::StrCat(kCacheKey, name), DescribeCache(cache));
     EAQ_RETURN_IF_ERROR(Annotate(AddCache(name, cache, &writer), absl::StrCat("packed model: linear ", name)));
   }
+  for (const auto& [layer, policy] : model.routing) {
+    writer.SetMetadata(absl::StrCat(kRoutingKey, layer), DescribeRouting(policy));
+  }
   return writer.Write(path);
 }
 
@@ -291,13 +321,14 @@ absl::StatusOr<PackedModel> ReadPackedModel(const std::string& path) {
   EAQ_ASSIGN_OR_RETURN(const auto file, SafetensorsFile::Open(path));
   const auto format = file->metadata().find(kFormatKey);
   const bool known = format != file->metadata().end();
-  const bool caches = known && format->second == kFormatCache;
+  const bool routing = known && format->second == kFormatRouting;
+  const bool caches = routing || (known && format->second == kFormatCache);
   const bool online = caches || (known && format->second == kFormatOnline);
   if (!online && (!known || format->second != kFormat)) {
     return absl::InvalidArgumentError(absl::StrCat(path, ": not a file of packed weights: metadata '", kFormatKey,
                                                    "' is ", known ? absl::StrCat("'", format->second, "'") : "missing",
-                                                   "; expected '", kFormat, "', '", kFormatOnline, "' or '",
-                                                   kFormatCache, "'"));
+                                                   "; expected '", kFormat, "', '", kFormatOnline, "', '", kFormatCache,
+                                                   "' or '", kFormatRouting, "'"));
   }
   PackedModel model;
   int64_t used = 0;
@@ -313,6 +344,7 @@ absl::StatusOr<PackedModel> ReadPackedModel(const std::string& path) {
   }
   if (online) EAQ_RETURN_IF_ERROR(Annotate(ReadTransforms(*file, &model, &used), path));
   if (caches) EAQ_RETURN_IF_ERROR(Annotate(ReadCaches(*file, &model, &used), path));
+  if (routing) EAQ_RETURN_IF_ERROR(Annotate(ReadRouting(*file, &model), path));
   if (used != static_cast<int64_t>(file->tensors().size())) {
     return absl::InvalidArgumentError(absl::StrCat(path, ": ", file->tensors().size(), " tensors, of which only ", used,
                                                    " belong to what the metadata describes"));

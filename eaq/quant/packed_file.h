@@ -25,6 +25,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "eaq/model/online.h"
+#include "eaq/model/routing_policy.h"
 #include "eaq/quant/packing.h"
 #include "eaq/quant/row_cache.h"
 
@@ -41,6 +42,9 @@ struct PackedModel {
   // Rows kept in float16 by linear, and the data sets that their widths are for (RowCache::bits_of_set).
   std::map<std::string, RowCache> caches;
   std::vector<std::string> sets;
+
+  // What layers leave out of their mixtures, by layer. The linears of experts that are not kept are not in the file.
+  std::map<int, RoutingPolicy> routing;
 
   // Puts the widths for the data set SET in place in all caches; "": none, the rows as they were rounded. NotFound
   // names the sets that there are; the model is then as it was.

@@ -178,8 +178,8 @@ TEST(PackedFileTest, RejectsBadTransforms) {
     EXPECT_THAT(ReadPackedModel(path), IsOk());
     write(good, "packed-weights-1");  // a reader of version 1 must not pass over them
     EXPECT_THAT(ReadPackedModel(path), StatusIs(kInvalid, HasSubstr("3 tensors, of which only 2")));
-    write(good, "packed-weights-4");
-    EXPECT_THAT(ReadPackedModel(path), StatusIs(kInvalid, HasSubstr("'packed-weights-4'")));
+    write(good, "packed-weights-5");
+    EXPECT_THAT(ReadPackedModel(path), StatusIs(kInvalid, HasSubstr("'packed-weights-5'")));
   }
   const std::string zero("\0\x3c\0\0\0\x3c", 6), infinite("\0\x3c\0\x7c\0\x3c", 6), twice("\2\0\2\0\1\0", 6);
   for (const Bad& bad : {
@@ -224,13 +224,14 @@ TEST(PackedFileTest, CachedRowsAreStoredSwitchedAndCounted) {
   model.sets = {"prose", "source code"};
   model.caches["L0.e3.down"] = Cached(model.linears["L0.e3.down"], {0, 40}, true, {8, kAsRounded});
   model.caches["L0.q"] = Cached(model.linears["L0.q"], {63}, false, {kFloat16, kFloat16});
+  model.caches["L0.q"].bits = kFloat16;
   int64_t bytes = model.OnlineOf("L0.q")->StoredBytes();
   for (const auto& [name, p] : model.linears) bytes += p.size().total_bytes();
   for (const auto& [name, cache] : model.caches) bytes += RowCacheBytes(cache);
   for (const char* set : {"", "prose", "source code"}) {
     EAQ_ASSERT_OK(model.SwitchTo(set));
     EXPECT_EQ(model.caches["L0.e3.down"].bits, std::string(set) == "prose" ? 8 : kAsRounded);
-    EXPECT_EQ(model.caches["L0.q"].bits, *set == 0 ? kAsRounded : kFloat16);
+    EXPECT_EQ(model.caches["L0.q"].bits, kFloat16);  // without a pool nothing moves
     EAQ_ASSERT_OK(WritePackedModel(path, model));
     EXPECT_THAT(TensorBytesInFile(path), IsOkAndHolds(bytes));
     EAQ_ASSERT_OK_AND_ASSIGN(PackedModel back, ReadPackedModel(path));
@@ -353,6 +354,46 @@ TEST(PackedFileTest, RejectsBadFiles) {
   SafetensorsWriter plain;
   EAQ_ASSERT_OK(plain.Write(path));
   EXPECT_THAT(ReadPackedModel(path), StatusIs(kInvalid, HasSubstr("not a file of packed weights")));
+}
+
+TEST(PackedFileTest, BinaryGridsWidthsOfGroupsAndRoutingMakeVersionFour) {
+  const std::string path = TempPath("version4.safetensors");
+  PackedModel binary;
+  binary.linears["L0.q"] = Packed(6, 40, 1, GridKind::kBinary, 16);
+  PackedModel mixed;
+  Matrix w(3, 40);
+  for (int64_t i = 0; i < w.size(); ++i) w.data()[i] = static_cast<float>(i % 7) - 3.1f;
+  const std::vector<uint8_t> widths = {1, 2, 3};
+  GridSpec grid;
+  grid.bits = 2;
+  grid.granularity = Granularity::kGroup;
+  grid.group_size = 16;
+  mixed.linears["L1.e0.up"] = Pack(*QuantizeNearest(w.const_view(), grid, nullptr, widths)).value();
+  PackedModel routed = Example();
+  routed.routing[0] = {.kept = {0, 2, 3}};
+  routed.routing[1] = {.drop = ExpertDrop{.ratio = 0.1f, .protect = 0.02f}};
+  routed.routing[3] = {.kept = {1, 2}, .drop = ExpertDrop{.ratio = 1.0f / 3}};
+  for (const PackedModel& model : {binary, mixed, routed}) {
+    EAQ_ASSERT_OK(WritePackedModel(path, model));
+    EAQ_ASSERT_OK_AND_ASSIGN(const PackedModel back, ReadPackedModel(path));
+    EXPECT_EQ(back, model);
+    EXPECT_THAT(ReadFile(path).value(), HasSubstr("packed-weights-4"));
+    int64_t bytes = 0;
+    for (const auto& [name, p] : model.linears) bytes += p.size().total_bytes();
+    EXPECT_THAT(TensorBytesInFile(path), IsOkAndHolds(bytes));
+  }
+}
+
+TEST(PackedFileTest, RoutingThatIsNoneIsRefused) {
+  for (const std::string text :
+       {"", "keep", "keep 1 x", "drop 0.5", "drop 0.5 0.1 0.2", "drop 0.5 0.1; keep 1", "hold 3"}) {
+    SafetensorsWriter writer;
+    writer.SetMetadata("eaq.format", "packed-weights-4");
+    writer.SetMetadata("eaq.routing.2", text);
+    const std::string path = TempPath("routing.safetensors");
+    EAQ_ASSERT_OK(writer.Write(path));
+    EXPECT_THAT(ReadPackedModel(path), StatusIs(kInvalid, HasSubstr("layer 2: routing '" + text + "'"))) << text;
+  }
 }
 
 }  // namespace

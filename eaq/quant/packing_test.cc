@@ -1,5 +1,7 @@
 #include "eaq/quant/packing.h"
 
+#include <algorithm>
+
 #include "eaq/base/rng.h"
 #include "eaq/base/status_matchers.h"
 #include "eaq/quant/fake_quant.h"
@@ -127,6 +129,71 @@ TEST(PackingTest, RejectsWhatCannotBeStoredOrRead) {
   p = good;
   p.grid.bits = 1;
   EXPECT_THAT(Unpack(p), StatusIs(invalid, HasSubstr("1 bits")));
+}
+
+TEST(PackingTest, BinaryGridsTakeABitAWeightAndNoZeros) {
+  for (const auto granularity : {Granularity::kChannel, Granularity::kTensor, Granularity::kGroup}) {
+    const GridSpec spec = Spec(1, GridKind::kBinary, granularity, granularity == Granularity::kGroup ? 16 : 0);
+    EAQ_ASSERT_OK_AND_ASSIGN(const QuantizedMatrix q, QuantizeNearest(Random(5, 75).const_view(), spec));
+    EAQ_ASSERT_OK_AND_ASSIGN(const PackedMatrix p, Pack(q));
+    EXPECT_EQ(p.size(), PackedSize(spec, 5, 75));
+    EXPECT_EQ(p.size().code_bytes, 5 * 10);
+    EXPECT_EQ(p.size().zero_bytes, 0);
+    EAQ_ASSERT_OK_AND_ASSIGN(const QuantizedMatrix back, Unpack(p));
+    EXPECT_EQ(back, q);
+    Matrix w(5, 75);
+    UnpackWeights(p, w.view());
+    EXPECT_EQ(w, Dequantize(q));
+  }
+}
+
+// docs/formats/packed_weights.md, the example of widths.
+TEST(PackingTest, WidthsOfGroupsLieInOneStream) {
+  QuantizedMatrix q;
+  q.grid = Spec(2, GridKind::kAsymmetric, Granularity::kGroup, 2);
+  q.rows = 1;
+  q.cols = 5;
+  q.group_bits = {1, 3, 2};
+  q.codes = {1, 0, 5, 2, 3};
+  q.params = {{0.5f, 0.5f}, {1.0f, 4}, {2.0f, 1}};
+  EAQ_ASSERT_OK_AND_ASSIGN(const PackedMatrix p, Pack(q));
+  EXPECT_THAT(p.codes, ElementsAre(0x55, 0x03));  // 1 | 0 << 1 | 5 << 2 | 2 << 5 | 3 << 8 = 0x355
+  EXPECT_THAT(p.zeros, ElementsAre(0x0c));        // 4 | 1 << 3; the binary group has none
+  EXPECT_EQ(p.size().total_bytes(), 2 + 6 + 1 + 3);
+  EXPECT_EQ(Unpack(p).value(), q);
+  EXPECT_EQ(Dequantize(q)(0, 0), 0.25f);
+  EXPECT_EQ(Dequantize(q)(0, 3), -2.0f);
+}
+
+TEST(PackingTest, WidthsOfGroupsGiveBackTheSameMatrix) {
+  for (const auto kind : {GridKind::kAsymmetric, GridKind::kSymmetricRestricted}) {
+    const GridSpec spec = Spec(3, kind, Granularity::kGroup, 16);
+    const std::vector<uint8_t> widths = {2, 1, 8, 6, 4};
+    EAQ_ASSERT_OK_AND_ASSIGN(const QuantizedMatrix q,
+                             QuantizeNearest(Random(5, 75).const_view(), spec, nullptr, widths));
+    EAQ_ASSERT_OK_AND_ASSIGN(PackedMatrix p, Pack(q));
+    EXPECT_EQ(p.size(), PackedSize(spec, 5, 75, false, widths));
+    EAQ_ASSERT_OK_AND_ASSIGN(const QuantizedMatrix back, Unpack(p));
+    EXPECT_EQ(back, q);
+    Matrix w(5, 75);
+    UnpackWeights(p, w.view());
+    EXPECT_EQ(w, Dequantize(q));
+    // Each group is rounded as a matrix of its own would be.
+    for (size_t g = 0; g < widths.size(); ++g) {
+      const int64_t begin = 16 * g, size = std::min<int64_t>(16, 75 - begin);
+      Matrix part(5, size);
+      for (int64_t r = 0; r < 5; ++r) std::copy_n(Random(5, 75).row(r) + begin, size, part.row(r));
+      const Matrix alone =
+          Dequantize(*QuantizeNearest(part.const_view(), WithBits(Spec(3, kind, Granularity::kChannel), widths[g])));
+      for (int64_t r = 0; r < 5; ++r) {
+        for (int64_t c = 0; c < size; ++c) EXPECT_EQ(w(r, begin + c), alone(r, c));
+      }
+    }
+    p.group_bits[1] = 2;
+    EXPECT_THAT(ValidatePacked(p), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("codes: expected")));
+    p.group_bits = {2, 9, 8, 6, 4};
+    EXPECT_THAT(ValidatePacked(p), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("a group of 9 bits")));
+  }
 }
 
 }  // namespace

@@ -1,15 +1,30 @@
 #include "eaq/quant/quantized_matrix.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "absl/strings/str_cat.h"
 #include "eaq/base/status_macros.h"
 
 namespace eaq {
 
+absl::Status ValidateGroupBits(const GridSpec& grid, int64_t cols, absl::Span<const uint8_t> group_bits) {
+  if (group_bits.empty()) return absl::OkStatus();
+  const int64_t groups = grid.GroupsPerRow(cols);
+  if (grid.granularity != Granularity::kGroup || static_cast<int64_t>(group_bits.size()) != groups) {
+    return absl::InvalidArgumentError(absl::StrCat("widths of ", group_bits.size(), " groups on grid ", grid.ToString(),
+                                                   "; expected a grid per group and ", groups, " widths"));
+  }
+  for (const uint8_t bits : group_bits) {
+    if (bits >= 1 && bits <= 8) continue;
+    return absl::InvalidArgumentError(absl::StrCat("a group of ", bits, " bits; expected 1 .. 8"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ValidateQuantized(const QuantizedMatrix& q) {
   EAQ_RETURN_IF_ERROR(ValidateGrid(q.grid));
-  const auto wrong = [&](absl::string_view what, int64_t expected, int64_t found) {
+  const auto wrong = [&](absl::string_view what, double expected, double found) {
     return absl::InvalidArgumentError(absl::StrCat("quantized matrix [", q.rows, ", ", q.cols, "] ", q.grid.ToString(),
                                                    ": ", what, ": expected ", expected, ", found ", found));
   };
@@ -17,19 +32,32 @@ absl::Status ValidateQuantized(const QuantizedMatrix& q) {
   const int64_t grids = q.grid.GridCount(q.rows, q.cols);
   if (q.codes.size() != q.rows * q.cols) return wrong("number of codes", q.rows * q.cols, q.codes.size());
   if (q.params.size() != grids) return wrong("number of grids", grids, q.params.size());
-  const int max_code = q.grid.max_code();
-  for (const uint8_t code : q.codes) {
-    if (code > max_code) return wrong("largest code", max_code, code);
+  EAQ_RETURN_IF_ERROR(ValidateGroupBits(q.grid, q.cols, q.group_bits));
+  const int64_t run = q.group_bits.empty() ? q.cols : q.grid.group_size;  // columns of one width
+  for (int64_t begin = 0; begin < q.cols; begin += run) {
+    const int max_code = q.GridOfGroup(begin / run).max_code();
+    for (int64_t r = 0; r < q.rows; ++r) {
+      for (int64_t c = begin; c < std::min(begin + run, q.cols); ++c) {
+        if (q.codes[r * q.cols + c] > max_code) return wrong("largest code", max_code, q.codes[r * q.cols + c]);
+      }
+    }
   }
-  const int32_t middle = 1 << (q.grid.bits - 1);
-  for (const GridParams& p : q.params) {
+  for (size_t i = 0; i < q.params.size(); ++i) {
+    const GridParams& p = q.params[i];
+    const GridSpec grid = q.GridOfGroup(static_cast<int64_t>(i) % q.groups_per_row());
     if (!std::isfinite(p.scale) || p.scale == 0.0f) {
       return absl::InvalidArgumentError(absl::StrCat("quantized matrix: scale ", p.scale, " is 0 or not finite"));
     }
-    if (p.zero < 0 || p.zero > max_code) return wrong("largest zero", max_code, p.zero);
-    if (q.grid.symmetric() && p.zero != middle) return wrong("zero of a symmetric grid", middle, p.zero);
+    if (!(p.zero >= 0 && p.zero <= static_cast<float>(grid.max_code()))) {
+      return wrong("largest zero", grid.max_code(), p.zero);
+    }
+    if (grid.symmetric() && p.zero != grid.fixed_zero()) return wrong("zero of such a grid", grid.fixed_zero(), p.zero);
+    if (!grid.symmetric() && p.zero != std::floor(p.zero)) return wrong("whole zero", std::floor(p.zero), p.zero);
   }
   if (q.group_of_column.empty()) return absl::OkStatus();
+  if (!q.group_bits.empty()) {
+    return absl::InvalidArgumentError("quantized matrix: group_of_column beside group_bits; expected one of them");
+  }
   if (q.grid.granularity != Granularity::kGroup) {
     return absl::InvalidArgumentError("quantized matrix: group_of_column without a grid per group");
   }

@@ -39,7 +39,7 @@ absl::StatusOr<GridParams> FindOne(absl::Span<const float> values, const GridSpe
 double RatioCandidate(double first, int t) { return first + t * (1 - first) / (kRatioCandidates - 1); }
 
 absl::Status ValidateRatio(const RatioSpec& ratio, const GridSpec& spec) {
-  EAQ_RETURN_IF_ERROR(ValidateGrid(spec));
+  EAQ_RETURN_IF_ERROR(ValidateRangeGrid(spec, "ratio of a range"));
   if (!(ratio.fixed > 0 && ratio.fixed <= 1)) {
     return absl::InvalidArgumentError(
         absl::StrCat("fixed clip ratio of weights is ", ratio.fixed, "; expected above 0 and at most 1"));
@@ -74,7 +74,7 @@ GridParams GridAtRatio(Range range, const GridSpec& spec, double ratio, bool zer
   // scale = clamp((max - min) / (2^b - 1), 1e-5);  z = round(-min / scale), kept within the codes
   const float scale = RoundScaleToF16(std::max((max - min) / static_cast<float>(spec.max_code()), 1e-5f));
   const float zero = std::nearbyint(-min / scale);
-  return {scale, static_cast<int32_t>(std::clamp(zero, 0.0f, static_cast<float>(spec.max_code())))};
+  return {scale, std::clamp(zero, 0.0f, static_cast<float>(spec.max_code()))};
 }
 
 absl::StatusOr<std::vector<GridParams>> FindRatioGrids(ConstMatrixView w, const GridSpec& spec,

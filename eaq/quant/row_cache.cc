@@ -14,9 +14,8 @@
 namespace eaq {
 namespace {
 
-int64_t PoolBytes(GridSpec grid, int64_t rows, int64_t cols) {
-  grid.bits = 8;
-  return PackedSize(grid, rows, cols).total_bytes();
+int64_t PoolBytes(const GridSpec& grid, int64_t rows, int64_t cols) {
+  return PackedSize(WithBits(grid, 8), rows, cols).total_bytes();
 }
 
 Matrix Values(const RowCache& cache) {
@@ -26,9 +25,7 @@ Matrix Values(const RowCache& cache) {
 }
 
 absl::StatusOr<QuantizedMatrix> Patch(const RowCache& cache, int bits) {
-  GridSpec grid = cache.grid;
-  grid.bits = bits;
-  return QuantizeNearest(Values(cache).const_view(), grid);
+  return QuantizeNearest(Values(cache).const_view(), WithBits(cache.grid, bits));
 }
 
 absl::Status CheckBits(const RowCache& cache, int bits) {
@@ -52,8 +49,7 @@ int64_t RowCacheBytes(const RowCache& cache) {
 absl::StatusOr<RowCache> MakeRowCache(ConstMatrixView weight, std::vector<int32_t> rows, const GridSpec& grid,
                                       bool pool) {
   RowCache cache;
-  cache.grid = grid;
-  cache.grid.bits = 8;
+  cache.grid = WithBits(grid, 8);
   cache.out = weight.rows;
   cache.cols = weight.cols;
   cache.rows = std::move(rows);
@@ -67,9 +63,7 @@ absl::StatusOr<RowCache> MakeRowCache(ConstMatrixView weight, std::vector<int32_
 }
 
 absl::Status ValidateRowCache(const RowCache& cache) {
-  GridSpec grid = cache.grid;
-  grid.bits = 8;
-  EAQ_RETURN_IF_ERROR(ValidateGrid(grid));
+  EAQ_RETURN_IF_ERROR(ValidateGrid(WithBits(cache.grid, 8)));
   if (cache.rows.empty()) return absl::InvalidArgumentError("a cache of no rows; expected at least one");
   for (size_t i = 0; i < cache.rows.size(); ++i) {
     const int32_t before = i == 0 ? -1 : cache.rows[i - 1];

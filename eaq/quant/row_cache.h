@@ -28,7 +28,7 @@ inline constexpr int kAsRounded = 0;  // no patch: the rows as the linear's own 
 inline constexpr int kFloat16 = 16;   // the cached numbers themselves
 
 struct RowCache {
-  GridSpec grid;                 // kind and granularity of patches; of PER_TENSOR one grid for the patch
+  GridSpec grid;                 // of a patch of 8 bits, others WithBits of it; per tensor: one grid for the patch
   int64_t out = 0, cols = 0;     // shape of the linear
   std::vector<int32_t> rows;     // which are kept, rising; not empty
   std::vector<uint16_t> values;  // float16, [rows, cols]

@@ -10,6 +10,7 @@ void Accumulate(const SizeAccount& part, SizeAccount& whole) {
   whole.scale_bytes += part.scale_bytes;
   whole.zero_bytes += part.zero_bytes;
   whole.group_index_bytes += part.group_index_bytes;
+  whole.group_width_bytes += part.group_width_bytes;
   whole.online_bytes += part.online_bytes;
   whole.cache_bytes += part.cache_bytes;
 }

@@ -101,16 +101,13 @@ absl::StatusOr<AllocationProblem> AllocationProblem::Create(const ModelConfig& c
                    Budget::Scope_Name(scheme.budget().scope()), "; has the model routed experts?"));
 }
 
-GridSpec AllocationProblem::GridOf(int bits) const {
-  GridSpec result = grid;
-  result.bits = bits;
-  return result;
-}
+GridSpec AllocationProblem::GridOf(int bits) const { return WithBits(grid, bits); }
 
 int64_t AllocationProblem::StoredBits(const LinearId& id, int bits) const {
   const auto& shape = linears.at(id);
-  if (bits >= 16) return 16 * Weights(shape);
-  return 8 * PackedSize(GridOf(bits), shape.first, shape.second).total_bytes();
+  if (bits >= 16 || bits == 0) return bits * Weights(shape);
+  const auto more = beside.find(id);
+  return (more == beside.end() ? 0 : more->second) + 8 * PackedSize(GridOf(bits), shape.first, shape.second).total_bytes();
 }
 
 bool AllocationProblem::InScope(const LinearId& id) const {
@@ -134,6 +131,27 @@ double AllocationProblem::StoredBitsPerWeight(const BitPlan& plan) const {
     weights += static_cast<double>(Weights(shape));
   }
   return weights == 0 ? 0 : bits / weights;
+}
+
+absl::StatusOr<std::vector<int32_t>> KeptExperts(const BitPlan& plan, const ModelConfig& config, int layer) {
+  std::vector<int32_t> kept;
+  if (!config.IsMoe(layer)) return kept;
+  for (int e = 0; e < config.num_experts; ++e) {
+    int pruned = 0, covered = 0;
+    for (const Role role : {Role::kGate, Role::kUp, Role::kDown}) {
+      const auto it = plan.find({layer, role, e});
+      if (it == plan.end()) continue;
+      ++covered;
+      pruned += it->second.pruned();
+    }
+    if (pruned == 0) kept.push_back(e);
+    if (pruned != 0 && pruned != covered) {
+      return absl::InternalError(absl::StrCat("the plan prunes ", pruned, " of ", covered, " linears of expert ", e,
+                                              " in layer ", layer, "; expected all of them or none"));
+    }
+  }
+  if (static_cast<int64_t>(kept.size()) == config.num_experts) kept.clear();
+  return kept;
 }
 
 std::vector<AllocationUnit> RoutedExperts(const AllocationProblem& problem) {
@@ -381,10 +399,10 @@ absl::StatusOr<std::vector<int>> WidthsFromProto(absl::string_view name,
   if (widths.empty()) widths = std::move(defaults);
   std::sort(widths.begin(), widths.end());
   for (size_t i = 0; i < widths.size(); ++i) {
-    const bool known = (widths[i] >= 2 && widths[i] <= 8) || (full_precision && widths[i] == 16);
+    const bool known = (widths[i] >= 1 && widths[i] <= 8) || (full_precision && widths[i] == 16);
     if (known && (i == 0 || widths[i] != widths[i - 1])) continue;
     return absl::InvalidArgumentError(absl::StrCat(name, " is ", absl::StrJoin(widths, ", "),
-                                                   "; expected different widths of 2 .. 8",
+                                                   "; expected different widths of 1 .. 8",
                                                    full_precision ? ", or 16" : ""));
   }
   return widths;

@@ -34,7 +34,8 @@
 
 namespace eaq {
 
-// A grid for every linear of the model that the scheme covers; bits 16 leaves one in full precision.
+// A grid for every linear of the model that the scheme covers; bits 16 leaves one in full precision, 0 (those of a
+// routed expert together) prunes it.
 using BitPlan = std::map<LinearId, GridSpec>;
 
 // Linears that get one width: an expert's three matrices, say, or a single linear.
@@ -50,6 +51,7 @@ struct AllocationProblem {
   GridSpec grid;  // the scheme's weights: kind and granularity of all, and the width of what no unit holds
   std::map<LinearId, std::pair<int64_t, int64_t>> linears;  // [out, in] of those that the scheme covers
   std::optional<Budget> budget;
+  std::map<LinearId, int64_t> beside;  // bits stored with a linear whatever its width (RowCacheBytes); often empty
 
   // CONFIG must outlive it. InvalidArgument: a budget that is not above 0 and at most 16, or of a scheme whose weights
   // keep 16 bits, or whose scope is empty.
@@ -64,6 +66,9 @@ struct AllocationProblem {
   // Of PLAN, over the scope: stored bits per weight.
   double StoredBitsPerWeight(const BitPlan& plan) const;
 };
+
+// The experts of layer LAYER that PLAN leaves, rising; empty when it prunes none. Internal: it prunes a part of one.
+absl::StatusOr<std::vector<int32_t>> KeptExperts(const BitPlan& plan, const ModelConfig& config, int layer);
 
 // One unit a routed expert, by layer, then expert.
 std::vector<AllocationUnit> RoutedExperts(const AllocationProblem& problem);
@@ -143,7 +148,7 @@ absl::StatusOr<BitPlan> PlanByLayer(
     absl::FunctionRef<absl::StatusOr<BitPlan>(const AllocationProblem& layer, size_t begin, size_t end)> plan_layer);
 
 // The widths that a stage may give, rising: those of the field NAME, or DEFAULTS when it has none. InvalidArgument
-// unless they are different numbers of 2 .. 8, or 16 where FULL_PRECISION allows that.
+// unless they are different numbers of 1 .. 8, or 16 where FULL_PRECISION allows that.
 absl::StatusOr<std::vector<int>> WidthsFromProto(absl::string_view name,
                                                  const google::protobuf::RepeatedField<int32_t>& field,
                                                  std::vector<int> defaults, bool full_precision = false);

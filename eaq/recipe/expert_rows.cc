@@ -61,8 +61,7 @@ Matrix RunExpert(const DenseLinear& gate, const DenseLinear& up, const DenseLine
 absl::StatusOr<DenseLinear> Rounded(const LinearId& id, const LinearParams& from, GridSpec grid, int bits,
                                     const ClipSearchSpec* clip) {
   if (bits >= 16) return DenseLinear(from.weight, from.bias, from.online);
-  grid.bits = bits;
-  absl::StatusOr<QuantizedMatrix> q = QuantizeNearest(from.weight.const_view(), grid, clip);
+  absl::StatusOr<QuantizedMatrix> q = QuantizeNearest(from.weight.const_view(), WithBits(grid, bits), clip);
   EAQ_RETURN_IF_ERROR(Annotate(q.status(), id.ToString()));
   return DenseLinear(Dequantize(*q), from.bias, from.online);
 }

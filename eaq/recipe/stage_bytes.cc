@@ -1,5 +1,7 @@
 #include "eaq/recipe/stage_bytes.h"
 
+#include <memory>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -106,6 +108,11 @@ std::string ParamsBytes(const LayerParams& params) {
     PutMatrix(linear.weight, out);
     out.Array(absl::MakeConstSpan(linear.bias)).Number(number.at(linear.online.get()));
   }
+  if (params.routing != nullptr) {
+    const std::optional<ExpertDrop>& drop = params.routing->drop;
+    out.Array(absl::MakeConstSpan(params.routing->kept)).Number<uint8_t>(drop ? 1 : 0);
+    if (drop) out.Number(drop->ratio).Number(drop->protect);
+  }
   return out.Take();
 }
 
@@ -131,6 +138,16 @@ absl::StatusOr<LayerParams> ParseParams(absl::string_view bytes) {
     if (which >= transforms.size()) return Damaged("layer", bytes);
     linear.online = transforms[which];
   }
+  if (in.ok() && !in.Finished()) {
+    RoutingPolicy routing;
+    in.Array(&routing.kept);
+    if (in.Number<uint8_t>() != 0) {
+      routing.drop.emplace();
+      routing.drop->ratio = in.Number<float>();
+      routing.drop->protect = in.Number<float>();
+    }
+    params.routing = std::make_shared<const RoutingPolicy>(std::move(routing));
+  }
   if (!in.Finished() || params.linears.size() != count) return Damaged("layer", bytes);
   return params;
 }
@@ -144,8 +161,14 @@ std::string SolvedBytes(const SolvedLinears& solved) {
     out.Number(q.grid.bits).Number(static_cast<int>(q.grid.kind)).Number(static_cast<int>(q.grid.granularity));
     out.Number(q.grid.group_size).Number(q.rows).Number(q.cols).Array(absl::MakeConstSpan(q.codes));
     out.Number<uint64_t>(q.params.size());
-    for (const GridParams& p : q.params) out.Number(p.scale).Number(p.zero);
+    for (const GridParams& p : q.params) out.Number(p.scale).Number(static_cast<int32_t>(p.zero));
     out.Array(absl::MakeConstSpan(q.group_of_column)).Text(linear.note);
+  }
+  // Only where there are some, behind all else: the bytes of other solutions, and their hashes, stay as they were.
+  for (const auto& [id, linear] : solved) {
+    if (linear.weight.group_bits.empty()) continue;
+    PutId(id, out);
+    out.Array(absl::MakeConstSpan(linear.weight.group_bits));
   }
   return out.Take();
 }
@@ -167,14 +190,26 @@ absl::StatusOr<SolvedLinears> ParseSolved(absl::string_view bytes) {
     const uint64_t grids = in.Number<uint64_t>();
     for (uint64_t g = 0; g < grids && in.ok(); ++g) {
       const float scale = in.Number<float>();
-      q.params.push_back({scale, in.Number<int32_t>()});
+      const auto zero = static_cast<float>(in.Number<int32_t>());
+      q.params.push_back({scale, q.grid.kind == GridKind::kBinary ? q.grid.fixed_zero() : zero});
     }
     in.Array(&q.group_of_column);
     linear.note = in.Text();
-    if (!in.ok()) break;
-    EAQ_RETURN_IF_ERROR(ValidateQuantized(q));
+  }
+  while (in.ok() && !in.Finished()) {
+    const auto it = solved.find(TakeId(in));
+    if (it == solved.end()) return Damaged("solved layer", bytes);
+    QuantizedMatrix& q = it->second.weight;
+    in.Array(&q.group_bits);
+    EAQ_RETURN_IF_ERROR(ValidateGrid(q.grid));
+    EAQ_RETURN_IF_ERROR(ValidateGroupBits(q.grid, q.cols, q.group_bits));
+    for (size_t i = 0; i < q.params.size() && !q.group_bits.empty(); ++i) {
+      const GridSpec grid = q.GridOfGroup(static_cast<int64_t>(i) % q.groups_per_row());
+      if (grid.kind == GridKind::kBinary) q.params[i].zero = grid.fixed_zero();
+    }
   }
   if (!in.Finished() || solved.size() != count) return Damaged("solved layer", bytes);
+  for (const auto& [id, linear] : solved) EAQ_RETURN_IF_ERROR(ValidateQuantized(linear.weight));
   return solved;
 }
 

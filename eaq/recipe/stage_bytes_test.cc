@@ -72,6 +72,36 @@ TEST(StageBytes, EverythingComesBack) {
   ExpectComesBack<std::vector<CalibrationWindow>>(windows, WindowsBytes, ParseWindows);
 }
 
+// What not every layer has stands behind all else, so that other layers keep their bytes and hashes.
+TEST(StageBytes, RoutingAndWidthsOfGroupsComeBackAndCostOthersNothing) {
+  LayerParams params = RandomLayer(TinyConfig(), 1, 3);
+  const std::string plain = ParamsBytes(params);
+  EXPECT_EQ(ParseParams(plain)->routing, nullptr);
+  for (const RoutingPolicy& policy : {RoutingPolicy{{0, 2, 5}, {}}, RoutingPolicy{{}, ExpertDrop{0.25f, 0.02f}},
+                                      RoutingPolicy{{1, 2}, ExpertDrop{0.5f, 0}}}) {
+    params.routing = std::make_shared<const RoutingPolicy>(policy);
+    const std::string bytes = ParamsBytes(params);
+    EXPECT_EQ(bytes.substr(0, plain.size()), plain);
+    EAQ_ASSERT_OK_AND_ASSIGN(const LayerParams back, ParseParams(bytes));
+    EXPECT_EQ(*back.routing, policy);
+    EXPECT_THAT(ParseParams(bytes + "x").status(), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("")));
+    EXPECT_THAT(ParseParams(absl::string_view(bytes).substr(0, bytes.size() - 1)).status(),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("")));
+  }
+  SolvedLinears solved;
+  const GridSpec grid{.bits = 2, .granularity = Granularity::kGroup, .group_size = 16};
+  const Matrix& w = params.linears.at({1, Role::kUp, 2}).weight;
+  solved[{1, Role::kQ}] = {*QuantizeNearest(params.linears.at({1, Role::kQ}).weight.view(), WithBits(grid, 1)), ""};
+  const std::string without = SolvedBytes(solved);
+  solved[{1, Role::kUp, 2}] = {*QuantizeNearest(w.view(), grid, nullptr, std::vector<uint8_t>{1, 3}), "widths"};
+  EAQ_ASSERT_OK_AND_ASSIGN(const SolvedLinears back, ParseSolved(SolvedBytes(solved)));
+  for (const auto& [id, linear] : solved) EXPECT_EQ(back.at(id).weight, linear.weight);
+  EXPECT_EQ(ParseSolved(without)->at({1, Role::kQ}).weight, (solved[{1, Role::kQ}].weight));
+  solved[{1, Role::kUp, 2}].weight.group_bits = {1, 9};
+  EXPECT_THAT(ParseSolved(SolvedBytes(solved)).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("9 bits")));
+}
+
 TEST(StageBytes, CodesOutsideTheirGridAreRefused) {
   SolvedLinears solved;
   solved[{}] = {*QuantizeNearest(RandomLayer(TinyConfig(), 0, 3).linears.begin()->second.weight.view(), {.bits = 3}),
