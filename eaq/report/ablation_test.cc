@@ -423,7 +423,7 @@ TEST(Fields, EqualAndUnequalByName) {
   EXPECT_THAT(f.equal,
               ElementsAre("calibration: none", "transform: none", "allocate: none", "solve.fixed_clip_ratio: 1",
                           "solve.ratio_search: unset", "solve.zero_in_range: true", "router: keep", "activation: none",
-                          "propagate: QUANTIZED"));  // GPTQ's damping: its own business
+                          "propagate: QUANTIZED", "online_pruning: none"));  // GPTQ's damping: its own business
 }
 
 TEST(Forms, AreNamedAndStandApart) {
@@ -502,6 +502,49 @@ TEST(Cost, WhatTheCacheSaved) {
   EXPECT_EQ(cost.rows[2].stages_from_cache, 2);
   EXPECT_DOUBLE_EQ(CostGoal(1), 1);
   EXPECT_DOUBLE_EQ(CostGoal(10), 0.37);
+}
+
+// What a method costs: medians over its trials, the tokens that one trial reads; what is not recorded is said.
+TEST(Cost, MediansTokensAndWhatIsMissing) {
+  std::vector<ReportTrial> trials = {
+      Timed("f", "", 4, {}),
+      Timed("a1", "A", 10, {{"profile", 6, false}}),
+      Timed("a2", "A", 2, {{"profile", 1, true}}),
+      Timed("a3", "A", 4, {{"profile", 1, true}}),
+      Timed("b1", "B", 0, {}),  // no wall time in the ledger
+      Timed("b2", "B", 8, {}),
+      Timed("c", "C", 0, {}),
+  };
+  for (size_t i = 1; i < 4; ++i) {
+    trials[i].spec.mutable_recipe()->mutable_calibration()->mutable_random();
+    trials[i].spec.mutable_calibration()->set_windows(i == 3 ? 32 : 64);
+    trials[i].spec.mutable_calibration()->set_window(256);
+    trials[i].result.set_peak_memory_bytes(1 << (20 + i));
+  }
+  const CostTable cost = MeasureCost(trials);
+  ASSERT_EQ(cost.rows.size(), 4u);
+  const CostRow &full = cost.rows[0], &a = cost.rows[1], &b = cost.rows[2], &c = cost.rows[3];
+  EXPECT_EQ(full.calibration_tokens_most, 0);
+  EXPECT_EQ(*a.median_seconds, 4);
+  EXPECT_EQ(*a.median_alone, 9);  // of 10, 2 + 5, 4 + 5
+  EXPECT_EQ(a.calibration_tokens_least, 32 * 256);
+  EXPECT_EQ(a.calibration_tokens_most, 64 * 256);
+  EXPECT_EQ(a.peak_memory_bytes, 8 << 20);
+  EXPECT_EQ(b.timed, 1);
+  EXPECT_EQ(*b.median_seconds, 8);
+  EXPECT_FALSE(c.median_seconds.has_value());
+  EAQ_ASSERT_OK_AND_ASSIGN(Comparison shown, Compare(ThreeMethods()));
+  shown.cost = cost;
+  for (const std::string& text : {RenderText(shown, {.width = 0}), RenderHtml(shown)}) {
+    EXPECT_THAT(text, HasSubstr("8192 to 16384"));
+    EXPECT_THAT(text, HasSubstr("not recorded"));
+    EXPECT_THAT(text, HasSubstr("Of 2 trials the ledger has no wall time"));
+    EXPECT_THAT(text, HasSubstr("none"));
+  }
+  const std::string csv = RenderCostCsv(absl::MakeConstSpan(&shown, 1));
+  EXPECT_THAT(csv, HasSubstr("\r\nm,A,3,3,8192,16384,4,9,8388608,16,26,3,2\r\n"));
+  EXPECT_THAT(csv, HasSubstr("\r\nm,C,1,0,0,0,,,,0,0,0,0\r\n"));  // empty: not known
+  EXPECT_EQ(RenderCostCsv({}), "");
 }
 
 TEST(Cost, IsRendered) {

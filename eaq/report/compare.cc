@@ -21,6 +21,7 @@ namespace eaq {
 namespace {
 
 using report_internal::DigitsFor;
+using report_internal::FindDuel;
 using report_internal::Fixed;
 using report_internal::Gate;
 using report_internal::HolmP;
@@ -77,25 +78,6 @@ absl::Status Fight(const std::vector<Measured>& measured, Resampler& resampler, 
   std::vector<PairedResult*> family;
   for (Duel& duel : c.duels) family.push_back(&duel.pooled);
   return CorrectFamily(absl::MakeSpan(family), options);
-}
-
-// The duel of A and B seen from A; false when there is none.
-bool FindDuel(const Comparison& c, int a, int b, PairedResult& out) {
-  for (const Duel& duel : c.duels) {
-    if (duel.first == a && duel.second == b) {
-      out = duel.pooled;
-      return true;
-    }
-    if (duel.first == b && duel.second == a) {
-      out = duel.pooled;
-      out.mean = -duel.pooled.mean;
-      out.low = -duel.pooled.high;
-      out.high = -duel.pooled.low;
-      out.verdict = Decide(out, c.options.paired);
-      return true;
-    }
-  }
-  return false;
 }
 
 // The label in the table of the recipe whose name or title is NAME; of the first row without one.
@@ -331,6 +313,16 @@ void AddNotes(const Gate& gate, bool have_full, Comparison& c) {
   if (c.provenance.binaries.size() > 1) {
     c.notes.push_back(absl::StrCat("The trials were run by ", c.provenance.binaries.size(),
                                    " different binaries (listed under provenance)."));
+  }
+  // With so many duels the smallest p that random sign flips can show is above alpha after Holm's correction.
+  const double floor = static_cast<double>(c.duels.size()) / (c.options.paired.draws + 1.0);
+  const bool exact = std::any_of(c.duels.begin(), c.duels.end(), [](const Duel& d) { return d.pooled.exact; });
+  if (!exact && floor >= c.options.paired.alpha) {
+    c.notes.push_back(absl::StrCat(
+        "No duel can be significant: of ", c.duels.size(), " with ", c.options.paired.draws,
+        " draws the smallest Holm p is ", Fixed(floor, 3), ". More draws: comparison { draws: ",
+        static_cast<int64_t>(std::ceil(static_cast<double>(c.duels.size()) / c.options.paired.alpha / 1000 * 2)) * 1000,
+        " }."));
   }
   if (c.pending > 0) {
     c.notes.push_back(absl::StrCat(c.pending, " trial", c.pending == 1 ? " is" : "s are",

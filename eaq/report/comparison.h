@@ -159,9 +159,14 @@ struct TaskSummary {
 struct Group {
   std::string model, scheme, recipe;  // labels; full precision: scheme and recipe are "full precision"
   bool full_precision = false;
-  std::vector<std::string> keys;     // of the trials, by seed
-  std::vector<uint64_t> seeds;       // empty when nothing depends on a seed
-  std::string calibration;           // "64 windows of 256 tokens: a, b"; "none"
+  std::string method;  // `recipe` without what tells calibrations apart
+  // What the scheme says beside the weights' grid and the budget, as bytes: rows with the same can be on one line of
+  // quality against bytes.
+  std::string scheme_rest;
+  std::vector<std::string> calibration_domains;  // empty: reads none
+  std::vector<std::string> keys;                 // of the trials, by seed
+  std::vector<uint64_t> seeds;                   // empty when nothing depends on a seed
+  std::string calibration;                       // "64 windows of 256 tokens: a, b"; "none"
   std::string mark;                  // why the row is shown but cannot be best ("calibrated on code only"); else empty
   std::string scope;                 // which matrices are quantized, the router's bits: "all but router"
   double bits_per_weight = 0;        // stored, quantized linears
@@ -175,6 +180,9 @@ struct Group {
   std::vector<LayerRouter> router;
   std::vector<LinearError> linear;
   std::vector<ExpertShare> expert_use;
+  // Of the first seed, as recorded (expert_analysis.h); empty unless the recipe switches by data set.
+  std::vector<TrialResult::ExpertTable> expert_tables;
+  std::vector<Metric> analysis;
   std::vector<TaskCell> task;  // as Comparison::tasks
   int rank_class = 0;          // rows of one scheme and one class are ranked together
   bool best = false;           // lowest pooled loss among the unmarked rows of its scheme and class
@@ -256,8 +264,13 @@ struct RouterPrediction {
 struct CostRow {
   std::string recipe;  // label; "full precision"
   int64_t trials = 0;
-  double peak_memory_bytes = 0;  // the largest of its trials; 0: not known
-  double spent = 0;              // wall seconds of its trials
+  double peak_memory_bytes = 0;  // the largest of its trials; 0: not recorded
+  // Medians over the trials whose wall time was recorded: of it, and of it without the cache. Absent without any.
+  std::optional<double> median_seconds, median_alone;
+  int64_t timed = 0;  // so many trials
+  // That a trial's recipe reads, windows x tokens: the least and most over its trials. 0: it reads none.
+  int64_t calibration_tokens_least = 0, calibration_tokens_most = 0;
+  double spent = 0;  // wall seconds of its trials
   double alone = 0;  // what they would have taken without the cache: `spent`, plus for every stage from the cache what
                      // making it took the trial that made it, minus the time of reading it
   int64_t stages = 0, stages_from_cache = 0;

@@ -1,6 +1,7 @@
 #include "eaq/report/cost.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <set>
 #include <string>
@@ -9,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "eaq/report/fairness.h"
 #include "eaq/report/format.h"
 
 namespace eaq {
@@ -17,6 +19,19 @@ namespace {
 std::string RecipeLabel(const TrialSpec& spec) {
   if (!spec.has_scheme()) return "full precision";
   return spec.recipe().title().empty() ? spec.recipe().name() : spec.recipe().title();
+}
+
+// The mean of the two in the middle of an even number.
+std::optional<double> Median(std::vector<double> values) {
+  if (values.empty()) return std::nullopt;
+  std::sort(values.begin(), values.end());
+  const size_t n = values.size();
+  return (values[(n - 1) / 2] + values[n / 2]) / 2;
+}
+
+int64_t CalibrationTokens(const TrialSpec& spec) {
+  if (!report_internal::UsesCalibration(spec)) return 0;
+  return static_cast<int64_t>(spec.calibration().windows()) * spec.calibration().window();
 }
 
 }  // namespace
@@ -35,6 +50,7 @@ CostTable MeasureCost(absl::Span<const ReportTrial> trials) {
       seconds = std::max(seconds, s.seconds());
     }
   }
+  std::vector<std::vector<double>> seconds, alone_seconds;  // by row
   std::map<std::string, size_t> index;
   std::set<std::string> seen;
   for (const ReportTrial& t : trials) {
@@ -44,9 +60,14 @@ CostTable MeasureCost(absl::Span<const ReportTrial> trials) {
     if (is_new) {
       table.rows.emplace_back();
       table.rows.back().recipe = at->first;
+      seconds.emplace_back();
+      alone_seconds.emplace_back();
       table.recipes += t.spec.has_scheme();
     }
     CostRow& row = table.rows[at->second];
+    const int64_t tokens = CalibrationTokens(t.spec);
+    row.calibration_tokens_least = row.trials == 0 ? tokens : std::min(row.calibration_tokens_least, tokens);
+    row.calibration_tokens_most = std::max(row.calibration_tokens_most, tokens);
     ++row.trials;
     row.peak_memory_bytes = std::max(row.peak_memory_bytes, static_cast<double>(t.result.peak_memory_bytes()));
     double alone = t.result.wall_seconds();
@@ -61,10 +82,19 @@ CostTable MeasureCost(absl::Span<const ReportTrial> trials) {
         alone += std::max(0.0, maker->second - s.seconds());
       }
     }
+    if (t.result.wall_seconds() > 0) {
+      seconds[at->second].push_back(t.result.wall_seconds());
+      alone_seconds[at->second].push_back(alone);
+    }
     row.spent += t.result.wall_seconds();
     row.alone += alone;
     table.spent += t.result.wall_seconds();
     if (t.spec.has_scheme()) table.alone += alone;
+  }
+  for (size_t i = 0; i < table.rows.size(); ++i) {
+    table.rows[i].timed = static_cast<int64_t>(seconds[i].size());
+    table.rows[i].median_seconds = Median(std::move(seconds[i]));
+    table.rows[i].median_alone = Median(std::move(alone_seconds[i]));
   }
   return table;
 }
@@ -77,12 +107,14 @@ std::string RunTimeWork(const Comparison& c) {
   bool others = false;
   for (const Group& g : c.groups) {
     others = others || (!g.full_precision && g.online_operations == 0);
-    if (!(g.online_operations > 0 && g.linear_operations > 0)) continue;
+    if (g.online_operations == 0 || !(g.linear_operations > 0)) continue;
     if (std::find(recipes.begin(), recipes.end(), g.recipe) != recipes.end()) continue;
     recipes.push_back(g.recipe);
     linears = g.linear_operations;
     const double share = 100 * g.online_operations / g.linear_operations;
-    parts.push_back(absl::StrCat(g.recipe, " +", Fixed(share, share < 10 ? 1 : 0), " %"));
+    parts.push_back(absl::StrCat(g.recipe, share < 0 ? " -" : " +",
+                                 Fixed(std::fabs(share), std::fabs(share) < 10 ? 1 : 0),
+                                 share < 0 ? " % (experts dropped)" : " %"));
   }
   if (parts.empty()) return "";
   return absl::StrCat("Run-time work, multiply-adds a token on top of the linears' ", Fixed(linears, 0), ": ",

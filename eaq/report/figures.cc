@@ -7,80 +7,21 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "eaq/report/figure_parts.h"
 #include "eaq/report/format.h"
 #include "eaq/report/svg.h"
 
 namespace eaq::report_internal {
 namespace {
 
+constexpr char kOutputMap[] = "out", kWeightMap[] = "weight";  // ids of maps, before the row's number
+
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
-
-std::string Number(double v) { return std::isfinite(v) ? absl::StrFormat("%.4g", v) : "-"; }
-
-std::string Figure(const std::string& svg, const std::string& caption, const std::string& data) {
-  if (svg.empty()) return "";
-  return absl::StrCat("<figure><div class=\"scroll\" tabindex=\"0\">", svg, "</div>",
-                      caption.empty() ? "" : absl::StrCat("<figcaption>", EscapeHtml(caption), "</figcaption>"),
-                      "\n<details><summary>Data</summary><div class=\"scroll\" tabindex=\"0\">", data,
-                      "</div></details></figure>\n");
-}
-
-std::string Table(const std::vector<std::string>& head, const std::vector<std::vector<std::string>>& rows) {
-  std::string out = "<table><thead><tr>";
-  for (size_t i = 0; i < head.size(); ++i) {
-    absl::StrAppend(&out, i == 0 ? "<th class=\"l\">" : "<th>", EscapeHtml(head[i]), "</th>");
-  }
-  out += "</tr></thead><tbody>\n";
-  for (const auto& row : rows) {
-    out += "<tr>";
-    for (size_t i = 0; i < row.size(); ++i) {
-      absl::StrAppend(&out, i == 0 ? "<th scope=\"row\">" : "<td>", EscapeHtml(row[i]), i == 0 ? "</th>" : "</td>");
-    }
-    out += "</tr>\n";
-  }
-  return out + "</tbody></table>";
-}
-
-std::string ChartData(const Chart& chart) {
-  std::vector<std::vector<std::string>> rows;
-  for (const Chart::Series& s : chart.series) {
-    for (const Chart::Point& p : s.points) {
-      rows.push_back({p.title, chart.categories.empty() ? Number(p.x) : s.name, Number(p.y),
-                      p.low == p.high ? "-" : Number(p.low), p.low == p.high ? "-" : Number(p.high)});
-    }
-  }
-  return Table({"point", chart.categories.empty() ? chart.x.label : "method", chart.y.label, "low", "high"}, rows);
-}
-
-std::string MapData(const HeatMap& map) {
-  std::vector<std::string> head = {"row"};
-  head.insert(head.end(), map.columns.begin(), map.columns.end());
-  std::vector<std::vector<std::string>> rows;
-  for (size_t i = 0; i < map.rows.size(); ++i) {
-    rows.push_back({map.rows[i]});
-    for (const double v : map.value[i]) {
-      rows.back().push_back(std::isfinite(v) ? absl::StrFormat("%.3g", v) : "-");
-    }
-  }
-  return Table(head, rows);
-}
-
-// A recipe has one colour on the whole page: the order of first appearance.
-std::map<std::string, int> Colors(const Comparison& c) {
-  std::map<std::string, int> colors;
-  int next = 0;
-  for (const Group& g : c.groups) {
-    if (!g.full_precision && colors.emplace(g.recipe, next).second) ++next;
-  }
-  return colors;
-}
-
-std::string RowName(const Group& g) {
-  return absl::StrCat(g.scheme, " ", g.recipe, g.mark.empty() ? "" : absl::StrCat(" (", g.mark, ")"));
-}
 
 // Mean over what one cell stands for (a matrix of the attention, or the matrices of an expert).
 struct Mean {
@@ -168,7 +109,7 @@ std::string QualityFigure(const Comparison& c) {
       absl::StrCat("Lower and further left is better; 0 is full precision. Bars: 95 % paired bootstrap "
                    "interval, clustered by document. Shaded: differences that count as equivalent. Methods of "
                    "one scheme stand ",
-                   Number(step), " bit apart only to be told from each other."),
+                   Short4(step), " bit apart only to be told from each other."),
       data);
 }
 
@@ -290,13 +231,21 @@ std::string CalibrationMap(const Comparison& c) {
 
 }  // namespace
 
+bool IsErrorMap(absl::string_view id) {
+  const auto numbered = [id](absl::string_view name) {
+    return absl::StartsWith(id, name) && id.size() > name.size() &&
+           absl::ascii_isdigit(static_cast<unsigned char>(id[name.size()]));
+  };
+  return numbered(kOutputMap) || numbered(kWeightMap);
+}
+
 std::string ErrorFigures(const Comparison& c) {
   std::string out;
   for (size_t s = 0; s < c.schemes.size(); ++s) {
     const SchemeSummary& scheme = c.schemes[s];
     const std::string outputs =
-        SchemeMaps(c, scheme, "out", "output error", [](const LinearError& e) { return e.output_error; });
-    const std::string weights = SchemeMaps(c, scheme, "weight", "weight error",
+        SchemeMaps(c, scheme, kOutputMap, "output error", [](const LinearError& e) { return e.output_error; });
+    const std::string weights = SchemeMaps(c, scheme, kWeightMap, "weight error",
                                            [](const LinearError& e) { return std::optional<double>(e.weight_error); });
     if (weights.empty() && outputs.empty()) continue;
     std::vector<std::string> without;

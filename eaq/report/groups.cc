@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "eaq/base/status_macros.h"
+#include "eaq/report/expert_analysis.h"
 #include "eaq/report/ranking.h"
 
 namespace eaq::report_internal {
@@ -33,6 +34,16 @@ std::string RecipeId(const TrialSpec& spec) {
   recipe.clear_name();
   recipe.clear_title();
   return absl::StrCat("r", Content(recipe), "|", CalibrationBudget(spec));
+}
+
+// What is left of the scheme when the weights' widths may differ.
+std::string SchemeRest(const TrialSpec& spec) {
+  if (!spec.has_scheme()) return "";
+  Scheme scheme = spec.scheme();
+  scheme.clear_name();
+  scheme.clear_weights();
+  scheme.clear_budget();
+  return Content(scheme);
 }
 
 uint64_t SeedOf(const TrialSpec& spec) { return UsesCalibration(spec) ? spec.calibration().seed() : 0; }
@@ -248,8 +259,14 @@ absl::StatusOr<std::vector<Measured>> MeasureGroups(const Gate& gate, const std:
       m.group.model = trial->spec.model().name();
       m.group.full_precision = !trial->spec.has_scheme();
       m.group.scheme = m.group.full_precision ? "full precision" : trial->spec.scheme().name();
-      m.group.recipe = RecipeLabel(trial->spec);
+      m.group.recipe = m.group.method = RecipeLabel(trial->spec);
+      m.group.scheme_rest = SchemeRest(trial->spec);
       m.group.calibration = CalibrationText(trial->spec);
+      if (UsesCalibration(trial->spec)) {
+        for (const CorpusRef& d : trial->spec.calibration().domain()) {
+          m.group.calibration_domains.push_back(d.name().empty() ? d.path() : d.name());
+        }
+      }
       const std::string budget = CalibrationBudget(trial->spec);
       if (!budget.empty() && budget != gate.calibration) {
         m.group.mark = absl::StrCat("calibrated on ", budget);
@@ -295,6 +312,11 @@ absl::StatusOr<std::vector<Measured>> MeasureGroups(const Gate& gate, const std:
     AddPooledCell(m);
     AddRouter(m);
     AddLinears(m);
+    const TrialResult& first = m.trial[0]->result;
+    m.group.expert_tables.assign(first.expert_table().begin(), first.expert_table().end());
+    for (const Metric& metric : first.metric()) {
+      if (IsAnalysisMetric(metric.name())) m.group.analysis.push_back(metric);
+    }
     for (const TrialResult::ExpertUse& use : m.trial[0]->result.expert_use()) {
       m.group.expert_use.push_back({use.domain(), use.layer(), {use.share().begin(), use.share().end()}});
     }

@@ -138,4 +138,22 @@ void DivideRanks(Comparison& c) {
   }
 }
 
+bool FindDuel(const Comparison& c, int a, int b, PairedResult& out) {
+  for (const Duel& duel : c.duels) {
+    if (duel.first == a && duel.second == b) {
+      out = duel.pooled;
+      return true;
+    }
+    if (duel.first == b && duel.second == a) {
+      out = duel.pooled;
+      out.mean = -duel.pooled.mean;
+      out.low = -duel.pooled.high;
+      out.high = -duel.pooled.low;
+      out.verdict = Decide(out, c.options.paired);
+      return true;
+    }
+  }
+  return false;
+}
+
 }  // namespace eaq::report_internal

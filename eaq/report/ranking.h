@@ -20,6 +20,9 @@ std::string ScopeOf(const ReportTrial& trial);
 // Fills rank_class of C's groups, the rankings of its schemes (without best and sentence) and `gate`.
 void DivideRanks(Comparison& c);
 
+// The duel of rows A and B seen from A (negative: A has the lower loss); false when there is none.
+bool FindDuel(const Comparison& c, int a, int b, PairedResult& out);
+
 }  // namespace eaq::report_internal
 
 #endif  // EAQ_REPORT_RANKING_H_

@@ -14,12 +14,17 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
+#include "eaq/report/domain_matrix.h"
+#include "eaq/report/expert_analysis.h"
 #include "eaq/report/figures.h"
 #include "eaq/report/format.h"
+#include "eaq/report/front.h"
 #include "eaq/report/page.h"
+#include "eaq/report/picture_files.h"
 #include "eaq/report/render_ablation.h"
 #include "eaq/report/render_tasks.h"
 #include "eaq/report/report.h"
+#include "eaq/report/summary.h"
 
 namespace eaq {
 namespace {
@@ -367,12 +372,19 @@ std::string Sections(const Comparison& c) {
                  "Wins \xE2\x80\x93 draws \xE2\x80\x93 losses over the schemes. A win is significant after Holm's "
                  "correction over all duels; equivalent and undecided count as draws, half a win in the win rate.",
                  WinRates(c) + Duels(c));
-  out += Section("Quality against stored bits", "", report_internal::QualityFigure(c));
+  out += Section("Quality against stored bits", "",
+                 absl::StrCat(report_internal::FrontFigures(c),
+                              report_internal::FrontsShowAll(c) ? "" : report_internal::QualityFigure(c)));
   out += Section("By text domain",
                  absl::StrCat("0 is full precision. Bars: 95 % paired bootstrap interval. Shaded: \xC2\xB1",
                               Fixed(c.options.paired.margin, 3),
                               " nats per token, differences that count as equivalent. The scales differ."),
                  absl::StrCat("<div class=\"pair\">", report_internal::DomainFigures(c), "</div>\n"));
+  out +=
+      Section("Calibration domain against evaluation domain",
+              "Does it matter which text a method is calibrated on? Down: the text it was calibrated on; across: the "
+              "text it is evaluated on.",
+              report_internal::DomainMatrices(c));
   out += Section("Where the error is",
                  "Squared error relative to the square of the signal, per layer and matrix; q, k, v, o: the attention; "
                  "e0, e1, ...: the experts, the mean of an expert's matrices. The colour scale, logarithmic, is shared "
@@ -385,6 +397,9 @@ std::string Sections(const Comparison& c) {
                  "by layer; mean over domains and seeds. The scales differ.",
                  absl::StrCat("<div class=\"pair\">", report_internal::RouterFigures(c), "</div>\n",
                               report_internal::RouterPredictionHtml(c)));
+  out += Section("Data sets, experts and channels",
+                 "What switching by data set rests on, tested in the full-precision model, and what it did.",
+                 report_internal::ExpertAnalysisHtml(c));
   out +=
       Section("Luck of the calibration draw",
               "Difference to full precision (nats per token) for every calibration draw, and the draws' standard "
@@ -392,11 +407,14 @@ std::string Sections(const Comparison& c) {
               "are about the text only, for the mean of these draws: methods closer than the draws' spread may swap "
               "places with other draws.",
               SeedTable(c));
-  out += Section("Cost, and what sharing saves",
-                 "Spent: wall time of a recipe's trials. From the cache: what making the shared stages anew would have "
-                 "added (the time they took the trial that made them, minus the time of reading them). Alone: both "
-                 "together, what the recipe would cost by itself.",
-                 report_internal::CostHtml(c));
+  out += Section(
+      "Cost, and what sharing saves",
+      "Calibration tokens: that one trial reads. Per trial: the median over a recipe's trials of their wall time, "
+      "and of what they would have taken without the cache. Peak memory: the largest of its trials. Spent: wall time "
+      "of a recipe's trials. From the cache: what making the shared stages anew would have "
+      "added (the time they took the trial that made them, minus the time of reading them). Alone: both "
+      "together, what the recipe would cost by itself.",
+      report_internal::CostHtml(c));
   out += Section("Failures", "", Failures(c));
   out += Section("Provenance", "", ProvenanceBox(c));
   return out;
@@ -424,6 +442,19 @@ std::string PartTitle(const Comparison& c) {
 
 }  // namespace
 
+// "ref-s_equal": of a file's name.
+std::string Slug(absl::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    if (absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-') {
+      out += c;
+    } else if (!out.empty() && out.back() != '_') {
+      out += '_';
+    }
+  }
+  return out;
+}
+
 std::string RenderHtml(const Comparison& c) { return RenderHtml(absl::MakeConstSpan(&c, 1)); }
 
 std::string RenderHtml(absl::Span<const Comparison> parts) {
@@ -441,6 +472,14 @@ std::string RenderHtml(absl::Span<const Comparison> parts) {
                  "claims of a model and form; it does not where the other is better or both are equivalent. A claim "
                  "about accuracy on another model is tested as an order of losses on this one.",
                  report_internal::ClaimsHtml(parts));
+  out += Section(
+      "Summary over models",
+      "\xCE\x94: difference to full precision with its 95 % interval. Rank: by the pooled loss within model and "
+      "scheme. Against the best: of the same model and scheme, after Holm's correction over the model's duels; "
+      "the difference itself shows on hover and in the CSV. Unbeaten: models where a method is the best, or the "
+      "best is not significantly better. Tinted: unbeaten on all. \xE2\x80\xA0: not ranked, calibrated on other "
+      "text.",
+      report_internal::SummaryHtml(parts));
   if (parts.size() == 1) {
     out += Sections(parts[0]);
   } else {
@@ -455,6 +494,24 @@ std::string RenderHtml(absl::Span<const Comparison> parts) {
     }
   }
   return absl::StrCat(out, "</main>\n<script>", report_internal::PageScript(), "</script>\n</body></html>\n");
+}
+
+std::vector<std::pair<std::string, std::string>> RenderPictures(absl::Span<const Comparison> parts) {
+  std::vector<std::pair<std::string, std::string>> files;
+  std::map<std::string, int> seen;  // two models may have one name
+  for (const Comparison& c : parts) {
+    std::string prefix;
+    if (parts.size() > 1) {
+      prefix = Slug(PartTitle(c));
+      const int n = ++seen[prefix];
+      absl::StrAppend(&prefix, n > 1 ? absl::StrCat("_", n) : "", "_");
+    }
+    for (auto& [id, document] : report_internal::StandalonePictures(Sections(c))) {
+      if (report_internal::IsErrorMap(id)) continue;
+      files.emplace_back(prefix + Slug(id), std::move(document));
+    }
+  }
+  return files;
 }
 
 }  // namespace eaq

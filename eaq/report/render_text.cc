@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "eaq/report/cost.h"
+#include "eaq/report/expert_analysis.h"
 #include "eaq/report/format.h"
 #include "eaq/report/render_ablation.h"
 #include "eaq/report/render_tasks.h"
@@ -197,6 +198,7 @@ std::string RenderText(const Comparison& c, const TextOptions& options) {
   for (const std::string& gate : c.gate) line(absl::StrCat("Fairness gate: ", gate), Style::kRed);
   if (const std::string work = report_internal::RunTimeWork(c); !work.empty()) line(work + ".", Style::kDim);
   for (const std::string& sentence : report_internal::RouterPredictionLines(c)) line(sentence, Style::kDim);
+  for (const std::string& sentence : report_internal::ExpertAnalysisLines(c)) line(sentence, Style::kDim);
   return absl::StrCat(out, report_internal::TasksText(c, options), report_internal::ClaimsText(c, options),
                       report_internal::AblationText(c, options), report_internal::CostText(c, options));
 }

@@ -16,6 +16,8 @@
 #define EAQ_REPORT_REPORT_H_
 
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
@@ -46,6 +48,13 @@ std::string RenderCsv(absl::Span<const Comparison> parts);
 // One row per effect of every ablation; "" without any.
 std::string RenderAblationCsv(absl::Span<const Comparison> parts);
 
+// One row per recipe of every cost table: time, memory, calibration tokens; "" without any.
+std::string RenderCostCsv(absl::Span<const Comparison> parts);
+
+// The figures of the page as SVG documents of their own: (name, document), "front" or "ref-s_front" where there are
+// several parts, light colours on white. All but the maps of errors by matrix, which are one for every row.
+std::vector<std::pair<std::string, std::string>> RenderPictures(absl::Span<const Comparison> parts);
+
 // A table for a paper: booktabs, +- half-interval, significance marks, best in bold, a footnote naming ledger and
 // commit.
 std::string RenderLatex(const Comparison& comparison);
@@ -54,6 +63,10 @@ std::string RenderJson(const Comparison& comparison);
 
 // One line per claim: where it holds, where not, over all parts. "" without claims.
 std::string RenderClaims(absl::Span<const Comparison> parts);
+
+// Methods x models, scheme by scheme: difference, size, rank, verdict against the best; "" with fewer than two models.
+std::string RenderSummary(absl::Span<const Comparison> parts, const TextOptions& options = {});
+std::string RenderSummaryCsv(absl::Span<const Comparison> parts);
 
 }  // namespace eaq
 

@@ -141,6 +141,24 @@ TEST(Compare, WarnsOfDegenerateCalibration) {
   EXPECT_EQ(notes("37%"), 1u);
 }
 
+// More duels than the draws can tell apart from chance: said, with the number of draws that can.
+TEST(Compare, SaysWhenNoDuelCanBeSignificant) {
+  const ReportInputs in = SyntheticInputs();
+  const auto note = [&](int draws) {
+    CompareOptions options;
+    options.paired.draws = draws;
+    const auto c = Compare(in, options);
+    for (size_t i = 0; c.ok() && i < c->notes.size(); ++i) {
+      if (absl::StartsWith(c->notes[i], "No duel can be significant")) return c->notes[i];
+    }
+    return std::string();
+  };
+  EXPECT_EQ(note(200),
+            "No duel can be significant: of 24 with 200 draws the smallest Holm p is 0.119. More draws: "
+            "comparison { draws: 1000 }.");  // 24 / 201
+  EXPECT_EQ(note(1000), "");
+}
+
 // Methods without calibration tokens have no output error: no map that looks like zero, and a line that says so.
 TEST(RenderHtml, UnmeasuredErrorIsNotZero) {
   ReportInputs in = SyntheticInputs({.methods = 2, .schemes = 1, .seeds = 1});
@@ -317,11 +335,11 @@ TEST(Golden, SmallReport) {
   in.failures.push_back({"0f", "ref-s", "W4A4", "GPTQ", 1, "oom", "killed for memory", "sweep --trial=0f", "/tmp/log"});
   in.pending = 2;
   EAQ_ASSERT_OK_AND_ASSIGN(const Comparison c, Compare(in));
-  EXPECT_EQ(Sha256Hex(RenderHtml(c)), "2f8335619ca4ba3a00dc0128647f97f0b57094025779ea9bf1ed9a2fc908f875");
+  EXPECT_EQ(Sha256Hex(RenderHtml(c)), "184398e7bae28ada8f9658554a8bfd01c166636da0793d49cac7b670902b71c4");
   EXPECT_EQ(Sha256Hex(RenderText(c)), "97b4b0979f431f9fa1767ee1285a0bbb36582defc7aa619838854b5ddfcf3f26");
   EXPECT_EQ(Sha256Hex(RenderCsv(c)), "05d20d4d2cbb248182c5b67d9b9b487a6033138ae504e6c5a035762d542c115f");
   EXPECT_EQ(Sha256Hex(RenderLatex(c)), "427f70152619ae025475257a99d30c1aadf65f200766e7a4abb96b47a0209612");
-  EXPECT_EQ(Sha256Hex(RenderJson(c)), "4417350845974019e60b578546a553048cf0e84ba33280dd45b4cbea4abdcf0a");
+  EXPECT_EQ(Sha256Hex(RenderJson(c)), "6b14d5001c1902cb4af4c74a5f828145eb6e69a07d40e1ed5cbbe01e0d7f955a");
 }
 
 }  // namespace

@@ -224,7 +224,17 @@ std::string HeatMap::Svg() const {
   size_t longest = 9;  // room for the smallest value left of the colour scale
   for (const std::string& r : rows) longest = std::max(longest, static_cast<size_t>(DisplayWidth(r)));
   const double left = 16 + 7.2 * static_cast<double>(longest);
-  const double cell = std::clamp((700.0 - left - 8) / static_cast<double>(columns.size()), 6.0, 40.0), tall = 24;
+  double cell = std::clamp((700.0 - left - 8) / static_cast<double>(columns.size()), 6.0, 40.0);
+  const double tall = 24;
+  int widest = 0;
+  if (!text.empty()) {
+    for (const std::string& name : columns) widest = std::max(widest, DisplayWidth(name));
+    for (const auto& row : text) {
+      for (const std::string& label : row) widest = std::max(widest, DisplayWidth(label));
+    }
+    cell = std::max(cell, 7.2 * widest + 12);
+  }
+  const double darkest = text.empty() ? 0.94 : 0.5;
   const int width = static_cast<int>(std::ceil(std::max(left + cell * static_cast<double>(columns.size()) + 8, 360.0)));
   const auto top = [this, tall](size_t i) {
     return 26 + tall * static_cast<double>(i) + (block > 0 ? 8.0 * static_cast<double>(i / block) : 0.0);
@@ -246,9 +256,12 @@ std::string HeatMap::Svg() const {
       const double t = !there ? 0 : most > least ? std::clamp((colour(v) - least) / (most - least), 0.0, 1.0) : 0.5;
       absl::StrAppend(&out, "<rect class=\"", there ? "heat" : "void", "\" x=\"", C(x), "\" y=\"", C(y), "\" width=\"",
                       C(cell - 1), "\" height=\"", C(tall - 1), "\"",
-                      there ? absl::StrCat(" fill-opacity=\"", Fixed(0.06 + 0.94 * t, 2), "\"") : "", "><title>",
+                      there ? absl::StrCat(" fill-opacity=\"", Fixed(0.06 + darkest * t, 2), "\"") : "", "><title>",
                       EscapeHtml(rows[i]), ", ", EscapeHtml(columns[j]), ": ", there ? Short(v) : none,
                       "</title></rect>\n");
+      if (text.empty() || text[i][j].empty()) continue;
+      const bool bold = !strong.empty() && strong[i][j];
+      out += Text(x + cell / 2, y + 16, text[i][j], "middle", bold ? " class=\"name\"" : "");
     }
   }
   const double y = height - (hollow ? 44 : 24);
@@ -257,7 +270,7 @@ std::string HeatMap::Svg() const {
   out += Text(left - 8, y + 11, ends(least), "end");
   for (int k = 0; k < 10; ++k) {
     absl::StrAppend(&out, "<rect class=\"heat\" x=\"", C(left + 16 * k), "\" y=\"", C(y),
-                    "\" width=\"15\" height=\"12\" fill-opacity=\"", Fixed(0.06 + 0.94 * k / 9, 2), "\"/>");
+                    "\" width=\"15\" height=\"12\" fill-opacity=\"", Fixed(0.06 + darkest * k / 9, 2), "\"/>");
   }
   out += Text(left + 168, y + 11, absl::StrCat(ends(most), " ", unit), "start");
   if (hollow) {

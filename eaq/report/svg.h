@@ -72,6 +72,9 @@ struct HeatMap {
   size_t block = 0;                        // rows that belong together: space after every so many
   std::string unit;
   std::string none = "nothing measured";  // what a hollow cell means: in the legend, when there is one
+  // Written into the cells, where given; as `value`. Cells are then wide enough for it, and pale enough to read it.
+  std::vector<std::vector<std::string>> text;
+  std::vector<std::vector<bool>> strong;  // of these in bold; may be empty
 };
 
 // The marker of series N around (x, y), radius R.
