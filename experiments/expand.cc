@@ -349,9 +349,10 @@ class Expander {
 
   absl::Status CheckGrid(const std::string& field, int index, const Grid& grid) const {
     const int b = grid.bits();
-    if (b != 16 && (b < 2 || b > 8)) {
+    const bool binary = grid.kind() == Grid::BINARY;
+    if (b != 16 && (binary ? b != 1 : b < 2 || b > 8)) {
       return spec_.Error({{"scheme", index}, {field, -1}, {"bits", -1}},
-                         absl::StrCat("bits ", b, ": must be 2 to 8, or 16 for none"));
+                         absl::StrCat("bits ", b, ": must be 2 to 8 (1 of kind BINARY), or 16 for none"));
     }
     if (grid.granularity() == Grid::GROUP && grid.group_size() < 1) {
       return spec_.Error({{"scheme", index}, {field, -1}}, "granularity GROUP needs group_size of at least 1");
@@ -471,7 +472,11 @@ class Expander {
         return spec_.Error({{"recipe", i}}, absl::StrCat("two recipes are called \"", recipe.name(),
                                                          "\"; give one another set { name: ... }"));
       }
+      const size_t first = all.size();
       EAQ_RETURN_IF_ERROR(Append("recipe", i, 2, recipe, all));
+      for (size_t k = first; k < all.size(); ++k) {
+        if (!entry.scheme().empty()) only_[all[k].name()] = {entry.scheme().begin(), entry.scheme().end()};
+      }
     }
     const std::string& reference = e_.comparison().reference();
     if (!reference.empty()) {
@@ -498,7 +503,7 @@ class Expander {
     return all;
   }
 
-  // The names that `skip` and `claim` use.
+  // The names that `recipe.scheme`, `skip` and `claim` use.
   absl::Status CheckNames(const std::vector<Scheme>& schemes, const std::vector<Recipe>& recipes) const {
     std::vector<std::string> s, r, m;
     for (const Scheme& scheme : schemes) s.push_back(scheme.name());
@@ -518,6 +523,11 @@ class Expander {
       if (std::find(known.begin(), known.end(), name) != known.end()) return absl::OkStatus();
       return spec_.Error(place, absl::StrCat("no ", kind, " is called \"", name, "\"", Suggestion(name, known)));
     };
+    for (int i = 0; i < e_.recipe_size(); ++i) {
+      for (int k = 0; k < e_.recipe(i).scheme_size(); ++k) {
+        EAQ_RETURN_IF_ERROR(check({{"recipe", i}, {"scheme", k}}, e_.recipe(i).scheme(k), "scheme", s));
+      }
+    }
     for (int i = 0; i < e_.skip_size(); ++i) {
       const Experiment::Skip& skip = e_.skip(i);
       const auto at = [i](const char* field) { return FieldPath{{"skip", i}, {field, -1}}; };
@@ -540,6 +550,8 @@ class Expander {
   }
 
   bool Skipped(const ModelRef& model, const Scheme& scheme, const Recipe& recipe) const {
+    const auto only = only_.find(recipe.name());
+    if (only != only_.end() && only->second.count(scheme.name()) == 0) return true;
     for (const Experiment::Skip& skip : e_.skip()) {
       if ((!skip.has_recipe() || skip.recipe() == recipe.name()) &&
           (!skip.has_scheme() || skip.scheme() == scheme.name()) &&
@@ -554,6 +566,7 @@ class Expander {
   const Experiment& e_;
   const PresetLoader& load_preset_;
   std::vector<bool> varied_;
+  std::map<std::string, std::set<std::string>> only_;  // recipe -> its schemes, where its entry names some
   Expansion out_;
 };
 

@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "eaq/base/file.h"
 #include "eaq/base/status_macros.h"
@@ -104,6 +105,29 @@ ReportInputs InputsOf(const Part& part, const Expansion& expansion, const SweepP
   return inputs;
 }
 
+// PICTURES as FOLDER/NAME.svg, and no other .svg there: what an earlier run left would pass for one of this.
+absl::Status WritePictures(const std::string& folder, const std::vector<std::pair<std::string, std::string>>& pictures,
+                           FinalReport& report) {
+  if (pictures.empty() && !IsDirectory(folder)) return absl::OkStatus();
+  EAQ_RETURN_IF_ERROR(MakeDirectories(folder));
+  std::set<std::string> written;
+  for (const auto& [name, document] : pictures) {
+    const std::string file = absl::StrCat(name, ".svg");
+    EAQ_RETURN_IF_ERROR(WriteFileAtomic(JoinPath(folder, file), document));
+    written.insert(file);
+  }
+  EAQ_ASSIGN_OR_RETURN(const std::vector<std::string> files, ListDirectory(folder));
+  for (const std::string& file : files) {
+    if (absl::EndsWith(file, ".svg") && written.count(file) == 0) {
+      EAQ_RETURN_IF_ERROR(RemoveFile(JoinPath(folder, file)));
+    }
+  }
+  if (!written.empty()) {
+    report.files.push_back(absl::StrCat(folder, "/ (", written.size(), written.size() == 1 ? " figure)" : " figures)"));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<FinalReport> MakeFinalReport(const Experiment& experiment, const Expansion& expansion,
@@ -167,6 +191,10 @@ absl::StatusOr<FinalReport> MakeFinalReport(const Experiment& experiment, const 
   if (const std::string claims = RenderClaims(parts); !options.json && !claims.empty()) {
     absl::StrAppend(&report.text, "\n", claims);
   }
+  if (const std::string summary = RenderSummary(parts, {options.color, options.width, options.timings});
+      !options.json && !summary.empty()) {
+    absl::StrAppend(&report.text, "\n", summary);
+  }
   if (options.json && parts.size() > 1) report.text = absl::StrCat("[", report.text, "]\n");
   EAQ_RETURN_IF_ERROR(MakeDirectories(options.folder));
   std::string stem;
@@ -186,6 +214,9 @@ absl::StatusOr<FinalReport> MakeFinalReport(const Experiment& experiment, const 
   if (const std::string csv = RenderAblationCsv(parts); !csv.empty()) {
     EAQ_RETURN_IF_ERROR(write("_ablation.csv", csv));
   }
+  if (const std::string csv = RenderCostCsv(parts); !csv.empty()) EAQ_RETURN_IF_ERROR(write("_cost.csv", csv));
+  if (const std::string csv = RenderSummaryCsv(parts); !csv.empty()) EAQ_RETURN_IF_ERROR(write("_summary.csv", csv));
+  EAQ_RETURN_IF_ERROR(WritePictures(JoinPath(options.folder, stem + ".figures"), RenderPictures(parts), report));
   return report;
 }
 

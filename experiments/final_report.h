@@ -19,12 +19,14 @@ namespace eaq {
 struct FinalReportOptions {
   bool color = false, timings = true, json = false;
   int width = 0;
-  std::string folder;  // gets NAME.html, NAME.csv, NAME.tex; with ablations NAME_ablation.csv
+  // Gets NAME.html, NAME.csv, NAME.tex, NAME_cost.csv, NAME.figures/*.svg; with ablations NAME_ablation.csv, with
+  // several models NAME_summary.csv.
+  std::string folder;
   std::string command;
 };
 struct FinalReport {
   std::string text;                // for standard output
-  std::vector<std::string> files;  // written
+  std::vector<std::string> files;  // written; of figures the folder, and how many
 };
 
 // PLAN: of EXPANSION's trials (plan.asked[i] is expansion.trials[i], resolved). NotFound when no trial is done.

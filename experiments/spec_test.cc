@@ -188,6 +188,19 @@ TEST(Spec, MalformedTextsNeverCrash) {
   EXPECT_THAT(All("name: \"\xC0\xAF\""), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("t:1:8: byte 0xc0")));
 }
 
+// A recipe may name the schemes it runs under; its lists go with it, and another scheme has no row of it.
+TEST(Spec, RecipesOfSomeSchemes) {
+  EAQ_ASSERT_OK_AND_ASSIGN(const auto trials,
+                           All(Replaced("recipe { preset: \"gptq\"", "recipe { scheme: 'W bits=3' preset: \"gptq\"")));
+  ASSERT_EQ(trials.size(), 1 + 1 + (1 + 2 * 2));
+  EXPECT_EQ(trials[1].recipe().name(), "rtn");
+  EXPECT_EQ(trials[2].scheme().name(), "W bits=3");
+  EXPECT_EQ(trials[2].recipe().name(), "rtn");
+  for (size_t i = 3; i < trials.size(); ++i) EXPECT_EQ(trials[i].scheme().name(), "W bits=3") << i;
+  EXPECT_THAT(All(Replaced("recipe { preset: \"rtn\"", "recipe { scheme: ['W bits=3', 'W bits=5'] preset: \"rtn\"")),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no scheme is called \"W bits=5\"")));
+}
+
 TEST(Spec, CorpusOfMalformedFiles) {
   const auto folder = FindInRepository("experiments/testdata/malformed");
   EAQ_ASSERT_OK(folder);
