@@ -94,6 +94,7 @@ std::string ShowText(const StoredTrial& trial) {
     for (auto& row : plan) row.insert(row.begin(), "");
     absl::StrAppend(&text, "\nPlan\n", Table(plan, {false, false, true, false, false, false, false}),
                     "  left at 16 bits: ", LeftAt16Bits(trial.spec, *trial.result), "\n");
+    for (const std::string& note : RouterNotes(*trial.result)) absl::StrAppend(&text, "  ", Printable(note), "\n");
     absl::StrAppend(&text, "\nMetrics\n", Table(metrics, {false, false, true}), "\nStages\n",
                     Table(stages, {false, false, false, true, false}));
     absl::StrAppend(&text, absl::StrFormat("\n%d linears, %d series of per-window values, %d expert-use rows\n",

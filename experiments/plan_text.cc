@@ -31,7 +31,7 @@ std::string Ranges(const std::set<int>& numbers) {
   return absl::StrJoin(parts, ", ");
 }
 
-std::string Width(int bits) { return absl::StrCat(bits, " bits"); }
+std::string Width(int bits) { return bits == 0 ? "pruned" : absl::StrCat(bits, " bits"); }
 
 // All linears of one kind.
 struct KindRow {
@@ -65,6 +65,7 @@ std::vector<std::pair<std::string, KindRow>> Kinds(const TrialResult& result) {
     if (layer >= 0) row.layers.insert(layer);
     ++row.count;
     ++row.by_bits[linear.bits()];
+    if (linear.bits() == 0) continue;  // reads nothing
     row.inputs.insert(linear.has_activation() ? linear.activation() : Width(16));
     if (linear.has_online()) row.before.insert(linear.online());
   }
@@ -95,6 +96,16 @@ std::vector<std::vector<std::string>> PlanTable(const TrialResult& result) {
     table.push_back(std::move(line));
   }
   return table;
+}
+
+std::vector<std::string> RouterNotes(const TrialResult& result) {
+  std::vector<std::string> notes;
+  for (const LinearReport& linear : result.linear()) {
+    const absl::StatusOr<LinearId> id = LinearId::Parse(linear.id());
+    if (!id.ok() || id->role != Role::kRouter || linear.note().empty()) continue;
+    notes.push_back(absl::StrCat(linear.id(), ": ", linear.note()));
+  }
+  return notes;
 }
 
 std::string LeftAt16Bits(const TrialSpec& spec, const TrialResult& result) {

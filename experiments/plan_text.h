@@ -20,6 +20,9 @@ namespace eaq {
 // differ in nothing. In the order of their first linear.
 std::vector<std::vector<std::string>> PlanTable(const TrialResult& result);
 
+// What the report says of routers, one line each: experts that are pruned, or dropped at run time.
+std::vector<std::string> RouterNotes(const TrialResult& result);
+
 // "embedding, head and norms; weights of router; inputs of o, expert down; queries, keys and values".
 std::string LeftAt16Bits(const TrialSpec& spec, const TrialResult& result);
 

@@ -46,6 +46,20 @@ TEST(PlanText, NamesAllThatIsLeftAt16Bits) {
             "embedding, head and norms");
 }
 
+TEST(PlanText, PrunedExpertsHaveNoWidth) {
+  const TrialResult result = Result(R"(
+    linear { id: "L0.router" bits: 16 note: "1 of 2 experts pruned" }
+    linear { id: "L0.e0.down" bits: 4 activation: "int4 per token" }
+    linear { id: "L0.e1.down" bits: 0 note: "pruned" }
+  )");
+  EXPECT_THAT(PlanTable(result)[2],
+              ElementsAre("expert down", "2", "0", "pruned (1), 4 bits (1)", "int4 per token", ""));
+  EXPECT_THAT(RouterNotes(result), ElementsAre("L0.router: 1 of 2 experts pruned"));
+  TrialSpec spec;
+  spec.mutable_scheme()->mutable_attention_operands()->set_bits(4);
+  EXPECT_EQ(LeftAt16Bits(spec, result), "embedding, head and norms; weights of router; inputs of router");
+}
+
 TEST(PlanText, NothingQuantizedIsAnEmptyTable) { EXPECT_EQ(PlanTable(TrialResult()).size(), 1u); }
 
 }  // namespace

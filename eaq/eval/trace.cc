@@ -1,6 +1,7 @@
 #include "eaq/eval/trace.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "absl/strings/str_cat.h"
 #include "eaq/base/bytes.h"
@@ -11,8 +12,11 @@ namespace {
 
 class RoutingRecorder : public LayerObserver {
  public:
-  RoutingRecorder(std::vector<uint16_t>* chosen, Matrix* logits) : chosen_(chosen), logits_(logits) {}
-  void OnRouter(int, ConstMatrixView logits, absl::Span<const int32_t> experts, absl::Span<const float>) override {
+  RoutingRecorder(std::vector<uint16_t>* chosen, Matrix* logits, int64_t* dropped)
+      : chosen_(chosen), logits_(logits), dropped_(dropped) {}
+  void OnRouter(int, ConstMatrixView logits, absl::Span<const int32_t> experts,
+                absl::Span<const float> weights) override {
+    *dropped_ = std::count(weights.begin(), weights.end(), 0.0f);
     chosen_->assign(experts.begin(), experts.end());
     *logits_ = Matrix(logits);
   }
@@ -20,6 +24,7 @@ class RoutingRecorder : public LayerObserver {
  private:
   std::vector<uint16_t>* const chosen_;
   Matrix* const logits_;
+  int64_t* const dropped_;
 };
 
 }  // namespace
@@ -78,15 +83,32 @@ Tracer::Tracer(const ModelEnds& ends, absl::Span<const absl::Span<const int32_t>
 }
 
 void Tracer::Advance(int layer, const DecoderLayer& decoder, ThreadPool& pool) {
+  Advance(layer, std::vector<const DecoderLayer*>(trace_.hidden.size(), &decoder), pool);
+}
+
+void Tracer::Advance(int layer, absl::Span<const DecoderLayer* const> decoders, ThreadPool& pool) {
   std::vector<std::vector<uint16_t>> chosen(trace_.hidden.size());
   std::vector<Matrix> logits(trace_.hidden.size());
+  std::vector<int64_t> dropped(trace_.hidden.size(), 0);
   pool.ParallelFor(trace_.hidden.size(), [&](int64_t w) {
-    RoutingRecorder recorder(&chosen[w], &logits[w]);
-    decoder.Forward(trace_.hidden[w].view(), &recorder);
+    RoutingRecorder recorder(&chosen[w], &logits[w], &dropped[w]);
+    decoders[w]->Forward(trace_.hidden[w].view(), &recorder);
   });
   if (chosen.empty() || chosen[0].empty()) return;
   trace_.experts[layer] = std::move(chosen);
   trace_.router_logits[layer] = std::move(logits);
+  trace_.dropped[layer] = std::accumulate(dropped.begin(), dropped.end(), int64_t{0});
+}
+
+ModelTrace PickWindows(std::vector<ModelTrace> traces, absl::Span<const int> which) {
+  ModelTrace picked;
+  for (size_t w = 0; w < which.size(); ++w) {
+    ModelTrace& from = traces[which[w]];
+    picked.hidden.push_back(std::move(from.hidden[w]));
+    for (auto& [layer, windows] : from.experts) picked.experts[layer].push_back(std::move(windows[w]));
+    for (auto& [layer, windows] : from.router_logits) picked.router_logits[layer].push_back(std::move(windows[w]));
+  }
+  return picked;
 }
 
 RouterAgreement CompareRouting(absl::Span<const uint16_t> full, absl::Span<const uint16_t> quantized, int64_t k) {
@@ -113,6 +135,15 @@ std::vector<double> ExpertUse(absl::Span<const std::vector<uint16_t>> windows, i
     share[e] = static_cast<double>(count[e]) / static_cast<double>(total);
   }
   return share;
+}
+
+double DroppedShare(const ModelTrace& trace) {
+  int64_t dropped = 0, all = 0;
+  for (const auto& [layer, count] : trace.dropped) {
+    dropped += count;
+    for (const std::vector<uint16_t>& window : trace.experts.at(layer)) all += static_cast<int64_t>(window.size());
+  }
+  return all == 0 ? 0 : static_cast<double>(dropped) / static_cast<double>(all);
 }
 
 }  // namespace eaq

@@ -30,6 +30,9 @@ struct ModelTrace {
   // Layers with a router -> of each window, [tokens, k]: the experts chosen, falling by score.
   std::map<int, std::vector<std::vector<uint16_t>>> experts;
   std::map<int, std::vector<Matrix>> router_logits;  // of the same layers, [tokens, experts] of each window
+  // Of the same layers: choices that a routing policy dropped, over all windows. Not serialized: caches hold
+  // full-precision traces, which drop none.
+  std::map<int, int64_t> dropped;
 
   // For caches. Parse: InvalidArgument when BYTES are not a whole trace.
   std::string Serialize() const;
@@ -42,11 +45,16 @@ class Tracer {
   Tracer(const ModelEnds& ends, absl::Span<const absl::Span<const int32_t>> windows, ThreadPool& pool);
   // Runs the next layer, which has the number LAYER, over all windows.
   void Advance(int layer, const DecoderLayer& decoder, ThreadPool& pool);
+  // The same where every window has a layer of its own, DECODERS[w]: of a model that serves them in different states.
+  void Advance(int layer, absl::Span<const DecoderLayer* const> decoders, ThreadPool& pool);
   ModelTrace Finish() { return std::move(trace_); }
 
  private:
   ModelTrace trace_;
 };
+
+// The trace whose window w is TRACES[which[w]]'s: all are over the same windows.
+ModelTrace PickWindows(std::vector<ModelTrace> traces, absl::Span<const int> which);
 
 // How far the router of a quantized model agrees with the full one on the same tokens.
 struct RouterAgreement {
@@ -59,6 +67,9 @@ RouterAgreement CompareRouting(absl::Span<const uint16_t> full, absl::Span<const
 
 // Share of the assignments that each of EXPERTS experts gets over WINDOWS of one layer of a trace; sums to 1.
 std::vector<double> ExpertUse(absl::Span<const std::vector<uint16_t>> windows, int64_t experts);
+
+// The share of all choices that were dropped, over all layers with a router; 0 without any.
+double DroppedShare(const ModelTrace& trace);
 
 }  // namespace eaq
 

@@ -71,6 +71,28 @@ TEST(Trace, ComesBackFromBytesAndNoticesDamage) {
   EXPECT_THAT(ModelTrace::Parse(bytes + "x"), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("bytes")));
 }
 
+TEST(Trace, CountsWhatIsDropped) {
+  const auto source = RandomModel(TinyConfig(), 1);
+  const auto model = *Model::Load(*source);
+  const auto texts = Texts(3, 12, model->config().vocab_size);
+  EXPECT_EQ(DroppedShare(Trace(*model, texts, 2)), 0);
+  std::vector<absl::Span<const int32_t>> windows(texts.begin(), texts.end());
+  ThreadPool pool(2);
+  Tracer tracer(model->ends(), windows, pool);
+  for (int l = 0; l < model->config().num_layers; ++l) {
+    LayerParams params = *source->LoadLayer(l);
+    // Every second expert but one of each window in the last layer, none in the others.
+    const ExpertDrop drop{.ratio = l + 1 == model->config().num_layers ? 1.0f : 0.0f, .protect = 0.1f};
+    params.routing = std::make_shared<const RoutingPolicy>(RoutingPolicy{{}, drop});
+    tracer.Advance(l, **BuildLayer(model->config(), params), pool);
+  }
+  const ModelTrace trace = tracer.Finish();
+  EXPECT_EQ(trace.dropped.at(0), 0);
+  EXPECT_EQ(trace.dropped.rbegin()->second, 3 * 11);
+  EXPECT_DOUBLE_EQ(DroppedShare(trace), 33.0 / (3 * 12 * 2 * model->config().num_layers));
+  EXPECT_EQ(trace.experts.at(0)[0].size(), 24u);  // what the router chose, dropped or not
+}
+
 TEST(Trace, RouterAgreementByHand) {
   // Tokens: same set and order; same set, other order; one in common; none.
   const std::vector<uint16_t> full = {0, 1, 2, 3, 4, 5, 6, 7}, quantized = {0, 1, 3, 2, 4, 0, 1, 2};

@@ -1,5 +1,7 @@
 #include "eaq/recipe/pipeline.h"
 
+#include <map>
+#include <optional>
 #include <utility>
 
 #include "absl/functional/function_ref.h"
@@ -7,6 +9,7 @@
 #include "eaq/base/hash.h"
 #include "eaq/base/status_macros.h"
 #include "eaq/recipe/cached_stage.h"
+#include "eaq/recipe/online_pruning.h"
 #include "eaq/recipe/version.h"
 
 namespace eaq {
@@ -27,7 +30,11 @@ class Walk {
   absl::StatusOr<PipelineReport> Run(const LayerSink& sink) {
     const ModelConfig& config = in_.source->config();
     Enter();
+    if (in_.recipe->has_online_pruning()) {
+      EAQ_RETURN_IF_ERROR(ValidateOnlinePruning(config, in_.recipe->online_pruning()));
+    }
     EAQ_RETURN_IF_ERROR(Annotate(Allocate(), "slot allocate"));
+    EAQ_RETURN_IF_ERROR(Annotate(PlanDropping(), "online_pruning"));
     for (int l = 0; l < config.num_layers; ++l) {
       in_.progress->Update("quantize layers", l, config.num_layers);
       EAQ_RETURN_IF_ERROR(Annotate(Layer(l, sink), absl::StrCat("layer ", l)));
@@ -52,27 +59,42 @@ class Walk {
     return result;
   }
 
-  // The hidden states at the entrance of layer 0.
-  void Enter() {
-    const std::vector<CalibrationWindow>& windows = *in_.calibration;
-    hidden_.resize(uses_data_ ? windows.size() : 0);
-    in_.pool->ParallelFor(hidden_.size(), [&](int64_t w) {
-      hidden_[w] = Matrix(windows[w].window.ids.size(), in_.source->config().hidden_size);
-      in_.ends->Embed(windows[w].window.ids, hidden_[w].view());
+  // Windows at the entrance of layer 0.
+  struct Entrance {
+    std::vector<Matrix> hidden;
+    std::vector<std::string> domains;
+    std::string fingerprint;
+  };
+  Entrance Embed(const std::vector<CalibrationWindow>& windows) const {
+    Entrance at;
+    at.hidden.resize(uses_data_ ? windows.size() : 0);
+    in_.pool->ParallelFor(at.hidden.size(), [&](int64_t w) {
+      at.hidden[w] = Matrix(windows[w].window.ids.size(), in_.source->config().hidden_size);
+      in_.ends->Embed(windows[w].window.ids, at.hidden[w].view());
     });
     Fingerprint state("state/v1");
     state.Add(in_.source->hash());
     for (const CalibrationWindow& w : windows) {
       state.Add(absl::MakeConstSpan(w.window.ids)).Add(w.domain);
-      domains_.push_back(w.domain);
+      at.domains.push_back(w.domain);
     }
-    state_ = entrance_ = state.Hex();
+    at.fingerprint = state.Hex();
+    return at;
+  }
+
+  void Enter() {
+    Entrance at = Embed(*in_.calibration);
+    hidden_ = std::move(at.hidden);
+    domains_ = std::move(at.domains);
+    state_ = entrance_ = std::move(at.fingerprint);
     if (keeps_full_) full_hidden_ = hidden_;
   }
 
   // STATES, the inputs of the layer of ORIGINAL in full precision, become its outputs. Nothing of the recipe is in
-  // them, so they are shared through the cache, and they are not a stage of the report.
-  absl::Status AdvanceFull(const LayerParams& original, std::vector<Matrix>& states) {
+  // them, so they are shared through the cache, and they are not a stage of the report. ENTRANCE: the fingerprint of
+  // what they were before the first layer; default: the calibration's.
+  absl::Status AdvanceFull(const LayerParams& original, std::vector<Matrix>& states,
+                           const std::string* entrance = nullptr) {
     const auto make = [&]() -> absl::StatusOr<std::vector<Matrix>> {
       EAQ_ASSIGN_OR_RETURN(const auto layer, BuildLayer(in_.source->config(), original));
       in_.pool->ParallelFor(states.size(), [&](int64_t w) { layer->Forward(states[w].view()); });
@@ -85,7 +107,7 @@ class Walk {
       return absl::OkStatus();
     }
     Fingerprint key("full_states/v1");
-    key.Add(in_.cache_salt).Add(kNumericsVersion).Add(entrance_).Add(original.layer);
+    key.Add(in_.cache_salt).Add(kNumericsVersion).Add(entrance == nullptr ? entrance_ : *entrance).Add(original.layer);
     StageRun run;
     EAQ_ASSIGN_OR_RETURN(states, CachedStage<std::vector<Matrix>>(*in_.cache, "full states", key.Hex(), make,
                                                                   StatesBytes, ParseStates, run));
@@ -101,36 +123,108 @@ class Walk {
     if (slot.surveys_model()) {
       EAQ_ASSIGN_OR_RETURN(surveys, SurveyModel(slot));
     }
-    const bool walks = slot.surveys() && (slot.needs_hidden() || slot.needs_profile());
-    std::vector<Matrix> hidden = walks ? hidden_ : std::vector<Matrix>();
-    for (int l = 0; slot.surveys() && l < config.num_layers; ++l) {
+    if (slot.surveys()) {
+      const bool walks = slot.needs_hidden() || slot.needs_profile();
+      EAQ_ASSIGN_OR_RETURN(
+          surveys, SurveyLayers(slot, "survey", {walks ? hidden_ : std::vector<Matrix>(), domains_, entrance_}));
+    }
+    EAQ_ASSIGN_OR_RETURN(const AllocationProblem problem, AllocationProblem::Create(config, *in_.scheme));
+    EAQ_ASSIGN_OR_RETURN(allocated_, slot.Allocate(problem, surveys));
+    if (!slot.switching()) return absl::OkStatus();
+    SurveyedSets known{DistinctNames(domains_), std::move(surveys)}, further;
+    if (in_.further != nullptr && !in_.further->empty()) {
+      Entrance at = Embed(*in_.further);
+      further.names = DistinctNames(at.domains);
+      EAQ_ASSIGN_OR_RETURN(further.surveys, SurveyLayers(slot, "further survey", std::move(at)));
+    }
+    EAQ_ASSIGN_OR_RETURN(switching_, slot.PlanSwitching(problem, known, further, allocated_));
+    report_.analyses = std::move(switching_->analyses);
+    switching_->analyses.Clear();
+    return absl::OkStatus();
+  }
+
+  // What SLOT says of every layer in full precision, AT.hidden going through all of them (where there are any).
+  absl::StatusOr<std::vector<std::vector<double>>> SurveyLayers(const AllocateSlot& slot, const std::string& stage,
+                                                                Entrance at) {
+    const ModelConfig& config = in_.source->config();
+    std::vector<std::vector<double>> surveys;
+    for (int l = 0; l < config.num_layers; ++l) {
       in_.progress->Update("survey layers", l, config.num_layers);
       EAQ_ASSIGN_OR_RETURN(LayerParams params, in_.source->LoadLayer(l));
       Fingerprint key("survey/v1");
-      key.Add(in_.cache_salt).Add(kNumericsVersion).Add(in_.source->hash()).Add(l).Add(state_);
+      key.Add(in_.cache_salt).Add(kNumericsVersion).Add(in_.source->hash()).Add(l).Add(at.fingerprint);
       key.Add(in_.scheme->SerializeAsString()).Add(in_.recipe->allocate().SerializeAsString()).Add(in_.seed);
       std::string hash;
       EAQ_ASSIGN_OR_RETURN(surveys.emplace_back(),
                            Cached<std::vector<double>>(
-                               absl::StrCat("survey/L", l), key.Hex(),
+                               absl::StrCat(stage, "/L", l), key.Hex(),
                                [&]() -> absl::StatusOr<std::vector<double>> {
                                  LayerProfile profile;
                                  if (slot.needs_profile()) {
                                    EAQ_ASSIGN_OR_RETURN(const auto layer, BuildLayer(config, params));
                                    EAQ_ASSIGN_OR_RETURN(
-                                       profile, ProfileLayer(*layer, hidden, {.second_moments = false}, *in_.pool));
+                                       profile, ProfileLayer(*layer, at.hidden, {.second_moments = false}, *in_.pool));
                                  }
                                  LayerContext context = Context(profile);
-                                 context.hidden = hidden;
-                                 context.full_hidden = hidden;
+                                 context.hidden = at.hidden;
+                                 context.full_hidden = at.hidden;
+                                 context.domains = at.domains;
                                  return slot.Survey(context, params);
                                },
                                NumbersBytes, ParseNumbers, &hash));
-      if (!hidden.empty() && l + 1 < config.num_layers) EAQ_RETURN_IF_ERROR(AdvanceFull(params, hidden));
+      if (!at.hidden.empty() && l + 1 < config.num_layers) {
+        EAQ_RETURN_IF_ERROR(AdvanceFull(params, at.hidden, &at.fingerprint));
+      }
     }
-    EAQ_ASSIGN_OR_RETURN(const AllocationProblem problem, AllocationProblem::Create(config, *in_.scheme));
-    EAQ_ASSIGN_OR_RETURN(allocated_, slot.Allocate(problem, surveys));
+    return surveys;
+  }
+
+  // PARAMS without the experts that the plan prunes.
+  absl::Status Prune(LayerParams& params) const {
+    EAQ_ASSIGN_OR_RETURN(std::vector<int32_t> kept, KeptExperts(allocated_, in_.source->config(), params.layer));
+    if (!kept.empty()) params.routing = std::make_shared<const RoutingPolicy>(RoutingPolicy{std::move(kept), {}});
     return absl::OkStatus();
+  }
+
+  // Which layers drop experts of single tokens, from a walk through the full-precision model.
+  absl::Status PlanDropping() {
+    if (!in_.recipe->has_online_pruning()) return absl::OkStatus();
+    const ModelConfig& config = in_.source->config();
+    const OnlinePruning& options = in_.recipe->online_pruning();
+    std::vector<Matrix> hidden = hidden_;
+    std::map<int, DropMeasure> measures;
+    for (int l = 0; l < config.num_layers; ++l) {
+      in_.progress->Update("measure dropping", l, config.num_layers);
+      EAQ_ASSIGN_OR_RETURN(const LayerParams original, in_.source->LoadLayer(l));
+      LayerParams params = original;
+      EAQ_RETURN_IF_ERROR(Prune(params));
+      if (config.IsMoe(l)) {
+        Fingerprint key("dropping/v1");
+        key.Add(in_.cache_salt).Add(kNumericsVersion).Add(in_.source->hash()).Add(l).Add(state_);
+        key.Add(options.SerializeAsString()).Add(PolicyHash(params));
+        std::string hash;
+        EAQ_ASSIGN_OR_RETURN(const std::vector<double> numbers,
+                             Cached<std::vector<double>>(
+                                 absl::StrCat("dropping/L", l), key.Hex(),
+                                 [&]() -> absl::StatusOr<std::vector<double>> {
+                                   EAQ_ASSIGN_OR_RETURN(const DropMeasure m,
+                                                        MeasureDropping(config, params, hidden, options, *in_.pool));
+                                   return std::vector<double>{m.ratio, m.loss};
+                                 },
+                                 NumbersBytes, ParseNumbers, &hash));
+        if (numbers.size() != 2) return absl::InternalError("a measure of dropping of other than 2 numbers");
+        measures[l] = {numbers[0], numbers[1]};
+      }
+      if (l + 1 < config.num_layers) EAQ_RETURN_IF_ERROR(AdvanceFull(original, hidden));
+    }
+    EAQ_ASSIGN_OR_RETURN(drops_, ChooseDropping(measures, options));
+    return absl::OkStatus();
+  }
+
+  // Empty for a layer that keeps all of its experts.
+  static std::string PolicyHash(const LayerParams& params) {
+    if (params.routing == nullptr) return "";
+    return Fingerprint("kept experts/v1").Add(absl::MakeConstSpan(params.routing->kept)).Hex();
   }
 
   absl::StatusOr<std::vector<std::vector<double>>> SurveyModel(const AllocateSlot& slot) {
@@ -203,7 +297,8 @@ class Walk {
     const ModelConfig& config = in_.source->config();
     EAQ_ASSIGN_OR_RETURN(const LayerParams original, in_.source->LoadLayer(l));
     LayerParams params = original;
-    std::string params_hash, profile_hash;
+    EAQ_RETURN_IF_ERROR(Prune(params));
+    std::string params_hash = PolicyHash(params), profile_hash;
     EAQ_ASSIGN_OR_RETURN(LayerProfile profile,
                          Profile(absl::StrCat("profile/L", l), params, params_hash, &profile_hash));
     for (size_t t = 0; t < slots_.transform.size(); ++t) {
@@ -242,12 +337,15 @@ class Walk {
         Cached<SolvedLinears>(
             absl::StrCat("solve/L", l), key.Hex(), [&] { return SolveLayer(Context(profile), params, slots_, plan); },
             SolvedBytes, ParseSolved, &solved_hash));
-    EAQ_ASSIGN_OR_RETURN(QuantizedLayer quantized,
-                         AssembleLayer(config, params, profile, solved, slots_, scheme_, *in_.pool));
+    if (const auto drop = drops_.find(l); drop != drops_.end()) params.routing = WithDrop(params.routing, drop->second);
+    EAQ_ASSIGN_OR_RETURN(QuantizedLayer quantized, AssembleLayer(config, params, profile, solved, slots_, scheme_,
+                                                                 *in_.pool, switching_ ? &*switching_ : nullptr));
     for (LinearReport& linear : quantized.linears) report_.linears.push_back(std::move(linear));
     report_.size.Add(quantized.size);
-    EAQ_RETURN_IF_ERROR(sink({l, quantized.layer.get(), &params, &solved}));
-    if (l + 1 < config.num_layers) return Advance(original, params_hash, profile_hash, solved_hash, *quantized.layer);
+    EAQ_RETURN_IF_ERROR(sink({l, quantized.layer.get(), &params, &solved, switching_ ? &*switching_ : nullptr,
+                              &quantized.caches, quantized.states}));
+    if (l + 1 < config.num_layers)
+      return Advance(original, params_hash, profile_hash, solved_hash, *quantized.without_dropping);
     return absl::OkStatus();
   }
 
@@ -265,6 +363,11 @@ class Walk {
     }
     Fingerprint state("state/v1");
     state.Add(state_).Add(original.layer).Add(full);
+    if (!full && switching_ && switching_->always_float16) {
+      for (const auto& [id, rows] : switching_->rows) {
+        if (id.layer == original.layer) state.Add(id.ToString()).Add(absl::MakeConstSpan(rows));
+      }
+    }
     if (!full) {
       state.Add(params_hash).Add(profile_hash).Add(solved_hash).Add(in_.recipe->activation().SerializeAsString());
       state.Add(in_.recipe->router().SerializeAsString()).Add(in_.scheme->activations().SerializeAsString());
@@ -283,7 +386,9 @@ class Walk {
   std::vector<Matrix> full_hidden_;   // of the full-precision model; empty unless keeps_full_
   std::vector<std::string> domains_;  // of the calibration windows
   BitPlan allocated_;                 // of the whole model
-  std::string entrance_, state_;      // fingerprints of hidden_, of all that made them: before the first layer, and now
+  std::optional<SwitchPlan> switching_;
+  std::map<int, ExpertDrop> drops_;  // by layer, of those that drop experts at run time
+  std::string entrance_, state_;     // fingerprints of hidden_, of all that made them: before the first layer, and now
   PipelineReport report_;
 };
 

@@ -35,6 +35,11 @@ absl::StatusOr<RecipeSlots> RecipeSlots::Make(const Recipe& recipe) {
     if (slots.solve->needs_second_moments() || slots.solve->solves_whole_layers()) return NeedsData(recipe, "solve");
     if (slots.router->needs_hidden()) return NeedsData(recipe, "router");
     if (slots.activation->needs_profile()) return NeedsData(recipe, "activation");
+    if (recipe.has_online_pruning()) {
+      return absl::InvalidArgumentError(absl::StrCat("recipe ", recipe.name(),
+                                                     ": online_pruning needs calibration data, ",
+                                                     "but slot calibration gives none; use calibration { random {} }"));
+    }
   }
   return slots;
 }

@@ -17,6 +17,11 @@ absl::StatusOr<std::vector<CalibrationWindow>> CalibrationSlot::Sample(const Sam
   return absl::UnimplementedError("this calibration chooses windows of texts; it was asked to write some");
 }
 
+absl::StatusOr<SwitchPlan> AllocateSlot::PlanSwitching(const AllocationProblem&, const SurveyedSets&,
+                                                       const SurveyedSets&, const BitPlan&) const {
+  return absl::UnimplementedError("this allocator plans one model for all data sets; it was asked to switch");
+}
+
 absl::StatusOr<SolvedLinear> RouterSlot::Solve(const LayerContext&, const LayerParams&, ConstMatrixView weight) const {
   EAQ_ASSIGN_OR_RETURN(QuantizedMatrix q, QuantizeNearest(weight, weights()));
   return SolvedLinear{std::move(q), ""};

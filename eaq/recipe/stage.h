@@ -20,6 +20,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,7 @@
 #include "eaq/recipe/layer_scheme.h"
 #include "eaq/recipe/profile.h"
 #include "eaq/recipe/registry.h"
+#include "eaq/recipe/switching.h"
 #include "eaq/text/windows.h"
 
 namespace eaq {
@@ -158,6 +160,11 @@ class AllocateSlot {
   // SURVEYS: by layer; empty unless surveys() or surveys_model(). The result has a grid for each of problem.linears.
   virtual absl::StatusOr<BitPlan> Allocate(const AllocationProblem& problem,
                                            const std::vector<std::vector<double>>& surveys) const = 0;
+  // Present: the model switches by data set, and PlanSwitching is called after Allocate with its PLAN, the surveys of
+  // the calibration's domains and those of further data sets (none: no names). Needs needs_hidden().
+  virtual std::optional<SwitchingOptions> switching() const { return std::nullopt; }
+  virtual absl::StatusOr<SwitchPlan> PlanSwitching(const AllocationProblem& problem, const SurveyedSets& known,
+                                                   const SurveyedSets& further, const BitPlan& plan) const;
 };
 
 // Slot 4: how to round?

@@ -47,6 +47,11 @@ absl::StatusOr<std::unique_ptr<BlockTrainer>> BlockTrainer::Create(const LayerCo
   const int layer = params.layer;
   EAQ_RETURN_IF_ERROR(Annotate(CheckTrainableLayer(config, layer), "learning with the passes of train/"));
   EAQ_RETURN_IF_ERROR(CheckWindows(context, layer));
+  if (params.routing != nullptr) {
+    return absl::InvalidArgumentError(absl::StrCat("layer ", layer,
+                                                   " has pruned experts; expected none: the passes of ",
+                                                   "train/ route to all. Use solve { gptq {} } or { nearest {} }"));
+  }
   for (const auto& [id, linear] : params.linears) {
     if (linear.bias.empty()) continue;
     return absl::InvalidArgumentError(

@@ -131,6 +131,39 @@ TEST(Pmq, SurveysALayerAndMeetsABudgetOfStoredBits) {
   EXPECT_GT(widths[4], 0);
 }
 
+// The published widths and budgets, on which binary grids are among the choices.
+TEST(Pmq, MeetsThePublishedBudgetsWithOneTwoAndThreeBits) {
+  for (const double average : {1.5, 2.0, 2.5}) {
+    const AllocatorRun run(SixteenExperts(), absl::StrCat("pmq { bits: [1, 2, 3] average_bits: ", average, " }"));
+    ASSERT_THAT(run.status, IsOk());
+    for (int l = 0; l < 4; ++l) {
+      std::map<int, int> widths;
+      int sum = 0;
+      for (int e = 0; e < 16; ++e) {
+        const GridSpec& grid = run.plan.at({l, Role::kUp, e});
+        EXPECT_EQ(grid.kind, grid.bits == 1 ? GridKind::kBinary : GridKind::kAsymmetric);
+        EXPECT_EQ(run.Bits({l, Role::kDown, e}), grid.bits);
+        ++widths[grid.bits];
+        sum += grid.bits;
+      }
+      EXPECT_LE(sum, average * 16);
+      EXPECT_GE(sum, average * 16 - 1);
+      EXPECT_GE(widths[2], 1);
+      EXPECT_GE(widths[3], 1);
+      EXPECT_GT(widths[1], 0);
+      for (int e = 0; e < 16; ++e) {
+        const double* r = &run.surveys[l][5 * e];
+        // One bit may err less than two: it has the best size of a sign, these the range of the whole row.
+        if (r[0] > 0) EXPECT_GT(std::min(r[2], r[3]), r[4]);
+      }
+    }
+  }
+  // A bit and a scale of 16 a row: 1.25 to 1.33 stored bits a weight are the least there is.
+  const AllocatorRun stored(SixteenExperts(), "pmq { bits: [1, 2, 3] keep_two_widest: false }", 1.6);
+  ASSERT_THAT(stored.status, IsOk());
+  EXPECT_NEAR(stored.StoredBits(), 1.6, 0.02);
+}
+
 TEST(Pmq, SaysWhatIsWrong) {
   const auto invalid = [](const std::string& text) {
     return StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(text));
