@@ -107,7 +107,8 @@ int64_t AllocationProblem::StoredBits(const LinearId& id, int bits) const {
   const auto& shape = linears.at(id);
   if (bits >= 16 || bits == 0) return bits * Weights(shape);
   const auto more = beside.find(id);
-  return (more == beside.end() ? 0 : more->second) + 8 * PackedSize(GridOf(bits), shape.first, shape.second).total_bytes();
+  return (more == beside.end() ? 0 : more->second) +
+         8 * PackedSize(GridOf(bits), shape.first, shape.second).total_bytes();
 }
 
 bool AllocationProblem::InScope(const LinearId& id) const {
