@@ -18,12 +18,16 @@
 #include "eaq/eval/choice_trace.h"
 #include "eaq/eval/evaluate.h"
 #include "eaq/eval/metric.h"
+#include "eaq/eval/significance_correlation.h"
 #include "eaq/ledger/provenance.h"
 #include "eaq/model/outliers.h"
 #include "eaq/recipe/cached_stage.h"
+#include "eaq/recipe/calibration_statistics.h"
 #include "eaq/recipe/pipeline.h"
+#include "eaq/recipe/switching.h"
 #include "eaq/recipe/token_cost.h"
 #include "eaq/recipe/version.h"
+#include "experiments/switched_tracer.h"
 #include "experiments/trial_texts.h"
 
 namespace eaq {
@@ -80,6 +84,24 @@ void AddSize(const ModelSize& size, TrialResult& result) {
   AddMetric("bits_per_weight", "", size.bits_per_quantized_weight(), result);
   AddMetric("model_bits_per_weight", "", size.bits_per_parameter(), result);
   AddMetric("stored_bytes", "", static_cast<double>(size.total_bytes()), result);
+}
+
+// What dropping experts at run time left out on the evaluation windows, and what of a token's multiply-adds that is:
+// returned.
+double AddDropping(const ModelConfig& config, const ModelTrace& trace, TrialResult& result) {
+  const double expert = 3.0 * static_cast<double>(config.expert_width) * static_cast<double>(config.hidden_size);
+  int64_t tokens = 0;
+  for (const Matrix& window : trace.hidden) tokens += window.rows();
+  double saved = 0;
+  for (const auto& [layer, dropped] : trace.dropped) {
+    const double per_token = static_cast<double>(dropped) / static_cast<double>(std::max<int64_t>(1, tokens));
+    saved += per_token * expert;
+    AddMetric("dropped_activations", "", per_token / static_cast<double>(config.experts_per_token), result);
+    result.mutable_metric(result.metric_size() - 1)->set_layer(layer);
+  }
+  AddMetric("dropped_activations", "", DroppedShare(trace), result);
+  AddMetric("dropped_operations", "", saved, result);
+  return saved;
 }
 
 // A model of which nothing is quantized.
@@ -154,13 +176,29 @@ absl::StatusOr<TrialResult> RunTrial(const TrialSpec& spec, const RunOptions& op
     inputs.cache_salt = salt;
     inputs.pool = &pool;
     inputs.progress = &progress;
-    Tracer tracer(quantized_ends, WindowIds(domains), pool);
+    EAQ_ASSIGN_OR_RETURN(const auto allocator, MakeStage<AllocateSlot>(spec.recipe().allocate(), "allocate"));
+    const std::optional<SwitchingOptions> switching = allocator->switching();
+    std::vector<CalibrationWindow> further;
+    if (switching && switching->states && switching->told) {
+      EAQ_ASSIGN_OR_RETURN(further, texts.FurtherSets(stages));
+    }
+    inputs.further = &further;
+    if (switching && !switching->told && spec.recipe().has_online_pruning()) {
+      return absl::InvalidArgumentError(
+          "a recipe with online_pruning whose data set is detected: which experts were dropped is known only for all "
+          "windows together; expected a data set that is told, or no online_pruning");
+    }
+    std::vector<std::string> names;
+    for (const CalibrationWindow& window : calibration) names.push_back(window.domain);
+    std::vector<int> set;
+    const std::vector<std::string> known = DistinctNames(names, &set);
+    SwitchedTracer tracer(quantized_ends, domains, switching, known, pool);
     ChoiceTracer candidates(quantized_ends, tasks, pool);
     double trace_seconds = 0;
     TokenCost token_cost;
     EAQ_ASSIGN_OR_RETURN(PipelineReport report, QuantizeModel(inputs, [&](const FinishedLayer& layer) {
                            const auto layer_start = std::chrono::steady_clock::now();
-                           tracer.Advance(layer.index, *layer.quantized, pool);
+                           tracer.Advance(layer, pool);
                            candidates.Advance(*layer.quantized, pool);
                            trace_seconds += SecondsSince(layer_start);
                            const TokenCost cost = CostOfToken(wrapped->config(), *layer.params);
@@ -171,7 +209,13 @@ absl::StatusOr<TrialResult> RunTrial(const TrialSpec& spec, const RunOptions& op
     for (StageRun& stage : stages) *result.add_stage() = std::move(stage);
     for (StageRun& stage : report.stages) *result.add_stage() = std::move(stage);
     for (LinearReport& linear : report.linears) *result.add_linear() = std::move(linear);
-    const ModelTrace quantized = tracer.Finish();
+    result.MergeFrom(report.analyses);
+    AddSignificanceCorrelations(result);
+    std::vector<ExpertCounts> choices;
+    if (tracer.detects()) {
+      EAQ_ASSIGN_OR_RETURN(choices, CountExpertUse(calibration, *source, pool));
+    }
+    EAQ_ASSIGN_OR_RETURN(const ModelTrace quantized, tracer.Finish(choices, set, result));
     Fingerprint trace("quantized model/v1");
     for (const Matrix& hidden : quantized.hidden) trace.Add(absl::MakeConstSpan(hidden.data(), hidden.size()));
     StageRun& traced = *result.add_stage();
@@ -182,7 +226,9 @@ absl::StatusOr<TrialResult> RunTrial(const TrialSpec& spec, const RunOptions& op
     EAQ_RETURN_IF_ERROR(EvaluateTasks(candidates, tasks, pool, progress, result));
     AddSize(report.size, result);
     AddMetric("linear_operations", "", token_cost.linears, result);
-    AddMetric("online_operations", "", token_cost.online, result);
+    double online = token_cost.online;
+    if (spec.recipe().has_online_pruning()) online -= AddDropping(source->config(), quantized, result);
+    AddMetric("online_operations", "", online, result);  // below 0 where dropping saves more than transforms add
   }
   rusage usage;
   getrusage(RUSAGE_SELF, &usage);

@@ -1,5 +1,6 @@
 #include "experiments/trial_texts.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/functional/function_ref.h"
@@ -79,25 +80,27 @@ absl::Status TrialTexts::CheckIds(const Windows& windows) const {
 }
 
 absl::StatusOr<Windows> TrialTexts::Calibration(const CalibrationSlot& stage, std::vector<StageRun>& stages) {
-  return Calibration(spec_.recipe().calibration(), stage, stages);
+  return Calibration("calibration", spec_.recipe().calibration(), stage, spec_.calibration(), stages);
 }
 
-absl::StatusOr<Windows> TrialTexts::Calibration(const CalibrationStage& options, const CalibrationSlot& stage,
+absl::StatusOr<Windows> TrialTexts::Calibration(const std::string& name, const CalibrationStage& options,
+                                                const CalibrationSlot& stage, const CalibrationData& wanted,
                                                 std::vector<StageRun>& stages) {
   if (!stage.uses_data()) return Windows();
   Fingerprint key("calibration/v1");
   key.Add(salt_).Add(kNumericsVersion).Add(source_.hash()).Add(tokenizer_.hash());
-  CalibrationData data = CanonicalSpec(spec_).calibration();
+  TrialSpec spec = spec_;
+  *spec.mutable_calibration() = wanted;
+  CalibrationData data = CanonicalSpec(spec).calibration();
   if (stage.samples()) data.clear_domain();  // written windows are the same whatever the texts
   key.Add(options.SerializeAsString()).Add(data.SerializeAsString());
   for (const CorpusRef& ref : data.domain()) key.Add(ref.name()).Add(expected_[ref.name()]);
   EAQ_ASSIGN_OR_RETURN(Windows windows, CachedWindows(
-                                            cache_, "calibration", key.Hex(),
+                                            cache_, name, key.Hex(),
                                             [&] {
                                               return ChooseCalibration(
-                                                  stage, spec_.calibration(),
-                                                  [this](const CorpusRef& ref) { return Load(ref); }, tokenizer_,
-                                                  source_, pool_);
+                                                  stage, wanted, [this](const CorpusRef& ref) { return Load(ref); },
+                                                  tokenizer_, source_, pool_);
                                             },
                                             stages));
   EAQ_RETURN_IF_ERROR(CheckIds(windows));
@@ -135,11 +138,29 @@ absl::StatusOr<std::vector<Metric>> TrialTexts::CalibrationMetrics(const Calibra
   options.mutable_random();
   EAQ_ASSIGN_OR_RETURN(const auto random, MakeStage<CalibrationSlot>(options, "calibration"));
   std::vector<StageRun> natural_stages;
-  const absl::StatusOr<Windows> natural = Calibration(options, *random, natural_stages);
+  const absl::StatusOr<Windows> natural =
+      Calibration("calibration", options, *random, spec_.calibration(), natural_stages);
   if (absl::IsInvalidArgument(natural.status())) return metrics;  // too little text
   EAQ_RETURN_IF_ERROR(natural.status());
   EAQ_RETURN_IF_ERROR(measure("natural", *natural));
   return metrics;
+}
+
+absl::StatusOr<Windows> TrialTexts::FurtherSets(std::vector<StageRun>& stages) {
+  const CalibrationData& own = spec_.calibration();
+  CalibrationData data = own;
+  data.clear_domain();
+  for (const CorpusRef& ref : spec_.evaluation().domain()) {
+    const bool known = std::any_of(own.domain().begin(), own.domain().end(),
+                                   [&](const CorpusRef& o) { return o.name() == ref.name(); });
+    if (!known) *data.add_domain() = ref;
+  }
+  if (data.domain_size() == 0 || own.domain_size() == 0) return Windows();
+  data.set_windows((own.windows() + own.domain_size() - 1) / own.domain_size() * data.domain_size());
+  CalibrationStage options;
+  options.mutable_random();
+  EAQ_ASSIGN_OR_RETURN(const auto random, MakeStage<CalibrationSlot>(options, "calibration"));
+  return Calibration("further data sets", options, *random, data, stages);
 }
 
 absl::StatusOr<Windows> TrialTexts::CutEvaluation() {

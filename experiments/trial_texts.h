@@ -36,15 +36,19 @@ class TrialTexts {
   absl::StatusOr<std::vector<Metric>> CalibrationMetrics(const CalibrationSlot& stage,
                                                          const std::vector<CalibrationWindow>& windows,
                                                          std::vector<StageRun>& stages);
+  // For models that are told the data set: windows of the calibration split of every evaluation domain that the
+  // calibration has not, as many of each as the calibration has of one of its own, drawn in the same way. None where it
+  // has them all.
+  absl::StatusOr<std::vector<CalibrationWindow>> FurtherSets(std::vector<StageRun>& stages);
   absl::StatusOr<std::vector<EvaluationDomain>> Evaluation(std::vector<StageRun>& stages);
   // The tasks of the evaluation as token sequences. FailedPrecondition when the items are not those of the plan.
   absl::StatusOr<std::vector<ChoiceTask>> Tasks(std::vector<StageRun>& stages);
 
  private:
   absl::StatusOr<std::shared_ptr<const Corpus>> Load(const CorpusRef& ref);
-  // Those of STAGE, which OPTIONS describes.
-  absl::StatusOr<std::vector<CalibrationWindow>> Calibration(const CalibrationStage& options,
-                                                             const CalibrationSlot& stage,
+  // Those of STAGE, which OPTIONS describes, of DATA, recorded under NAME.
+  absl::StatusOr<std::vector<CalibrationWindow>> Calibration(const std::string& name, const CalibrationStage& options,
+                                                             const CalibrationSlot& stage, const CalibrationData& data,
                                                              std::vector<StageRun>& stages);
   absl::StatusOr<std::vector<CalibrationWindow>> CutEvaluation();
   absl::StatusOr<ChoiceTask> NextSegments(const EvaluationTask& spec, std::vector<StageRun>& stages);

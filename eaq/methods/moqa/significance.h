@@ -31,6 +31,18 @@ absl::StatusOr<std::vector<std::vector<double>>> Significance(const LayerParams&
                                                               absl::Span<const int> set, int sets,
                                                               const SignificanceOptions& options, ThreadPool& pool);
 
+// The same for every channel (row) of every matrix as well, R2's S_ch: channels[set][expert][m][c], m of gate, up,
+// down, is channel c's part of the layer's sum; a set's channels sum to 1 over the layer, an expert's to its S_j, up to
+// the order of summation.
+struct ChannelSignificances {
+  std::vector<std::vector<double>> experts;  // as above, the same bits
+  std::vector<std::vector<std::vector<std::vector<double>>>> channels;
+};
+absl::StatusOr<ChannelSignificances> SignificanceOfChannels(const LayerParams& params,
+                                                            absl::Span<const ExpertRows> rows,
+                                                            absl::Span<const int> set, int sets,
+                                                            const SignificanceOptions& options, ThreadPool& pool);
+
 }  // namespace eaq::moqa
 
 #endif  // EAQ_METHODS_MOQA_SIGNIFICANCE_H_

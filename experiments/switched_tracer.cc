@@ -1,0 +1,102 @@
+#include "experiments/switched_tracer.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "eaq/base/status_macros.h"
+#include "eaq/eval/metric.h"
+
+namespace eaq {
+namespace {
+
+// The place of NAME in NAMES, or -1.
+int PlaceOf(const std::string& name, const std::vector<std::string>& names) {
+  const auto at = std::find(names.begin(), names.end(), name);
+  return at == names.end() ? -1 : static_cast<int>(at - names.begin());
+}
+
+const DecoderLayer* InState(const FinishedLayer& layer, int state) {
+  return state < 0 ? layer.quantized : layer.states[state].get();
+}
+
+}  // namespace
+
+SwitchedTracer::SwitchedTracer(const ModelEnds& ends, const std::vector<EvaluationDomain>& domains,
+                               const std::optional<SwitchingOptions>& switching, std::vector<std::string> known,
+                               ThreadPool& pool)
+    : config_(ends.config()),
+      domains_(domains),
+      known_(std::move(known)),
+      tells_(switching && switching->states && switching->told),
+      detects_(switching && switching->states && !switching->told),
+      detector_(switching ? switching->detector : DetectorOptions()) {
+  const size_t states = detects_ ? 1 + known_.size() : 1;
+  for (size_t s = 0; s < states; ++s) tracers_.emplace_back(ends, WindowIds(domains), pool);
+}
+
+void SwitchedTracer::Advance(const FinishedLayer& layer, ThreadPool& pool) {
+  if (!tells_) {
+    for (size_t s = 0; s < tracers_.size(); ++s) {
+      tracers_[s].Advance(layer.index, *InState(layer, static_cast<int>(s) - 1), pool);
+    }
+    return;
+  }
+  std::vector<const DecoderLayer*> decoders;
+  for (const EvaluationDomain& domain : domains_) {
+    const DecoderLayer* decoder = InState(layer, layer.switching->StateOf(domain.name));
+    decoders.insert(decoders.end(), domain.windows.size(), decoder);
+  }
+  tracers_[0].Advance(layer.index, decoders, pool);
+}
+
+absl::StatusOr<ModelTrace> SwitchedTracer::Finish(absl::Span<const ExpertCounts> counts, absl::Span<const int> set,
+                                                  TrialResult& result) {
+  if (detects_) return Detect(counts, set, result);
+  for (const EvaluationDomain& domain : domains_) {
+    if (tells_) AddMetric("told_known", domain.name, PlaceOf(domain.name, known_) >= 0 ? 1 : 0, result);
+  }
+  return tracers_[0].Finish();
+}
+
+ExpertCounts SwitchedTracer::CountsOf(const ModelTrace& trace, size_t window) const {
+  ExpertCounts counts(config_.num_layers * config_.num_experts, 0);
+  for (const auto& [layer, windows] : trace.experts) {
+    for (const uint16_t expert : windows[window]) ++counts[layer * config_.num_experts + expert];
+  }
+  return counts;
+}
+
+absl::StatusOr<ModelTrace> SwitchedTracer::Detect(absl::Span<const ExpertCounts> counts, absl::Span<const int> set,
+                                                  TrialResult& result) {
+  EAQ_ASSIGN_OR_RETURN(DataSetDetector detector,
+                       DataSetDetector::Create(config_, counts, set, static_cast<int>(known_.size()), detector_));
+  std::vector<ModelTrace> traces;
+  for (Tracer& tracer : tracers_) traces.push_back(tracer.Finish());
+  AddMetric("detector_threshold", "", detector.threshold(), result);
+  std::vector<int> which;
+  int switches = 0;
+  for (const EvaluationDomain& domain : domains_) {
+    const int own = PlaceOf(domain.name, known_);
+    const size_t n = domain.windows.size();
+    double right = 0, none = 0, delay = static_cast<double>(n);
+    for (size_t w = 0; w < n; ++w) {
+      const int state = detector.state();
+      which.push_back(state + 1);
+      if (state < 0) ++none;
+      if (state >= 0 && state == own) {
+        if (right == 0) delay = static_cast<double>(w);
+        ++right;
+      }
+      switches += detector.Observe(CountsOf(traces[state + 1], which.size() - 1)) != state;
+    }
+    const double all = static_cast<double>(n);
+    if (own >= 0) AddMetric("detector_right", domain.name, right / all, result);
+    AddMetric("detector_wrong", domain.name, (all - right - none) / all, result);
+    AddMetric("detector_none", domain.name, none / all, result);
+    if (own >= 0) AddMetric("detector_delay", domain.name, delay, result);
+  }
+  AddMetric("detector_switches", "", switches, result);
+  return PickWindows(std::move(traces), which);
+}
+
+}  // namespace eaq
