@@ -26,11 +26,6 @@ bool Valid(const GroupedGemmArguments& a) {
 
 }  // namespace
 
-int TokenTile(int64_t slots, int64_t experts) {
-  const int64_t mean = (slots + experts - 1) / experts;
-  return mean <= 4 ? 8 : mean <= 12 ? 16 : mean <= 48 ? 32 : 128;
-}
-
 int GroupedGemm(GemmFormat format, const GroupedGemmArguments& a, void* stream) {
   if (a.slots == 0) return 0;
   if (!Valid(a)) return kInvalidValue;

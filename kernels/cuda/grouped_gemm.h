@@ -27,6 +27,8 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/grouped_gemm_tiles.h"
+
 namespace eaq::kernels::cuda {
 
 // Device pointers to one expert's FragmentWeights.
@@ -69,9 +71,6 @@ struct GroupedGemmArguments {
   const int32_t* pair_of_slot = nullptr;  // [slots], with pair_weights
   int multiprocessors = 1;                // of the device: the grid is a few blocks for each
 };
-
-// A good token_tile for so many slots over so many experts.
-int TokenTile(int64_t slots, int64_t experts);
 
 // Returns 0, a CUDA error, or 1 (cudaErrorInvalidValue) for arguments outside the limits. slots may be 0.
 int GroupedGemm(GemmFormat format, const GroupedGemmArguments& arguments, void* stream);

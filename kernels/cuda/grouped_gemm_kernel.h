@@ -8,6 +8,7 @@
 #include "kernels/cuda/bfloat16.h"
 #include "kernels/cuda/grouped_gemm.h"
 #include "kernels/cuda/grouped_gemm_fragments.h"
+#include "kernels/cuda/grouped_gemm_tiles.h"
 #include "kernels/cuda/half.h"
 #include "kernels/cuda/ptx.h"
 #include "kernels/emulation/cuda_emulation.h"
@@ -28,17 +29,13 @@ struct GemmConfig {
   static constexpr bool kFloat = kActivationBits == 16;
   static constexpr int kThreads = 32 * kRowWarps * kTokenWarps;
   static constexpr int kRows = kRowWarps * kRowTiles * 16, kTokens = kTokenWarps * kTokenTiles * 8;
-  // One stage: weights, tokens, scales, zero points, sums of the tokens' codes.
-  static constexpr int kBrickBytes = 256 * kWeightBits;
-  static constexpr int kWeightBytes = kRows / 16 * kBricks * kBrickBytes;
-  static constexpr int kTokenBrickBytes = 16 * kActivationBits;  // of one token
-  static constexpr int kTokenBytes = kTokens * kBricks * kTokenBrickBytes;
-  static constexpr int kScaleBytes = kGrouped ? kBricks * kRows * 2 : 0;
-  static constexpr int kZeroBytes = kGrouped ? kBricks * kRows : 0;
-  static constexpr int kSumBytes = kGrouped && !kFloat ? kBricks * kTokens * 4 : 0;
-  static constexpr int kStageBytes = kWeightBytes + kTokenBytes + kScaleBytes + kZeroBytes + kSumBytes;
-  static constexpr int kRowTableBytes = 2 * kTokens * 4;
-  static constexpr int kSharedBytes = kStages * kStageBytes + kRowTableBytes;
+  static constexpr GemmKind kKind{kWeightBits, kActivationBits, kGrouped};
+  static constexpr GemmTileShape kShape{kRowWarps, kTokenWarps, kRowTiles, kTokenTiles, kBricks, kStages, kBlocks};
+  static constexpr int kBrickBytes = WeightBrickBytes(kKind), kTokenBrickBytes = cuda::TokenBrickBytes(kKind);
+  static constexpr GemmStage kStage = StageOf(kKind, kShape);
+  static constexpr int kWeightBytes = kStage.weights, kTokenBytes = kStage.tokens, kScaleBytes = kStage.scales,
+                       kZeroBytes = kStage.zeros, kStageBytes = kStage.bytes();
+  static constexpr int kSharedBytes = cuda::SharedBytes(kKind, kShape);
   // Tokens lie in pieces of 128 bytes (64 where a stage has no more), [piece][token][bytes].
   static constexpr int kPiece = kBricks * kTokenBrickBytes < 128 ? kBricks * kTokenBrickBytes : 128;
   static_assert(kStageBytes % 128 == 0 || kStageBytes % 16 == 0, "16-byte copies");
@@ -474,48 +471,36 @@ __global__ void __launch_bounds__(C::kThreads, C::kBlocks) GroupedGemmKernel(Gro
   }
 }
 
-// Blocks: as many as fit on the device at once, no more than there can be tiles.
 template <class C>
 int LaunchGroupedGemm(const GroupedGemmArguments& a, void* stream) {
-  const int64_t row_tiles = ((a.rows + 15) / 16 * 16 + C::kRows - 1) / C::kRows;
-  int64_t slot_tiles = a.slots / C::kTokens + a.expert_count;
-  if (slot_tiles > a.slots) slot_tiles = a.slots;
-  if (slot_tiles * row_tiles >= (int64_t{1} << 30)) return 1;  // cudaErrorInvalidValue; an index may pass it by a grid
-  int64_t blocks = static_cast<int64_t>(a.multiprocessors) * C::kBlocks;
-  if (blocks > slot_tiles * row_tiles) blocks = slot_tiles * row_tiles;
+  // An index may pass the last tile by a grid.
+  if (MostTiles(C::kShape, a.rows, a.slots, a.expert_count) >= (int64_t{1} << 30)) return 1;  // cudaErrorInvalidValue
+  const int64_t blocks = GemmBlocks(C::kShape, a.rows, a.slots, a.expert_count, a.multiprocessors);
   EAQ_LAUNCH(GroupedGemmKernel<C>, static_cast<unsigned>(blocks), C::kThreads, C::kSharedBytes, stream, a);
   return EAQ_LAUNCH_ERROR();
 }
 
-// The tiles of a format, by token_tile: chosen by measurement on an H100 among a dozen, with
-// shared memory that fits sm_86's 99 KiB. Where a row of weights costs arithmetic beyond mma (bfloat16 from codes,
-// groups), a warp takes two row tiles, so that tokens are loaded half as often, as long as that leaves a tile for every
-// multiprocessor.
+template <int kWeightBits, int kActivationBits, bool kGrouped, int kTokenTile, bool kMany>
+int LaunchTile(const GroupedGemmArguments& a, void* stream) {
+  constexpr GemmTileShape t = ChooseTile({kWeightBits, kActivationBits, kGrouped}, kTokenTile, kMany);
+  return LaunchGroupedGemm<GemmConfig<kWeightBits, kActivationBits, kGrouped, t.row_warps, t.token_warps, t.row_tiles,
+                                      t.token_tiles, t.bricks, t.stages, t.blocks>>(a, stream);
+}
+
 template <int kWeightBits, int kActivationBits, bool kGrouped>
 int LaunchFormat(const GroupedGemmArguments& a, void* stream) {
   constexpr int W = kWeightBits, A = kActivationBits;
-  constexpr bool G = kGrouped, kCostly = A == 16 || G;
-  const int64_t slot_tiles = a.slots < a.expert_count ? a.slots : a.expert_count;
-  const bool many = slot_tiles * ((a.rows + 127) / 128) >= a.multiprocessors;
+  constexpr bool G = kGrouped;
   switch (a.token_tile) {
     case 8:
-      if constexpr (kCostly) {
-        if (many) return LaunchGroupedGemm<GemmConfig<W, A, G, 4, 1, 2, 1, 1, 4, 4>>(a, stream);
-      }
-      return LaunchGroupedGemm<GemmConfig<W, A, G, 4, 1, 1, 1, W == 8 ? 1 : 2, 4, 4>>(a, stream);
+      return ManyTiles(a.slots, a.expert_count, a.rows, a.multiprocessors) ? LaunchTile<W, A, G, 8, true>(a, stream)
+                                                                           : LaunchTile<W, A, G, 8, false>(a, stream);
     case 16:
-      return LaunchGroupedGemm<
-          GemmConfig<W, A, G, 4, 1, kCostly ? 2 : 1, 2, kCostly || W == 8 ? 1 : 2, 4, kCostly ? 3 : 4>>(a, stream);
+      return LaunchTile<W, A, G, 16, true>(a, stream);
     case 32:
-      return LaunchGroupedGemm<GemmConfig<W, A, G, 4, 1, A == 16 ? 2 : 1, 4, 1, 4, A == 16 ? 2 : 4>>(a, stream);
+      return LaunchTile<W, A, G, 32, true>(a, stream);
     case 128:
-      if constexpr (G && (W == 3 || W == 6)) {  // two planes: the wider tile's registers would spill
-        return LaunchGroupedGemm<GemmConfig<W, A, G, 2, 4, 2, 4, 1, 2, 1>>(a, stream);
-      } else if constexpr (kCostly) {
-        return LaunchGroupedGemm<GemmConfig<W, A, G, 4, 2, 2, 8, 1, A == 16 || W == 8 ? 2 : 3, 1>>(a, stream);
-      } else {
-        return LaunchGroupedGemm<GemmConfig<W, A, G, 2, 2, 4, 8, 1, 3, 2>>(a, stream);
-      }
+      return LaunchTile<W, A, G, 128, true>(a, stream);
     default:
       return 1;
   }
