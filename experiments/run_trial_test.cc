@@ -170,6 +170,108 @@ TEST_F(RunTrialTest, WrittenCalibrationIsMeasured) {
   for (const Metric& metric : random.metric()) EXPECT_FALSE(absl::StrContains(metric.name(), "natural"));
 }
 
+// A model that switches by data set: three domains, of which calibration knows two.
+class SwitchingTrialTest : public RunTrialTest {
+ protected:
+  // ALLOCATE: options of moqa.
+  static TrialSpec Switching(const std::string& allocate) {
+    const auto corpus = [](const std::string& name, int words) {
+      const std::string folder = absl::StrCat(*folder_, "/", name);
+      EXPECT_THAT(MakeDirectories(folder), IsOk());
+      for (int d = 0; d < 120; ++d) {
+        Rng rng(d, absl::StrCat("run_trial_test/", name));
+        const char* parts[] = {"the ",      "router ", "sends ", "tokens ", "to ",
+                               "experts, ", "and ",    "they ",  "add ",    "up.\n"};
+        std::string text;
+        for (int i = 0; i < 400; ++i) text += parts[(words + rng.Below(4)) % 10];
+        EXPECT_THAT(WriteFileAtomic(absl::StrCat(folder, "/", d, ".txt"), text), IsOk());
+      }
+      return absl::StrCat("domain { name: \"", name, "\" path: \"", folder, "\" } ");
+    };
+    const std::string prose = corpus("prose", 0), code = corpus("code", 3), verse = corpus("verse", 6);
+    TrialSpec spec;
+    const std::string text = absl::StrCat(
+        "model { name: \"tiny\" path: \"", *folder_, "/model\" } evaluation { windows: 4 window: 24 ", prose, code,
+        verse,
+        "} scheme { name: \"W4\" quantize_attention: false weights { bits: 4 } } recipe { name: \"r\" calibration { "
+        "random {} } allocate { moqa "
+        "{ ",
+        allocate, " } } solve { nearest {} } router { keep {} } activation { dynamic {} } } calibration { windows: 8 ",
+        "window: 24 ", prose, code, "}");
+    EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &spec)) << text;
+    auto plan = Resolve({spec}, 1, MakeResolvers("", *folder_ + "/hashes"));
+    EXPECT_THAT(plan, IsOk());
+    return plan->trials[0].spec;
+  }
+
+  static std::map<std::string, double> Values(const TrialResult& result) {
+    std::map<std::string, double> values;
+    for (const Metric& m : result.metric()) {
+      if (!m.has_layer()) values[m.name() + (m.has_domain() ? " " + m.domain() : "")] = m.value();
+    }
+    return values;
+  }
+};
+
+TEST_F(SwitchingTrialTest, SameBitsForAnyThreadsAndAnyCache) {
+  const std::string cache = *folder_ + "/switching_cache";
+  for (const char* options : {"switching { cache_percent: 20 }", "switching { cache_percent: 20 mode: FP16_ROWS }",
+                              "switching { cache_percent: 20 trigger: DETECTED decay: 0.01 consecutive: 1 }"}) {
+    const TrialSpec spec = Switching(options);
+    EAQ_ASSERT_OK_AND_ASSIGN(const TrialResult one, Run(spec, 1, ""));
+    EAQ_ASSERT_OK_AND_ASSIGN(const TrialResult cold, Run(spec, 2, cache));
+    EAQ_ASSERT_OK_AND_ASSIGN(const TrialResult warm, Run(spec, 1, cache));
+    EXPECT_EQ(ResultDigest(cold), ResultDigest(one)) << options;
+    EXPECT_EQ(ResultDigest(warm), ResultDigest(one)) << options;
+  }
+}
+
+TEST_F(SwitchingTrialTest, DomainsRunInTheirStates) {
+  EAQ_ASSERT_OK_AND_ASSIGN(const TrialResult base, Run(Switching(""), 2, ""));
+  EAQ_ASSERT_OK_AND_ASSIGN(const TrialResult none, Run(Switching("switching { cache_percent: 0 }"), 2, ""));
+  EAQ_ASSERT_OK_AND_ASSIGN(const TrialResult told, Run(Switching("switching { cache_percent: 30 }"), 2, ""));
+  EAQ_ASSERT_OK_AND_ASSIGN(const TrialResult fp16,
+                           Run(Switching("switching { cache_percent: 100 mode: FP16_ROWS }"), 2, ""));
+  auto of_base = Values(base), of_none = Values(none), of_told = Values(told), of_fp16 = Values(fp16);
+  EXPECT_EQ(base.expert_table_size(), 0);
+  for (const std::string domain : {"prose", "code", "verse"}) {
+    EXPECT_EQ(of_none["nll " + domain], of_base["nll " + domain]);  // nothing is cached: the baseline
+    EXPECT_EQ(of_told["told_known " + domain], domain == "verse" ? 0 : 1);
+    // A state in which no row changes is the baseline, bit for bit; any other is not.
+    EXPECT_EQ(of_told["nll " + domain] != of_base["nll " + domain], of_told["switched_rows " + domain] > 0) << domain;
+    EXPECT_LT(of_fp16["kl " + domain], of_base["kl " + domain] / 1000);  // all rows of the experts are float16
+  }
+  EXPECT_GT(of_told["switched_rows prose"] + of_told["switched_rows code"] + of_told["switched_rows verse"], 0);
+  EXPECT_GT(of_told["bits_per_weight"], of_base["bits_per_weight"]);
+  EXPECT_EQ(of_none["bits_per_weight"], of_base["bits_per_weight"]);
+  int tables = 0;
+  for (const TrialResult::ExpertTable& table : told.expert_table()) tables += table.name() == "significance";
+  EXPECT_EQ(tables, 2 * 3);  // layers, data sets
+  bool correlated = false;
+  for (const Metric& m : told.metric()) correlated = correlated || m.name() == "significance_rank_correlation";
+  EXPECT_TRUE(correlated);
+}
+
+TEST_F(SwitchingTrialTest, TheDetectorIsMeasured) {
+  EAQ_ASSERT_OK_AND_ASSIGN(
+      const TrialResult result,
+      Run(Switching("switching { cache_percent: 30 trigger: DETECTED decay: 0.01 consecutive: 1 }"), 2, ""));
+  auto values = Values(result);
+  for (const std::string domain : {"prose", "code", "verse"}) {
+    EXPECT_DOUBLE_EQ(
+        values["detector_right " + domain] + values["detector_wrong " + domain] + values["detector_none " + domain], 1);
+  }
+  EXPECT_GE(values["detector_none prose"], 0.25);  // the first window of all
+  EXPECT_EQ(values.count("told_known prose"), 0u);
+}
+
+TEST_F(SwitchingTrialTest, WhatCannotSwitchIsRefused) {
+  TrialSpec spec = Switching("switching {}");
+  spec.mutable_calibration()->mutable_domain()->RemoveLast();
+  spec.mutable_corpus_hash()->DeleteSubrange(1, 1);
+  EXPECT_THAT(Run(spec, 1, ""), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("with 1 calibration domain")));
+}
+
 TEST_F(RunTrialTest, ThePlansHashesAreChecked) {
   TrialSpec spec = Spec(kRtn);
   spec.set_corpus_hash(0, std::string(64, '0'));
