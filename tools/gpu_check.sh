@@ -30,10 +30,10 @@ else
   echo "gpu_check.sh: no cuBLAS in $home; its rates are left out" >&2
 fi
 
-# One line of shell per object. -ffp-contract=off, and -fmad as nvcc has it: the kernels' checks allow for fused
-# multiply-adds on the device, the twins must not have them.
+# One line of shell per object. A spill ends the build. -ffp-contract=off, and -fmad as nvcc has it: the kernels' checks
+# allow for fused multiply-adds on the device, the twins must not have them.
 for source in kernels/cuda/*.cu; do
-  printf '%s\n' "$home/bin/nvcc -c $source -o $build/$(basename "$source").o -std=c++17 -O3 -lineinfo --expt-relaxed-constexpr -I. $gencode"
+  printf '%s\n' "$home/bin/nvcc -c $source -o $build/$(basename "$source").o -std=c++17 -O3 -lineinfo --expt-relaxed-constexpr -Xptxas -warn-spills,-Werror -I. $gencode"
 done >"$build/commands"
 for source in kernels/cuda/*.cc kernels/reference/*.cc kernels/selftest/*.cc; do
   case $source in *_test.cc | *'*'*) continue ;; esac

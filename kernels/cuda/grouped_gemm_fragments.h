@@ -107,10 +107,15 @@ struct Fragments<4, 4> {
   }
 };
 
-// Two codes beside 0x4300: the bfloat16s 128 + u, less 128 + z (exact: both are integers below 256).
-__device__ __forceinline__ uint32_t CodesToBf16(uint32_t codes, uint32_t z) {
-  return SubtractBf16x2(codes | 0x43004300u, z);
+// Codes become bfloat16s two at a time: a code u in the low bits of 0x4300 is the bfloat16 128 + u. Lay puts bits FROM,
+// FROM + 1, ... of either half of w to TO, TO + 1, ... of either half of `bits`, where MASK (of bits at TO) has them.
+inline constexpr uint32_t kBf16Of128 = 0x43004300u;
+
+__device__ __forceinline__ uint32_t Lay(uint32_t w, int from, int to, uint32_t mask, uint32_t bits) {
+  return ptx::AndOr(from >= to ? w >> (from - to) : w << (to - from), mask * 0x00010001u, bits);
 }
+// Less 128 + z (exact: both are integers below 256).
+__device__ __forceinline__ uint32_t LessZero(uint32_t w, uint32_t z) { return SubtractBf16x2(w, z); }
 
 template <>
 struct Fragments<4, 16> {
@@ -119,12 +124,11 @@ struct Fragments<4, 16> {
   using Words = uint4;
   using Sum = float;
   __device__ static __forceinline__ Words Load(const uint8_t* brick, int g) { return LoadWords(brick, g); }
-  __device__ static __forceinline__ uint32_t Pick(uint32_t w, int p) { return w >> (4 * p) & 0x000f000fu; }
   __device__ static __forceinline__ void Expand(uint32_t (&a)[4], const Words& w, int p, const uint32_t (&z)[2]) {
-    a[0] = CodesToBf16(Pick(w.x, p), z[0]);
-    a[1] = CodesToBf16(Pick(w.y, p), z[1]);
-    a[2] = CodesToBf16(Pick(w.z, p), z[0]);
-    a[3] = CodesToBf16(Pick(w.w, p), z[1]);
+    a[0] = LessZero(Lay(w.x, 4 * p, 0, 0xf, kBf16Of128), z[0]);
+    a[1] = LessZero(Lay(w.y, 4 * p, 0, 0xf, kBf16Of128), z[1]);
+    a[2] = LessZero(Lay(w.z, 4 * p, 0, 0xf, kBf16Of128), z[0]);
+    a[3] = LessZero(Lay(w.w, 4 * p, 0, 0xf, kBf16Of128), z[1]);
   }
   __device__ static __forceinline__ void Multiply(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
     ptx::MmaBf16(d, a, b);
@@ -138,12 +142,11 @@ struct Fragments<2, 16> {
   using Words = uint4;
   using Sum = float;
   __device__ static __forceinline__ Words Load(const uint8_t* brick, int g) { return LoadWords(brick, g); }
-  __device__ static __forceinline__ uint32_t Pick(uint32_t w, int p) { return w >> (2 * p) & 0x00030003u; }
   __device__ static __forceinline__ void Expand(uint32_t (&a)[4], const Words& w, int p, const uint32_t (&z)[2]) {
-    a[0] = CodesToBf16(Pick(w.x, p), z[0]);
-    a[1] = CodesToBf16(Pick(w.y, p), z[1]);
-    a[2] = CodesToBf16(Pick(w.z, p), z[0]);
-    a[3] = CodesToBf16(Pick(w.w, p), z[1]);
+    a[0] = LessZero(Lay(w.x, 2 * p, 0, 0x3, kBf16Of128), z[0]);
+    a[1] = LessZero(Lay(w.y, 2 * p, 0, 0x3, kBf16Of128), z[1]);
+    a[2] = LessZero(Lay(w.z, 2 * p, 0, 0x3, kBf16Of128), z[0]);
+    a[3] = LessZero(Lay(w.w, 2 * p, 0, 0x3, kBf16Of128), z[1]);
   }
   __device__ static __forceinline__ void Multiply(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
     ptx::MmaBf16(d, a, b);
@@ -163,14 +166,14 @@ struct Fragments<3, 16> {
   __device__ static __forceinline__ Words Load(const uint8_t* brick, int) {
     return {LoadWords(brick, 0), ptx::LoadShared(reinterpret_cast<const uint2*>(brick + 512) + threadIdx.x % 32)};
   }
-  __device__ static __forceinline__ uint32_t High(uint32_t w, int i, int p) {
-    return (w >> (8 * i + p) & 0x00010001u) << 2;
+  __device__ static __forceinline__ uint32_t Both(uint32_t low, uint32_t high, int i, int p) {
+    return Lay(low, 2 * p, 0, 0x3, Lay(high, 8 * i + p, 2, 0x4, kBf16Of128));
   }
   __device__ static __forceinline__ void Expand(uint32_t (&a)[4], const Words& w, int p, const uint32_t (&z)[2]) {
-    a[0] = CodesToBf16(Fragments<2, 16>::Pick(w.low.x, p) | High(w.high.x, 0, p), z[0]);
-    a[1] = CodesToBf16(Fragments<2, 16>::Pick(w.low.y, p) | High(w.high.x, 1, p), z[1]);
-    a[2] = CodesToBf16(Fragments<2, 16>::Pick(w.low.z, p) | High(w.high.y, 0, p), z[0]);
-    a[3] = CodesToBf16(Fragments<2, 16>::Pick(w.low.w, p) | High(w.high.y, 1, p), z[1]);
+    a[0] = LessZero(Both(w.low.x, w.high.x, 0, p), z[0]);
+    a[1] = LessZero(Both(w.low.y, w.high.x, 1, p), z[1]);
+    a[2] = LessZero(Both(w.low.z, w.high.y, 0, p), z[0]);
+    a[3] = LessZero(Both(w.low.w, w.high.y, 1, p), z[1]);
   }
   __device__ static __forceinline__ void Multiply(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
     ptx::MmaBf16(d, a, b);
@@ -194,14 +197,14 @@ struct Fragments<6, 16> {
     high.w >>= 8 * g;
     return {LoadWords(brick, g), high};
   }
-  __device__ static __forceinline__ uint32_t Pick(uint32_t low, uint32_t high, int p) {
-    return Fragments<4, 16>::Pick(low, p) | Fragments<2, 16>::Pick(high, p) << 4;
+  __device__ static __forceinline__ uint32_t Both(uint32_t low, uint32_t high, int p) {
+    return Lay(low, 4 * p, 0, 0xf, Lay(high, 2 * p, 4, 0x30, kBf16Of128));
   }
   __device__ static __forceinline__ void Expand(uint32_t (&a)[4], const Words& w, int p, const uint32_t (&z)[2]) {
-    a[0] = CodesToBf16(Pick(w.low.x, w.high.x, p), z[0]);
-    a[1] = CodesToBf16(Pick(w.low.y, w.high.y, p), z[1]);
-    a[2] = CodesToBf16(Pick(w.low.z, w.high.z, p), z[0]);
-    a[3] = CodesToBf16(Pick(w.low.w, w.high.w, p), z[1]);
+    a[0] = LessZero(Both(w.low.x, w.high.x, p), z[0]);
+    a[1] = LessZero(Both(w.low.y, w.high.y, p), z[1]);
+    a[2] = LessZero(Both(w.low.z, w.high.z, p), z[0]);
+    a[3] = LessZero(Both(w.low.w, w.high.w, p), z[1]);
   }
   __device__ static __forceinline__ void Multiply(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
     ptx::MmaBf16(d, a, b);

@@ -7,6 +7,7 @@
 
 #include "kernels/cuda/bfloat16.h"
 #include "kernels/cuda/grouped_gemm.h"
+#include "kernels/cuda/grouped_gemm_copy.h"
 #include "kernels/cuda/grouped_gemm_fragments.h"
 #include "kernels/cuda/grouped_gemm_tiles.h"
 #include "kernels/cuda/half.h"
@@ -37,24 +38,11 @@ struct GemmConfig {
                        kZeroBytes = kStage.zeros, kStageBytes = kStage.bytes();
   static constexpr int kSharedBytes = cuda::SharedBytes(kKind, kShape);
   // Tokens lie in pieces of 128 bytes (64 where a stage has no more), [piece][token][bytes].
+  // Unrolled over the ring where a stage is short, so that its addresses become constants; long ones would outgrow the
+  // instruction cache.
+  static constexpr bool kUnrollRing = !kFloat && kRowTiles * kTokenTiles * kBricks <= (kGrouped && kBlocks > 3 ? 2 : 4);
   static constexpr int kPiece = kBricks * kTokenBrickBytes < 128 ? kBricks * kTokenBrickBytes : 128;
   static_assert(kStageBytes % 128 == 0 || kStageBytes % 16 == 0, "16-byte copies");
-};
-
-// Byte `byte` (a multiple of 16) of a token's part of a stage. XOR with the token's number spreads eight rows of
-// ldmatrix over all banks.
-template <class C>
-__device__ __forceinline__ int TokenOffset(int token, int byte) {
-  const int piece = byte / C::kPiece, chunk = byte % C::kPiece / 16;
-  const int swizzled = C::kPiece == 128 ? chunk ^ (token & 7) : chunk ^ (token >> 1 & 3);
-  return (piece * C::kTokens + token) * C::kPiece + swizzled * 16;
-}
-
-struct GemmTile {
-  int expert;
-  int first_row;  // output
-  int first_slot;
-  int slots;
 };
 
 // Tile `index` of the list: expert by expert, within an expert all its slot tiles for the first kRows outputs, then the
@@ -93,99 +81,35 @@ __device__ __forceinline__ void FillRowTable(const GroupedGemmArguments& a, cons
   }
 }
 
-// How many copies of tokens have their addresses worked out side by side: all, but below sm_90, where ptxas would
-// spill (on an H100 four are 9 % slower than eight).
-__host__ __device__ constexpr int CopiesTogether() {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
-  return 4;
-#else
-  return 64;
-#endif
-}
+// 1.5 * 2^23 as bits. An integer below 2^22 in magnitude that is added to these bits makes those of the float 1.5 *
+// 2^23 + that integer: a sum that starts here turns into a float by one subtraction. A group's sums, 2^SumShift times
+// too large, and what zero points take off them, are at most 2^21 each.
+inline constexpr int kFloatOfInteger = 0x4b400000;
 
-// Starts the copies of stage `step` of a tile; who copies what is fixed by the thread's number. Outputs beyond the
-// matrix repeat its last brick, columns beyond it (where a stage has two bricks) are zeros on the tokens' side alone.
-template <class C>
-__device__ __forceinline__ void CopyStage(const GroupedGemmArguments& a, const GemmTile& tile,
-                                          const ExpertMatrix& expert, const int* table, int bricks, int padded_rows,
-                                          int step, uint8_t* stage) {
-  const int brick0 = step * C::kBricks;
-  constexpr int kRunChunks = C::kBricks * C::kBrickBytes / 16;  // of one row brick: contiguous in memory
-  const int row_bricks = (padded_rows - tile.first_row) / 16;   // of the matrix, from the tile's first on
-  const bool whole = C::kBricks == 1 || brick0 + C::kBricks <= bricks;
-  const uint8_t* const weights =
-      expert.codes + (static_cast<int64_t>(tile.first_row / 16) * bricks + brick0) * C::kBrickBytes;
-  const int row_brick_bytes = bricks * C::kBrickBytes;
-#pragma unroll
-  for (int i = 0; i < C::kWeightBytes / 16; i += C::kThreads) {
-    const int chunk = i + threadIdx.x;
-    if (C::kWeightBytes / 16 % C::kThreads != 0 && chunk >= C::kWeightBytes / 16) break;
-    int row_brick = chunk / kRunChunks, byte = chunk % kRunChunks * 16;
-    row_brick = row_brick < row_bricks ? row_brick : row_bricks - 1;
-    if (!whole) byte %= C::kBrickBytes;  // the stage's first brick again
-    ptx::CopyAsync16(stage + chunk * 16, weights + (row_brick * row_brick_bytes + byte));
-  }
-  constexpr int kTokenChunks = C::kBricks * C::kTokenBrickBytes / 16;  // of one token
-  uint8_t* const tokens = stage + C::kWeightBytes;
-  const uint8_t* const x = static_cast<const uint8_t*>(a.x) + brick0 * C::kTokenBrickBytes;
-  const uint32_t row_chunks = static_cast<uint32_t>(bricks) * (C::kTokenBrickBytes / 16);
-#pragma unroll CopiesTogether()
-  for (int i = 0; i < C::kTokenBytes / 16; i += C::kThreads) {
-    const int chunk = i + threadIdx.x;
-    if (C::kTokenBytes / 16 % C::kThreads != 0 && chunk >= C::kTokenBytes / 16) break;
-    const int token = chunk / kTokenChunks, byte = chunk % kTokenChunks * 16;
-    const uint64_t at = static_cast<uint64_t>(row_chunks) * static_cast<uint32_t>(table[token]) * 16 + byte;
-    const bool valid = whole || brick0 + byte / C::kTokenBrickBytes < bricks;
-    ptx::CopyAsync16(tokens + TokenOffset<C>(token, byte), valid ? x + at : static_cast<const uint8_t*>(a.x), valid);
-  }
-  if constexpr (C::kGrouped) {
-    // [brick][row] halves, then [brick][row] bytes, then [brick][token] sums.
-    uint8_t* const scales = tokens + C::kTokenBytes;
-    constexpr int kChunks = C::kRows / 8, kZeroChunks = C::kRows / 16;
-#pragma unroll
-    for (int i = 0; i < C::kBricks * kChunks; i += C::kThreads) {
-      const int chunk = i + threadIdx.x;
-      if (chunk >= C::kBricks * kChunks) break;
-      const int brick = brick0 + chunk / kChunks, row = tile.first_row + chunk % kChunks * 8;
-      const bool valid = (whole || brick < bricks) && row < padded_rows;
-      ptx::CopyAsync16(scales + chunk * 16, valid ? expert.scales + (brick * padded_rows + row) : expert.scales, valid);
-    }
-    if (expert.zeros != nullptr) {
-      uint8_t* const zeros = scales + C::kScaleBytes;
-#pragma unroll
-      for (int i = 0; i < C::kBricks * kZeroChunks; i += C::kThreads) {
-        const int chunk = i + threadIdx.x;
-        if (chunk >= C::kBricks * kZeroChunks) break;
-        const int brick = brick0 + chunk / kZeroChunks, row = tile.first_row + chunk % kZeroChunks * 16;
-        const bool valid = (whole || brick < bricks) && row < padded_rows;
-        ptx::CopyAsync16(zeros + chunk * 16, valid ? expert.zeros + (brick * padded_rows + row) : expert.zeros, valid);
-      }
-      if constexpr (!C::kFloat) {
-        uint8_t* const sums = zeros + C::kZeroBytes;
-#pragma unroll
-        for (int i = 0; i < C::kBricks * C::kTokens; i += C::kThreads) {
-          const int sum = i + threadIdx.x;
-          if (sum >= C::kBricks * C::kTokens) break;
-          const int brick = brick0 + sum / C::kTokens;
-          const bool valid = whole || brick < bricks;
-          const int64_t at = static_cast<int64_t>(table[sum % C::kTokens]) * (bricks + 1) + brick;
-          ptx::CopyAsync4(sums + sum * 4, valid ? a.x_sums + at : a.x_sums, valid);
-        }
-      }
-    }
-  }
-}
-
-// The sums of a warp. Grouped ones have an exact part for the running group beside the float sum.
+// The sums of a warp. Grouped ones have an exact part for the running group beside the float sum. A warp with a single
+// tile of integers adds products by turns to two sums: mma need not wait for the one before it.
 template <class C>
 struct GemmSums {
+  static constexpr bool kTwo = !C::kFloat && C::kRowTiles * C::kTokenTiles == 1;
   typename C::F::Sum part[C::kRowTiles][C::kTokenTiles][4];
+  typename C::F::Sum odd[kTwo ? 4 : 1];
   float total[C::kGrouped ? C::kRowTiles : 1][C::kGrouped ? C::kTokenTiles : 1][4];
+
+  __device__ __forceinline__ void Join() {
+    if constexpr (kTwo) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        part[0][0][i] += odd[i];
+        odd[i] = 0;
+      }
+    }
+  }
 };
 
+// Sums are 2^SumShift times the true ones.
 template <class C>
-__device__ __forceinline__ int ExactSum(int32_t sum) {
-  return sum >> (C::kActivationBits == 4 && !Int4ByInt8() ? 0 : C::F::kShift);
+__device__ __forceinline__ int SumShift() {
+  return C::kActivationBits == 4 && !Int4ByInt8() ? 0 : C::F::kShift;
 }
 
 // What a warp is within its block's tile.
@@ -205,54 +129,88 @@ __device__ __forceinline__ uint32_t ZeroAsBf16(int zero) {
   return (0x4300u | static_cast<uint32_t>(zero)) * 0x00010001u;
 }
 
-// The B operands of the warp's tokens at byte `byte` of their part of the stage: 32 bytes of each.
+// The B operands of the warp's tokens for kAtOnce products, 32 bytes of each token from byte `byte` of their part of
+// the stage on. A single tile of tokens takes two products, so that ldmatrix brings four matrices in either case.
+template <class C>
+constexpr int ProductsAtOnce() {
+  return C::kTokenTiles == 1 ? 2 : 1;
+}
 template <class C>
 __device__ __forceinline__ void LoadTokens(const uint8_t* tokens, const WarpPlace<C>& at, int byte,
-                                           uint32_t (&b)[C::kTokenTiles][2]) {
-  if constexpr (C::kTokenTiles % 2 == 0) {
+                                           uint32_t (&b)[ProductsAtOnce<C>()][C::kTokenTiles][2]) {
+  if constexpr (C::kTokenTiles == 1) {
+    uint32_t r[4];
+    ptx::LoadMatrix4(r, tokens + TokenOffset<C>(at.token + (at.lane & 7), byte + (at.lane >> 3) * 16));
+    b[0][0][0] = r[0];
+    b[0][0][1] = r[1];
+    b[1][0][0] = r[2];
+    b[1][0][1] = r[3];
+  } else {
 #pragma unroll
     for (int n = 0; n < C::kTokenTiles; n += 2) {
       const int token = at.token + n * 8 + (at.lane & 7) + (at.lane >> 4) * 8;
       uint32_t r[4];
       ptx::LoadMatrix4(r, tokens + TokenOffset<C>(token, byte + (at.lane >> 3 & 1) * 16));
-      b[n][0] = r[0];
-      b[n][1] = r[1];
-      b[n + 1][0] = r[2];
-      b[n + 1][1] = r[3];
+      b[0][n][0] = r[0];
+      b[0][n][1] = r[1];
+      b[0][n + 1][0] = r[2];
+      b[0][n + 1][1] = r[3];
     }
-  } else {
+  }
+}
+
+// The grids of brick `brick` of a stage.
+template <class C>
+struct StageGrids {
+  const Half* scales;    // [rows]
+  const uint8_t* zeros;  // [rows]
+  const int* x_sums;     // [tokens]
+  __device__ __forceinline__ StageGrids(const uint8_t* stage, int brick) {
+    const uint8_t* const bytes = stage + C::kWeightBytes + C::kTokenBytes;
+    scales = reinterpret_cast<const Half*>(bytes) + brick * C::kRows;
+    zeros = bytes + C::kScaleBytes + brick * C::kRows;
+    x_sums = reinterpret_cast<const int*>(bytes + C::kScaleBytes + C::kZeroBytes) + brick * C::kTokens;
+  }
+};
+
+// Before the first product of a brick, integers: the sums start as what zero points take off them, in the form that
+// FoldGroup reads.
+template <class C>
+__device__ __forceinline__ void StartGroup(const ExpertMatrix& expert, const WarpPlace<C>& at, const uint8_t* stage,
+                                           int brick, GemmSums<C>& sums) {
+  const StageGrids<C> grids(stage, brick);
+  // Without zero points what is read in their place counts 0 times.
+  const int factor = expert.zeros != nullptr ? 1 << SumShift<C>() : 0;
+  constexpr int kMiddle = 1 << (C::kWeightBits - 1);
 #pragma unroll
-    for (int n = 0; n < C::kTokenTiles; ++n) {
-      const int token = at.token + n * 8 + (at.lane & 7);
-      ptx::LoadMatrix2(b[n], tokens + TokenOffset<C>(token, byte + (at.lane >> 3 & 1) * 16));
+  for (int n = 0; n < C::kTokenTiles; ++n) {
+    const int2 x_sums =  // of the lane's two tokens
+        ptx::LoadShared(reinterpret_cast<const int2*>(grids.x_sums) + (at.token + n * 8) / 2 + at.lane % 4);
+#pragma unroll
+    for (int m = 0; m < C::kRowTiles; ++m) {
+      const int row = at.row + m * 16 + at.lane / 4;
+#pragma unroll
+      for (int h = 0; h < 2; ++h) {
+        const int zero = (kMiddle - grids.zeros[row + 8 * h]) * factor;
+        sums.part[m][n][2 * h] = kFloatOfInteger + zero * x_sums.x;
+        sums.part[m][n][2 * h + 1] = kFloatOfInteger + zero * x_sums.y;
+      }
     }
   }
 }
 
 // At the end of brick `brick` of a stage: total += scale * part.
 template <class C>
-__device__ __forceinline__ void FoldGroup(const ExpertMatrix& expert, const WarpPlace<C>& at, const uint8_t* stage,
-                                          int brick, GemmSums<C>& sums) {
-  const uint8_t* const scale_bytes = stage + C::kWeightBytes + C::kTokenBytes;
-  const Half* const scales = reinterpret_cast<const Half*>(scale_bytes) + brick * C::kRows;
-  const uint8_t* const zeros = scale_bytes + C::kScaleBytes + brick * C::kRows;
-  const bool corrected = !C::kFloat && expert.zeros != nullptr;
-  int2 x_sums[C::kTokenTiles];  // of the lane's two tokens
-  if (corrected) {
-    const uint8_t* const all = scale_bytes + C::kScaleBytes + C::kZeroBytes + brick * C::kTokens * 4;
-#pragma unroll
-    for (int n = 0; n < C::kTokenTiles; ++n) {
-      x_sums[n] = ptx::LoadShared(reinterpret_cast<const int2*>(all) + (at.token + n * 8) / 2 + at.lane % 4);
-    }
-  }
+__device__ __forceinline__ void FoldGroup(const WarpPlace<C>& at, const uint8_t* stage, int brick, GemmSums<C>& sums) {
+  const StageGrids<C> grids(stage, brick);
+  sums.Join();
 #pragma unroll
   for (int m = 0; m < C::kRowTiles; ++m) {
     const int row = at.row + m * 16 + at.lane / 4;
-    const float scale[2] = {ToFloat(scales[row]), ToFloat(scales[row + 8])};
-    int zero[2] = {0, 0};
-    if (corrected) {
-      zero[0] = zeros[row] - (1 << (C::kWeightBits - 1));
-      zero[1] = zeros[row + 8] - (1 << (C::kWeightBits - 1));
+    float scale[2] = {ToFloat(grids.scales[row]), ToFloat(grids.scales[row + 8])};
+    if constexpr (!C::kFloat) {  // a power of two costs no bit
+      scale[0] *= 1.0f / (1 << SumShift<C>());
+      scale[1] *= 1.0f / (1 << SumShift<C>());
     }
 #pragma unroll
     for (int n = 0; n < C::kTokenTiles; ++n) {
@@ -261,13 +219,11 @@ __device__ __forceinline__ void FoldGroup(const ExpertMatrix& expert, const Warp
         float exact;
         if constexpr (C::kFloat) {
           exact = sums.part[m][n][i];
+          sums.part[m][n][i] = 0;
         } else {
-          int whole = ExactSum<C>(sums.part[m][n][i]);
-          if (corrected) whole -= zero[i / 2] * (i % 2 == 0 ? x_sums[n].x : x_sums[n].y);
-          exact = static_cast<float>(whole);
+          exact = __int_as_float(sums.part[m][n][i]) - __int_as_float(kFloatOfInteger);
         }
         sums.total[m][n][i] = fmaf(scale[i / 2], exact, sums.total[m][n][i]);
-        sums.part[m][n][i] = 0;
       }
     }
   }
@@ -278,8 +234,8 @@ __device__ __forceinline__ void MultiplyStage(const ExpertMatrix& expert, const 
                                               uint32_t (&row_zeros)[C::kRowTiles][2], GemmSums<C>& sums) {
   using F = typename C::F;
   const uint8_t* const tokens = stage + C::kWeightBytes;
-  // Unrolled only where an expansion depends on nothing but the step: code size.
-#pragma unroll 1
+  // Unrolled where the ring is: code size.
+#pragma unroll C::kUnrollRing ? C::kBricks : 1
   for (int brick = 0; brick < C::kBricks; ++brick) {
     if constexpr (C::kGrouped && C::kFloat) {
       const uint8_t* const zeros = tokens + C::kTokenBytes + C::kScaleBytes + brick * C::kRows;
@@ -291,28 +247,35 @@ __device__ __forceinline__ void MultiplyStage(const ExpertMatrix& expert, const 
         row_zeros[m][1] = ZeroAsBf16(some ? zeros[row + 8] : 1 << (C::kWeightBits - 1));
       }
     }
+    if constexpr (C::kGrouped && !C::kFloat) StartGroup<C>(expert, at, stage, brick, sums);
+    typename F::Words words[C::kRowTiles];
+    uint32_t b[ProductsAtOnce<C>()][C::kTokenTiles][2];
 #pragma unroll
-    for (int g = 0; g < F::kGroups; ++g) {
-      typename F::Words words[C::kRowTiles];
-#pragma unroll
-      for (int m = 0; m < C::kRowTiles; ++m) {
-        const int row_brick = at.row / 16 + m;
-        words[m] = F::Load(stage + (row_brick * C::kBricks + brick) * C::kBrickBytes, g);
-      }
-#pragma unroll
-      for (int p = 0; p < F::kProducts; ++p) {
-        uint32_t b[C::kTokenTiles][2];
-        LoadTokens<C>(tokens, at, brick * C::kTokenBrickBytes + (g * F::kProducts + p) * 32, b);
+    for (int step = 0; step < F::kGroups * F::kProducts; ++step) {
+      if (step % F::kProducts == 0) {
 #pragma unroll
         for (int m = 0; m < C::kRowTiles; ++m) {
-          uint32_t w[4];
-          F::Expand(w, words[m], p, row_zeros[m]);
+          const int row_brick = at.row / 16 + m;
+          words[m] = F::Load(stage + (row_brick * C::kBricks + brick) * C::kBrickBytes, step / F::kProducts);
+        }
+      }
+      constexpr int kAtOnce = ProductsAtOnce<C>();
+      if (step % kAtOnce == 0) LoadTokens<C>(tokens, at, brick * C::kTokenBrickBytes + step * 32, b);
 #pragma unroll
-          for (int n = 0; n < C::kTokenTiles; ++n) F::Multiply(sums.part[m][n], w, b[n]);
+      for (int m = 0; m < C::kRowTiles; ++m) {
+        uint32_t w[4];
+        F::Expand(w, words[m], step % F::kProducts, row_zeros[m]);
+#pragma unroll
+        for (int n = 0; n < C::kTokenTiles; ++n) {
+          if constexpr (GemmSums<C>::kTwo) {
+            F::Multiply(step % 2 == 0 ? sums.part[m][n] : sums.odd, w, b[step % kAtOnce][n]);
+          } else {
+            F::Multiply(sums.part[m][n], w, b[step % kAtOnce][n]);
+          }
         }
       }
     }
-    if constexpr (C::kGrouped) FoldGroup<C>(expert, at, stage, brick, sums);
+    if constexpr (C::kGrouped) FoldGroup<C>(at, stage, brick, sums);
   }
 }
 
@@ -378,8 +341,8 @@ __device__ __forceinline__ void StoreTile(const GroupedGemmArguments& a, const E
           } else if constexpr (C::kFloat) {
             value[h] = scale[m][h] * sums.part[m][n][i];
           } else {
-            const int whole =
-                ExactSum<C>(sums.part[m][n][i]) - zero[m][h] * x_sum - x_zero * static_cast<int>(column_sum[m][h]);
+            const int whole = (sums.part[m][n][i] >> SumShift<C>()) - zero[m][h] * x_sum -
+                              x_zero * static_cast<int>(column_sum[m][h]);
             value[h] = x_scale * scale[m][h] * static_cast<float>(whole);
           }
         }
@@ -411,8 +374,11 @@ __global__ void __launch_bounds__(C::kThreads, C::kBlocks) GroupedGemmKernel(Gro
   int* table = tables;
   FillRowTable<C>(a, tile, table);
   __syncthreads();
+  TileCopies<C> copies;
+  copies.Start(a, tile, expert, table, bricks, padded_rows);
+#pragma unroll
   for (int s = 0; s < C::kStages - 1; ++s) {
-    if (s < steps) CopyStage<C>(a, tile, expert, table, bricks, padded_rows, s, stages + s * C::kStageBytes);
+    if (s < steps) copies.template Copy<false>(a, bricks, s, stages + s * C::kStageBytes);
     ptx::CommitCopies();
   }
 
@@ -430,19 +396,37 @@ __global__ void __launch_bounds__(C::kThreads, C::kBlocks) GroupedGemmKernel(Gro
         }
       }
     }
+    int step = 0;
+    // Whole turns of the ring: its places are constants, and copies exist for all of them.
+    if constexpr (C::kUnrollRing) {
+      for (const int whole_steps = bricks / C::kBricks; step + 2 * C::kStages - 1 <= whole_steps; step += C::kStages) {
+#pragma unroll
+        for (int s = 0; s < C::kStages; ++s) {
+          ptx::WaitCopies<C::kStages - 2>();
+          __syncthreads();
+          constexpr int kAhead = C::kStages - 1;
+          copies.template Copy<true>(a, bricks, s + kAhead, stages + (s + kAhead) % C::kStages * C::kStageBytes);
+          ptx::CommitCopies();
+          MultiplyStage<C>(expert, at, stages + s * C::kStageBytes, row_zeros, sums);
+        }
+        copies.Advance(C::kStages);
+      }
+    }
     int read = 0, write = C::kStages - 1;  // places in the ring
-    for (int step = 0; step < steps; ++step) {
+    for (; step < steps; ++step) {
       ptx::WaitCopies<C::kStages - 2>();
       __syncthreads();  // the stage is there for all; the one that is overwritten next has been used by all
-      const int next = step + C::kStages - 1;
-      if (next < steps) {
-        CopyStage<C>(a, tile, expert, table, bricks, padded_rows, next, stages + write * C::kStageBytes);
+      if (step + C::kStages - 1 < steps) {
+        copies.template Copy<false>(a, bricks, C::kStages - 1, stages + write * C::kStageBytes);
+        copies.Advance(1);
       }
       ptx::CommitCopies();
       MultiplyStage<C>(expert, at, stages + read * C::kStageBytes, row_zeros, sums);
       read = read + 1 == C::kStages ? 0 : read + 1;
       write = write + 1 == C::kStages ? 0 : write + 1;
     }
+
+    sums.Join();
 
     // The next tile's copies start before this one's results are written.
     index += static_cast<int>(gridDim.x);
@@ -457,9 +441,13 @@ __global__ void __launch_bounds__(C::kThreads, C::kBlocks) GroupedGemmKernel(Gro
     }
     ptx::WaitCopies<0>();  // only empty groups are left, but the ring starts anew
     __syncthreads();
-    for (int s = 0; s < C::kStages - 1 && more; ++s) {
-      if (s < steps) CopyStage<C>(a, tile, expert, table, bricks, padded_rows, s, stages + s * C::kStageBytes);
-      ptx::CommitCopies();
+    if (more) {
+      copies.Start(a, tile, expert, table, bricks, padded_rows);
+#pragma unroll
+      for (int s = 0; s < C::kStages - 1; ++s) {
+        if (s < steps) copies.template Copy<false>(a, bricks, s, stages + s * C::kStageBytes);
+        ptx::CommitCopies();
+      }
     }
     const ExpertMatrix done_expert = a.experts[done.expert];  // read anew: kept, it would cost registers above
     if (a.swiglu) {

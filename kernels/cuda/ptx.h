@@ -256,6 +256,18 @@ EAQ_PTX void StoreShared(T* p, const T& value EAQ_PTX_SITE) {
 
 // ---- arithmetic
 
+// (x & mask) | bits in one instruction, whatever the constants are: the compiler would spend two where both are
+// [lop3, table 0xea].
+EAQ_PTX uint32_t AndOr(uint32_t x, uint32_t mask, uint32_t bits) {
+#if defined(__CUDACC__)
+  uint32_t y;
+  asm("lop3.b32 %0, %1, %2, %3, 0xea;" : "=r"(y) : "r"(x), "r"(mask), "r"(bits));
+  return y;
+#else
+  return (x & mask) | bits;
+#endif
+}
+
 // 2^x with a relative error below 2^-22; numbers below 2^-126 become 0 [ex2.approx.ftz].
 EAQ_PTX float Exp2(float x) {
 #if defined(__CUDACC__)

@@ -78,22 +78,23 @@ Work GroupedGemmWork(const GemmProblem& p) {
   const int64_t warp_tiles = tile.row_tiles * tile.token_tiles * warps * multiplied;  // 16 x 8 x 128 each
   const int64_t products = kind.activation_bits == 16 ? 8 : kind.activation_bits == 8 || p.architecture >= 90 ? 4 : 2;
   (!integer ? w.mma_bf16 : products == 2 ? w.mma_s4 : w.mma_s8) = warp_tiles * products;
-  const bool pairs = tile.token_tiles % 2 == 0;
-  w.ldmatrix = multiplied * warps * (pairs ? tile.token_tiles / 2 : tile.token_tiles) * (kind.activation_bits / 2);
-  w.ldmatrix_wavefronts = w.ldmatrix * (pairs ? 4 : 2);
+  // Four matrices at a time: two tiles of tokens, or two products of a single one.
+  w.ldmatrix = multiplied * warps * tile.token_tiles * (kind.activation_bits / 2) / 2;
+  w.ldmatrix_wavefronts = w.ldmatrix * 4;
   // A warp's words of a brick: 512 bytes each, 4 wavefronts; the plane of one bit 256 and 2. Six bits read theirs of
   // two bits for each half brick.
   const int64_t row_bricks = multiplied * warps * tile.row_tiles;
   const int bits = kind.weight_bits;
   const int64_t quads = bits == 8 ? 4 : bits == 6 ? 4 : bits == 4 ? 2 : 1;
-  const int64_t sums = folds_sums ? multiplied * warps * tile.token_tiles : 0;
+  const int64_t sums = kind.grouped && integer ? multiplied * warps * tile.token_tiles : 0;
   w.shared_accesses = row_bricks * (quads + (bits == 3)) + sums;
   w.shared_wavefronts = row_bricks * (quads * 4 + (bits == 3) * 2) + sums * 2;
 
-  // Copies: all weights of every stage; of tokens the columns that there are; scales of the rows that there are.
+  // Copies: weights (a tile's rows beyond the matrix repeat its last ones) and tokens of the columns that there are;
+  // scales of the rows that there are.
   const int64_t grids = kind.grouped ? bricks : 1;
   const int64_t tile_rows = slot_tiles * std::min(padded_rows, row_tiles * tile.rows());  // over all row tiles
-  w.copied_bytes = w.items * (steps * stage.weights + bricks * tile.tokens() * cuda::TokenBrickBytes(kind));
+  w.copied_bytes = w.items * bricks * ((stage.weights + stage.tokens) / tile.bricks);
   if (kind.grouped) w.copied_bytes += grids * tile_rows * (p.weight_zeros ? 3 : 2);
   if (folds_sums) w.copied_bytes += w.items * bricks * tile.tokens() * 4;
 

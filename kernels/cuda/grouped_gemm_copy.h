@@ -1,0 +1,194 @@
+// Device code of grouped_gemm: what a thread copies of a tile's stages. Addresses are worked out once a tile; within it
+// a stage is the last one plus constants, which fold into the instructions.
+#ifndef KERNELS_CUDA_GROUPED_GEMM_COPY_H_
+#define KERNELS_CUDA_GROUPED_GEMM_COPY_H_
+
+#include <cstdint>
+
+#include "kernels/cuda/grouped_gemm.h"
+#include "kernels/cuda/ptx.h"
+#include "kernels/emulation/cuda_emulation.h"
+
+namespace eaq::kernels::cuda {
+
+// Byte `byte` (a multiple of 16) of a token's part of a stage. XOR with the token's number spreads eight rows of
+// ldmatrix over all banks.
+template <class C>
+__device__ __forceinline__ int TokenOffset(int token, int byte) {
+  const int piece = byte / C::kPiece, chunk = byte % C::kPiece / 16;
+  const int swizzled = C::kPiece == 128 ? chunk ^ (token & 7) : chunk ^ (token >> 1 & 3);
+  return (piece * C::kTokens + token) * C::kPiece + swizzled * 16;
+}
+
+struct GemmTile {
+  int expert;
+  int first_row;  // output
+  int first_slot;
+  int slots;
+};
+
+// How many copies of tokens have their addresses worked out side by side: all (on an H100 four are 9 % slower than
+// eight), but where ptxas would spill: below sm_90, and in some of the formats whose weights take registers to expand.
+template <class C>
+__host__ __device__ constexpr int CopiesTogether() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+  return 4;
+#else
+  if (C::kWeightBits == 4 && (C::kActivationBits == 4 || (C::kActivationBits == 8 && C::kGrouped))) return 2;
+  return (C::kWeightBits == 4 && !C::kFloat) || (C::kWeightBits == 2 && C::kGrouped) ? 4 : 64;
+#endif
+}
+
+// This thread's copies of a tile. The weights of a row warp's outputs are copied by the threads of that row warp: runs
+// of kRunChunks chunks of 16 bytes that follow each other in a stage, one for each row brick, and each contiguous in
+// memory. Tokens and grids are shared out over the block.
+template <class C>
+struct TileCopies {
+  static constexpr int kRunBytes = C::kBricks * C::kBrickBytes, kRunChunks = kRunBytes / 16;
+  static constexpr int kSharers = 32 * C::kTokenWarps, kRowWarpChunks = C::kRowTiles * kRunChunks;
+  static constexpr int kWeightCopies = (kRowWarpChunks + kSharers - 1) / kSharers;
+  // Copies that stay in one run share a pointer.
+  static constexpr int kCopiesOfPointer = kRunChunks % kSharers == 0 ? kRunChunks / kSharers : 1;
+  static constexpr int kWeightPointers = kWeightCopies / kCopiesOfPointer;
+  static constexpr int kTokenChunks = C::kBricks * C::kTokenBrickBytes / 16;  // of one token
+  static constexpr int kTokenCopies = (C::kTokenBytes / 16 + C::kThreads - 1) / C::kThreads;
+  // More would cost the registers of the sums: then rows are looked up in the table for every stage.
+  static constexpr bool kKeepTokens = kTokenCopies <= 2;
+  static constexpr int kScaleChunks = C::kRows / 8, kZeroChunks = C::kRows / 16;  // of a brick
+  static constexpr int kGridChunks = C::kBricks * (kScaleChunks + kZeroChunks);
+  static_assert(!C::kGrouped || (kGridChunks <= C::kThreads && C::kBricks * C::kTokens <= C::kThreads),
+                "one copy a thread");
+
+  // For the stage that `ahead` counts from.
+  const uint8_t* weights[kWeightPointers];
+  const uint8_t* tokens[kKeepTokens ? kTokenCopies : 1];
+  const uint8_t* grid;  // scales, or zero points; null: none for this thread
+  int64_t grid_stride;  // bytes from stage to stage
+  const int32_t* sums;  // of the tokens' codes; null: none
+  const int* table;
+  int brick;               // first of the stage
+  int thread_in_row_warp;  // chunk of the row warp
+
+  __device__ __forceinline__ void Start(const GroupedGemmArguments& a, const GemmTile& tile, const ExpertMatrix& expert,
+                                        const int* table_, int bricks, int padded_rows) {
+    table = table_;
+    brick = 0;
+    const int warp = threadIdx.x / 32, row_warp = warp % C::kRowWarps;
+    thread_in_row_warp = warp / C::kRowWarps * 32 + threadIdx.x % 32;
+    const int last_brick = padded_rows / 16 - 1;
+#pragma unroll
+    for (int i = 0; i < kWeightPointers; ++i) {
+      const int chunk = i * kCopiesOfPointer * kSharers + thread_in_row_warp;
+      // Outputs beyond the matrix repeat its last brick.
+      int row_brick = tile.first_row / 16 + row_warp * C::kRowTiles + chunk / kRunChunks;
+      row_brick = row_brick < last_brick ? row_brick : last_brick;
+      weights[i] = expert.codes + static_cast<int64_t>(row_brick) * bricks * C::kBrickBytes + chunk % kRunChunks * 16;
+    }
+    if constexpr (kKeepTokens) {
+#pragma unroll
+      for (int i = 0; i < kTokenCopies; ++i) {
+        const int chunk = i * C::kThreads + threadIdx.x;
+        if (C::kTokenBytes / 16 % C::kThreads != 0 && chunk >= C::kTokenBytes / 16) break;
+        tokens[i] = Row(a, table[chunk / kTokenChunks], bricks) + chunk % kTokenChunks * 16;
+      }
+    }
+    if constexpr (C::kGrouped) {
+      grid = nullptr;
+      sums = nullptr;
+      const int chunk = threadIdx.x;
+      if (chunk < C::kBricks * kScaleChunks) {
+        const int row = tile.first_row + chunk % kScaleChunks * 8;
+        if (row < padded_rows) {
+          grid = reinterpret_cast<const uint8_t*>(expert.scales + (chunk / kScaleChunks * padded_rows + row));
+          grid_stride = static_cast<int64_t>(C::kBricks) * padded_rows * 2;
+        }
+      } else if (chunk < kGridChunks && expert.zeros != nullptr) {
+        const int zero_chunk = chunk - C::kBricks * kScaleChunks;
+        const int row = tile.first_row + zero_chunk % kZeroChunks * 16;
+        if (row < padded_rows) {
+          grid = expert.zeros + (zero_chunk / kZeroChunks * padded_rows + row);
+          grid_stride = static_cast<int64_t>(C::kBricks) * padded_rows;
+        }
+      }
+      if (!C::kFloat && expert.zeros != nullptr && threadIdx.x < C::kBricks * C::kTokens) {
+        sums =
+            a.x_sums + static_cast<int64_t>(table[threadIdx.x % C::kTokens]) * (bricks + 1) + threadIdx.x / C::kTokens;
+      }
+    }
+  }
+
+  // The next `steps` stages are done with.
+  __device__ __forceinline__ void Advance(int steps) {
+#pragma unroll
+    for (int i = 0; i < kWeightPointers; ++i) weights[i] += steps * kRunBytes;
+    if constexpr (kKeepTokens) {
+#pragma unroll
+      for (int i = 0; i < kTokenCopies; ++i) tokens[i] += steps * C::kBricks * C::kTokenBrickBytes;
+    }
+    if constexpr (C::kGrouped) {
+      if (grid != nullptr) grid += steps * grid_stride;
+      if (sums != nullptr) sums += steps * C::kBricks;
+    }
+    brick += steps * C::kBricks;
+  }
+
+  // Starts the copies of the stage `ahead` steps on. kWhole: all its columns exist; otherwise those beyond the matrix
+  // become zeros.
+  template <bool kWhole>
+  __device__ __forceinline__ void Copy(const GroupedGemmArguments& a, int bricks, int ahead, uint8_t* stage) const {
+    const int brick0 = brick + ahead * C::kBricks;
+    const bool whole = kWhole || C::kBricks == 1 || brick0 + C::kBricks <= bricks;
+    const int row_warp = threadIdx.x / 32 % C::kRowWarps;
+    uint8_t* const to = stage + row_warp * (kRowWarpChunks * 16) + thread_in_row_warp * 16;
+#pragma unroll
+    for (int i = 0; i < kWeightCopies; ++i) {
+      const int chunk = i * kSharers + thread_in_row_warp;
+      if (kRowWarpChunks % kSharers != 0 && chunk >= kRowWarpChunks) break;
+      const bool valid = whole || chunk % kRunChunks < C::kBrickBytes / 16;
+      const uint8_t* const from = weights[i / kCopiesOfPointer];
+      ptx::CopyAsync16(to + i * kSharers * 16,
+                       valid ? from + (ahead * kRunBytes + i % kCopiesOfPointer * kSharers * 16) : from, valid);
+    }
+    uint8_t* const x = stage + C::kWeightBytes;
+    constexpr int kTokenStep = C::kBricks * C::kTokenBrickBytes;
+#pragma unroll CopiesTogether < C>()
+    for (int i = 0; i < kTokenCopies; ++i) {
+      const int chunk = i * C::kThreads + threadIdx.x;
+      if (C::kTokenBytes / 16 % C::kThreads != 0 && chunk >= C::kTokenBytes / 16) break;
+      const int token = chunk / kTokenChunks, byte = chunk % kTokenChunks * 16;
+      const bool valid = whole || brick0 + byte / C::kTokenBrickBytes < bricks;
+      const uint8_t* from;
+      if constexpr (kKeepTokens) {
+        from = tokens[i] + ahead * kTokenStep;
+      } else {
+        from = Row(a, table[token], bricks) + (brick0 * C::kTokenBrickBytes + byte);
+      }
+      ptx::CopyAsync16(x + TokenOffset<C>(token, byte), valid ? from : static_cast<const uint8_t*>(a.x), valid);
+    }
+    if constexpr (C::kGrouped) {
+      // [brick][row] halves, then [brick][row] bytes, then [brick][token] sums.
+      uint8_t* const grids = x + C::kTokenBytes;
+      const int chunk = threadIdx.x, zero_chunk = chunk - C::kBricks * kScaleChunks;
+      if (grid != nullptr) {
+        const int of = zero_chunk < 0 ? chunk / kScaleChunks : zero_chunk / kZeroChunks;
+        const bool valid = whole || brick0 + of < bricks;
+        ptx::CopyAsync16(grids + chunk * 16, valid ? grid + ahead * grid_stride : grid, valid);
+      }
+      if (!C::kFloat && sums != nullptr) {
+        const bool valid = whole || brick0 + static_cast<int>(threadIdx.x) / C::kTokens < bricks;
+        ptx::CopyAsync4(grids + C::kScaleBytes + C::kZeroBytes + threadIdx.x * 4,
+                        valid ? sums + ahead * C::kBricks : a.x_sums, valid);
+      }
+    }
+  }
+
+ private:
+  __device__ static __forceinline__ const uint8_t* Row(const GroupedGemmArguments& a, int row, int bricks) {
+    const uint32_t row_chunks = static_cast<uint32_t>(bricks) * (C::kTokenBrickBytes / 16);
+    return static_cast<const uint8_t*>(a.x) + static_cast<uint64_t>(row_chunks) * static_cast<uint32_t>(row) * 16;
+  }
+};
+
+}  // namespace eaq::kernels::cuda
+
+#endif  // KERNELS_CUDA_GROUPED_GEMM_COPY_H_
