@@ -203,10 +203,6 @@ struct Walked {
         packed.linears[id.ToString()] = Pack(linear.weight).value();
         packed.SetOnline(id.ToString(), layer.params->linears.at(id).online);
       }
-      if (layer.switching != nullptr) packed.sets = layer.switching->sets;
-      for (const auto& [id, cache] : *layer.caches) packed.caches[id.ToString()] = cache;
-      states.clear();
-      for (const auto& state : layer.states) states.push_back(state->linears());
       layer.quantized->Forward(x.view());
       probe.push_back(x);
       return absl::OkStatus();
@@ -222,8 +218,7 @@ struct Walked {
   std::vector<CalibrationWindow> calibration;
   std::vector<SolvedLinears> solved;
   PackedModel packed;
-  std::vector<Matrix> probe;                  // made-up hidden states after each quantized layer
-  std::vector<DecoderLayer::Linears> states;  // of the last layer, by data set; empty unless the model switches
+  std::vector<Matrix> probe;  // made-up hidden states after each quantized layer
   PipelineReport report;
   int64_t hits = 0;
 };
@@ -422,83 +417,6 @@ TEST(Pipeline, SizeIsThatOfTheFileWritten) {
       }
     }
   }
-}
-
-// A model that switches: its account is the file's in every state, its states are what the file's say, and none of it
-// touches the model of no data set.
-TEST(Pipeline, SwitchingKeepsRowsInTheFileAndTheBaselineAsItIs) {
-  Scheme scheme = W3A4();
-  scheme.mutable_weights()->set_granularity(Grid::GROUP);
-  scheme.mutable_weights()->set_group_size(16);
-  const auto moqa = [](const std::string& switching) {
-    Recipe recipe = Gptq();
-    EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(absl::StrCat("moqa { ", switching, " }"),
-                                                              recipe.mutable_allocate()));
-    return recipe;
-  };
-  const auto run = [&](const std::string& switching, Walked& walked) {
-    for (size_t w = 0; w < walked.calibration.size(); ++w) walked.calibration[w].domain = w % 3 == 0 ? "prose" : "code";
-    return walked.Go(moqa(switching), scheme, 2, "");
-  };
-  Walked base, paper, up, always;
-  ASSERT_THAT(run("", base), IsOk());
-  ASSERT_THAT(run("switching { cache_percent: 10 }", paper), IsOk());
-  ASSERT_THAT(run("switching { cache_percent: 10 mode: UP_ONLY }", up), IsOk());
-  ASSERT_THAT(run("switching { cache_percent: 10 mode: FP16_ROWS }", always), IsOk());
-  EXPECT_EQ(paper.probe, base.probe);
-  EXPECT_EQ(up.probe, base.probe);
-  EXPECT_NE(always.probe, base.probe);
-  EXPECT_EQ(base.packed.caches.size(), 0u);
-  EXPECT_EQ(base.report.analyses.expert_table_size(), 0);
-  EXPECT_GT(paper.report.analyses.expert_table_size(), 0);
-  int moved = 0;
-  for (Walked* walked : {&paper, &up, &always}) {
-    EXPECT_EQ(walked->packed.sets, (std::vector<std::string>{"prose", "code"}));
-    EXPECT_EQ(walked->packed.caches.size(), 2u * 3 * 8);
-    int64_t cached = 0, stored = 0;
-    for (const auto& [name, cache] : walked->packed.caches) {
-      cached += RowCacheBytes(cache);
-      EXPECT_EQ(static_cast<int64_t>(cache.rows.size()), (cache.out + 9) / 10);
-      for (const int bits : cache.bits_of_set) {
-        const int rounded = walked->packed.linears.at(name).grid.bits;
-        EXPECT_NE(bits, rounded);
-        EXPECT_TRUE(walked != &up || bits == kAsRounded || bits > rounded) << name << " " << bits;
-        EXPECT_EQ(bits == kFloat16, walked == &always) << name;
-        if (walked == &paper) moved += bits != kAsRounded;
-      }
-    }
-    for (const LinearReport& linear : walked->report.linears) {
-      if (linear.bits() < 16) stored += linear.stored_bits();
-    }
-    EXPECT_EQ(walked->report.size.quantized.cache_bytes, cached);
-    EXPECT_EQ(stored, 8 * walked->report.size.quantized.total_bytes());
-    const std::string path = JoinPath(::testing::TempDir(), "packed_switching.safetensors");
-    for (size_t set = 0; set <= 2; ++set) {
-      ASSERT_THAT(walked->packed.SwitchTo(set == 2 ? "" : walked->packed.sets[set]), IsOk());
-      ASSERT_THAT(WritePackedModel(path, walked->packed), IsOk());
-      EXPECT_THAT(TensorBytesInFile(path), IsOkAndHolds(walked->report.size.quantized.total_bytes()));
-      EAQ_ASSERT_OK_AND_ASSIGN(const PackedModel back, ReadPackedModel(path));
-      EXPECT_EQ(back, walked->packed);
-      if (set == 2) continue;
-      // Layer 1's linears in that state against those of the file.
-      for (const auto& [id, linear] : walked->states[set]) {
-        const std::string name = id.ToString();
-        if (back.caches.count(name) == 0) continue;
-        EAQ_ASSERT_OK_AND_ASSIGN(const auto packed, PackedLinear::Create(back.linears.at(name), {},
-                                                                         *ActivationQuantizer::Dynamic({.bits = 4}),
-                                                                         nullptr, &back.caches.at(name)));
-        Matrix x(5, linear->in_features()), a(5, linear->out_features()), b = a;
-        for (int64_t i = 0; i < x.size(); ++i) x.data()[i] = static_cast<float>(std::cos(double(i)));
-        linear->Forward(x.const_view(), a.view());
-        packed->Forward(x.const_view(), b.view());
-        EXPECT_EQ(a, b) << name << " " << set;
-      }
-    }
-  }
-  EXPECT_GT(moved, 0);  // else nothing was seen
-  Walked single;
-  EXPECT_THAT(single.Go(moqa("switching {}"), scheme, 1, ""),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("with 1 calibration domain")));
 }
 
 TEST(Pipeline, ReportsErrorsOfEveryLinear) {
