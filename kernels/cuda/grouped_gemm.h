@@ -13,13 +13,13 @@
 // on their way during the epilogue. Sums:
 //   int8, int4 activations: int32. One grid a row of W: exact, then once to float:
 //     y = (s_x s_w) (sum u' q - z_w sum q - z_x C),  u' = u - 2^(bits-1), C = column_sums
-//   With groups of 128: float sums over groups of s_w (float)(exact int32 of the group); then s_x (sum - z_x C).
+//   With groups: float sums over groups of s_w (float)(exact int32 of the group); then s_x (sum - z_x C).
 //   4 x 4 bits: native int4 tensor cores below sm_90; from sm_90 on two int8 products whose operands hold a nibble in
 //   the upper half of each byte (256 x the sum, shifted back): the same bits. bfloat16: u becomes the bfloat16 128 + u
 //   by an OR, 128 + z is subtracted (exact); float sums in mma; s_w at the end of the row or group.
 // (Persistent grid over problems: NVIDIA/cutlass example 24; 128 + u: IST-DASLab/marlin; specs/kernels.md 1.2 to 1.7.)
 //
-// Limits: fewer than 2^30 tiles, cols at most 32768 (int32 sums of one row), x rows 16-byte aligned, group 0 or 128.
+// Limits: fewer than 2^30 tiles, cols at most 32768 (int32 sums of one row), x rows 16-byte aligned.
 // The same bits in every run: every output is summed by one warp in a fixed order, and does not depend on the other
 // tokens.
 #ifndef KERNELS_CUDA_GROUPED_GEMM_H_
@@ -37,18 +37,25 @@ struct ExpertMatrix {
   const uint16_t* scales;
   const uint8_t* zeros;      // null: symmetric
   const float* column_sums;  // needed where activations have zero points
+  // Where results go: result r of this matrix (a row, or with swiglu a pair of rows) becomes column outputs[r] of y, or
+  // is dropped where that is negative. Null: column r. A second launch with few rows of another width so lays a patch
+  // over what a first one wrote (MoQa's channel cache); experts with fewer patched rows than others pad with -1.
+  const int32_t* outputs = nullptr;
+  int32_t bits = 0;  // of the codes; read by the mixed formats only
 };
 
-enum class GemmFormat : int { kW8A8, kW4A8, kW4A4, kW6A16, kW4A16, kW3A16, kW2A16 };
-inline constexpr int kGemmFormats = 7;
+// kMixedA16: every expert its own width of 2, 3 or 4 bits; kMixedA8: 4 or 8. A block looks at its tile's expert and
+// takes that width's code (MxMoE's horizontal fusion, cat538/MxMoE); registers are those of the worst.
+enum class GemmFormat : int { kW8A8, kW4A8, kW4A4, kW6A16, kW4A16, kW3A16, kW2A16, kMixedA16, kMixedA8 };
+inline constexpr int kGemmFormats = 9;
 
 struct GroupedGemmArguments {
-  // Weights: experts [experts] in device memory, all of one format and shape [rows, cols].
+  // Weights: experts [experts] in device memory, all of one shape [rows, cols].
   const ExpertMatrix* experts = nullptr;
   int64_t expert_count = 0;
   int64_t rows = 0;   // outputs of the packed matrix (gate and up together: 2 * RoundUp(width, 8))
   int64_t cols = 0;   // inputs
-  int64_t group = 0;  // 0 or 128
+  int64_t group = 0;  // 0 or 128; W2A16, W3A16, W4A16 also 64 and 32; kMixedA8 0 only
   // Slots by expert, from SortTokens with tile_rows = token_tile.
   const int32_t* offsets = nullptr;
   const int32_t* tile_offsets = nullptr;

@@ -28,14 +28,14 @@ struct GemmTile {
 };
 
 // How many copies of tokens have their addresses worked out side by side: all (on an H100 four are 9 % slower than
-// eight), but where ptxas would spill: below sm_90, and in some of the formats whose weights take registers to expand.
+// eight), but where ptxas would spill: below sm_90, and in formats whose weights or groups take the registers.
 template <class C>
 __host__ __device__ constexpr int CopiesTogether() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
   return 4;
 #else
-  if (C::kWeightBits == 4 && (C::kActivationBits == 4 || (C::kActivationBits == 8 && C::kGrouped))) return 2;
-  return (C::kWeightBits == 4 && !C::kFloat) || (C::kWeightBits == 2 && C::kGrouped) ? 4 : 64;
+  if (C::kGrids > 1 || (C::kWeightBits == 4 && C::kActivationBits == 4)) return 2;
+  return C::kWeightBits == 4 || (C::kWeightBits == 2 && C::kGrouped) ? 4 : 64;
 #endif
 }
 
@@ -52,39 +52,46 @@ struct TileCopies {
   static constexpr int kWeightPointers = kWeightCopies / kCopiesOfPointer;
   static constexpr int kTokenChunks = C::kBricks * C::kTokenBrickBytes / 16;  // of one token
   static constexpr int kTokenCopies = (C::kTokenBytes / 16 + C::kThreads - 1) / C::kThreads;
-  // More would cost the registers of the sums: then rows are looked up in the table for every stage.
-  static constexpr bool kKeepTokens = kTokenCopies <= 2;
-  static constexpr int kScaleChunks = C::kRows / 8, kZeroChunks = C::kRows / 16;  // of a brick
-  static constexpr int kGridChunks = C::kBricks * (kScaleChunks + kZeroChunks);
+  // More would cost the registers of the sums: then rows are looked up in the table for every stage, and row bricks are
+  // counted from the first.
+  static constexpr bool kKeep = kTokenCopies <= 2;
+  static constexpr int kScaleChunks = C::kRows / 8, kZeroChunks = C::kRows / 16;  // of a grid
+  static constexpr int kGrids = C::kBricks * C::kGrids;                           // of a row of a stage
+  static constexpr int kGridChunks = kGrids * (kScaleChunks + kZeroChunks);
   static_assert(!C::kGrouped || (kGridChunks <= C::kThreads && C::kBricks * C::kTokens <= C::kThreads),
                 "one copy a thread");
 
   // For the stage that `ahead` counts from.
-  const uint8_t* weights[kWeightPointers];
-  const uint8_t* tokens[kKeepTokens ? kTokenCopies : 1];
+  const uint8_t* weights[kKeep ? kWeightPointers : 1];
+  int last_run;  // not kKeep: the last run that the matrix has
+  const uint8_t* tokens[kKeep ? kTokenCopies : 1];
   const uint8_t* grid;  // scales, or zero points; null: none for this thread
   int64_t grid_stride;  // bytes from stage to stage
   const int32_t* sums;  // of the tokens' codes; null: none
   const int* table;
-  int brick;               // first of the stage
-  int thread_in_row_warp;  // chunk of the row warp
+  int brick;   // first of the stage
+  int groups;  // grids of a row
 
   __device__ __forceinline__ void Start(const GroupedGemmArguments& a, const GemmTile& tile, const ExpertMatrix& expert,
                                         const int* table_, int bricks, int padded_rows) {
     table = table_;
     brick = 0;
+    groups = C::kGrids == 0 ? 1 : static_cast<int>((a.cols * C::kGrids + 127) / 128);
     const int warp = threadIdx.x / 32, row_warp = warp % C::kRowWarps;
-    thread_in_row_warp = warp / C::kRowWarps * 32 + threadIdx.x % 32;
-    const int last_brick = padded_rows / 16 - 1;
+    const int thread_in_row_warp = ThreadInRowWarp();
+    // Outputs beyond the matrix repeat its last brick.
+    const int first_brick = tile.first_row / 16 + row_warp * C::kRowTiles, last_brick = padded_rows / 16 - 1;
+    const int row_brick_bytes = bricks * C::kBrickBytes;
+    last_run = last_brick - first_brick;
 #pragma unroll
-    for (int i = 0; i < kWeightPointers; ++i) {
+    for (int i = 0; i < (kKeep ? kWeightPointers : 1); ++i) {
       const int chunk = i * kCopiesOfPointer * kSharers + thread_in_row_warp;
-      // Outputs beyond the matrix repeat its last brick.
-      int row_brick = tile.first_row / 16 + row_warp * C::kRowTiles + chunk / kRunChunks;
+      int row_brick = kKeep ? first_brick + chunk / kRunChunks : first_brick;
       row_brick = row_brick < last_brick ? row_brick : last_brick;
-      weights[i] = expert.codes + static_cast<int64_t>(row_brick) * bricks * C::kBrickBytes + chunk % kRunChunks * 16;
+      weights[i] = expert.codes + static_cast<int64_t>(row_brick) * row_brick_bytes + chunk % kRunChunks * 16;
     }
-    if constexpr (kKeepTokens) {
+    if (!kKeep && last_run < 0) last_run = 0;  // the row warp is beyond the matrix, and has its last brick already
+    if constexpr (kKeep) {
 #pragma unroll
       for (int i = 0; i < kTokenCopies; ++i) {
         const int chunk = i * C::kThreads + threadIdx.x;
@@ -96,18 +103,18 @@ struct TileCopies {
       grid = nullptr;
       sums = nullptr;
       const int chunk = threadIdx.x;
-      if (chunk < C::kBricks * kScaleChunks) {
+      if (chunk < kGrids * kScaleChunks) {
         const int row = tile.first_row + chunk % kScaleChunks * 8;
         if (row < padded_rows) {
           grid = reinterpret_cast<const uint8_t*>(expert.scales + (chunk / kScaleChunks * padded_rows + row));
-          grid_stride = static_cast<int64_t>(C::kBricks) * padded_rows * 2;
+          grid_stride = static_cast<int64_t>(kGrids) * padded_rows * 2;
         }
       } else if (chunk < kGridChunks && expert.zeros != nullptr) {
-        const int zero_chunk = chunk - C::kBricks * kScaleChunks;
+        const int zero_chunk = chunk - kGrids * kScaleChunks;
         const int row = tile.first_row + zero_chunk % kZeroChunks * 16;
         if (row < padded_rows) {
           grid = expert.zeros + (zero_chunk / kZeroChunks * padded_rows + row);
-          grid_stride = static_cast<int64_t>(C::kBricks) * padded_rows;
+          grid_stride = static_cast<int64_t>(kGrids) * padded_rows;
         }
       }
       if (!C::kFloat && expert.zeros != nullptr && threadIdx.x < C::kBricks * C::kTokens) {
@@ -120,8 +127,8 @@ struct TileCopies {
   // The next `steps` stages are done with.
   __device__ __forceinline__ void Advance(int steps) {
 #pragma unroll
-    for (int i = 0; i < kWeightPointers; ++i) weights[i] += steps * kRunBytes;
-    if constexpr (kKeepTokens) {
+    for (int i = 0; i < (kKeep ? kWeightPointers : 1); ++i) weights[i] += steps * kRunBytes;
+    if constexpr (kKeep) {
 #pragma unroll
       for (int i = 0; i < kTokenCopies; ++i) tokens[i] += steps * C::kBricks * C::kTokenBrickBytes;
     }
@@ -138,14 +145,21 @@ struct TileCopies {
   __device__ __forceinline__ void Copy(const GroupedGemmArguments& a, int bricks, int ahead, uint8_t* stage) const {
     const int brick0 = brick + ahead * C::kBricks;
     const bool whole = kWhole || C::kBricks == 1 || brick0 + C::kBricks <= bricks;
-    const int row_warp = threadIdx.x / 32 % C::kRowWarps;
+    const int row_warp = threadIdx.x / 32 % C::kRowWarps, thread_in_row_warp = ThreadInRowWarp();
     uint8_t* const to = stage + row_warp * (kRowWarpChunks * 16) + thread_in_row_warp * 16;
 #pragma unroll
     for (int i = 0; i < kWeightCopies; ++i) {
       const int chunk = i * kSharers + thread_in_row_warp;
       if (kRowWarpChunks % kSharers != 0 && chunk >= kRowWarpChunks) break;
       const bool valid = whole || chunk % kRunChunks < C::kBrickBytes / 16;
-      const uint8_t* const from = weights[i / kCopiesOfPointer];
+      const uint8_t* from = weights[kKeep ? i / kCopiesOfPointer : 0];
+      if constexpr (!kKeep) {
+        const int first = i / kCopiesOfPointer * kCopiesOfPointer * kSharers + thread_in_row_warp;
+        const int run = first / kRunChunks;
+        // Where several runs are copied at once, weights[0] is in the thread's own place of the first.
+        from += (run < last_run ? run : last_run) * (bricks * C::kBrickBytes) +
+                (first % kRunChunks - thread_in_row_warp % kRunChunks) * 16;
+      }
       ptx::CopyAsync16(to + i * kSharers * 16,
                        valid ? from + (ahead * kRunBytes + i % kCopiesOfPointer * kSharers * 16) : from, valid);
     }
@@ -158,7 +172,7 @@ struct TileCopies {
       const int token = chunk / kTokenChunks, byte = chunk % kTokenChunks * 16;
       const bool valid = whole || brick0 + byte / C::kTokenBrickBytes < bricks;
       const uint8_t* from;
-      if constexpr (kKeepTokens) {
+      if constexpr (kKeep) {
         from = tokens[i] + ahead * kTokenStep;
       } else {
         from = Row(a, table[token], bricks) + (brick0 * C::kTokenBrickBytes + byte);
@@ -168,10 +182,11 @@ struct TileCopies {
     if constexpr (C::kGrouped) {
       // [brick][row] halves, then [brick][row] bytes, then [brick][token] sums.
       uint8_t* const grids = x + C::kTokenBytes;
-      const int chunk = threadIdx.x, zero_chunk = chunk - C::kBricks * kScaleChunks;
+      const int chunk = threadIdx.x, zero_chunk = chunk - kGrids * kScaleChunks;
       if (grid != nullptr) {
         const int of = zero_chunk < 0 ? chunk / kScaleChunks : zero_chunk / kZeroChunks;
-        const bool valid = whole || brick0 + of < bricks;
+        // The last brick may end before its last group.
+        const bool valid = C::kGrids == 1 ? whole || brick0 + of < bricks : brick0 * C::kGrids + of < groups;
         ptx::CopyAsync16(grids + chunk * 16, valid ? grid + ahead * grid_stride : grid, valid);
       }
       if (!C::kFloat && sums != nullptr) {
@@ -183,6 +198,9 @@ struct TileCopies {
   }
 
  private:
+  __device__ static __forceinline__ int ThreadInRowWarp() {
+    return static_cast<int>(threadIdx.x / 32 / C::kRowWarps * 32 + threadIdx.x % 32);
+  }
   __device__ static __forceinline__ const uint8_t* Row(const GroupedGemmArguments& a, int row, int bricks) {
     const uint32_t row_chunks = static_cast<uint32_t>(bricks) * (C::kTokenBrickBytes / 16);
     return static_cast<const uint8_t*>(a.x) + static_cast<uint64_t>(row_chunks) * static_cast<uint32_t>(row) * 16;

@@ -16,31 +16,33 @@
 
 namespace eaq::kernels::cuda {
 
-// kWeightBits x kActivationBits, one grid per 128 columns (kGrouped) or per row. A block's tile is kRowWarps *
-// kRowTiles * 16 outputs x kTokenWarps * kTokenTiles * 8 tokens; kBricks bricks of 128 columns a stage; kBlocks: blocks
-// on a multiprocessor that registers are limited for.
-template <int kWeightBits_, int kActivationBits_, bool kGrouped_, int kRowWarps_, int kTokenWarps_, int kRowTiles_,
+// kWeightBits x kActivationBits, kGrids grids for each 128 columns of a row, or (0) one for the row. A block's tile is
+// kRowWarps * kRowTiles * 16 outputs x kTokenWarps * kTokenTiles * 8 tokens; kBricks bricks of 128 columns a stage;
+// kBlocks: blocks on a multiprocessor that registers are limited for.
+template <int kWeightBits_, int kActivationBits_, int kGrids_, int kRowWarps_, int kTokenWarps_, int kRowTiles_,
           int kTokenTiles_, int kBricks_, int kStages_, int kBlocks_>
 struct GemmConfig {
   static constexpr int kWeightBits = kWeightBits_, kActivationBits = kActivationBits_;
-  static constexpr bool kGrouped = kGrouped_;
+  static constexpr int kGrids = kGrids_;
+  static constexpr bool kGrouped = kGrids > 0;
   static constexpr int kRowWarps = kRowWarps_, kTokenWarps = kTokenWarps_, kRowTiles = kRowTiles_,
                        kTokenTiles = kTokenTiles_, kBricks = kBricks_, kStages = kStages_, kBlocks = kBlocks_;
   using F = Fragments<kWeightBits, kActivationBits>;
   static constexpr bool kFloat = kActivationBits == 16;
   static constexpr int kThreads = 32 * kRowWarps * kTokenWarps;
   static constexpr int kRows = kRowWarps * kRowTiles * 16, kTokens = kTokenWarps * kTokenTiles * 8;
-  static constexpr GemmKind kKind{kWeightBits, kActivationBits, kGrouped};
+  static constexpr GemmKind kKind{kWeightBits, kActivationBits, kGrids};
   static constexpr GemmTileShape kShape{kRowWarps, kTokenWarps, kRowTiles, kTokenTiles, kBricks, kStages, kBlocks};
   static constexpr int kBrickBytes = WeightBrickBytes(kKind), kTokenBrickBytes = cuda::TokenBrickBytes(kKind);
   static constexpr GemmStage kStage = StageOf(kKind, kShape);
   static constexpr int kWeightBytes = kStage.weights, kTokenBytes = kStage.tokens, kScaleBytes = kStage.scales,
                        kZeroBytes = kStage.zeros, kStageBytes = kStage.bytes();
   static constexpr int kSharedBytes = cuda::SharedBytes(kKind, kShape);
-  // Tokens lie in pieces of 128 bytes (64 where a stage has no more), [piece][token][bytes].
   // Unrolled over the ring where a stage is short, so that its addresses become constants; long ones would outgrow the
   // instruction cache.
-  static constexpr bool kUnrollRing = !kFloat && kRowTiles * kTokenTiles * kBricks <= (kGrouped && kBlocks > 3 ? 2 : 4);
+  static constexpr int kUnrollUpTo = !kGrouped || kBlocks <= 3 ? 4 : kWeightBits == 4 ? 1 : 2;
+  static constexpr bool kUnrollRing = !kFloat && kRowTiles * kTokenTiles * kBricks <= kUnrollUpTo;
+  // Tokens lie in pieces of 128 bytes (64 where a stage has no more), [piece][token][bytes].
   static constexpr int kPiece = kBricks * kTokenBrickBytes < 128 ? kBricks * kTokenBrickBytes : 128;
   static_assert(kStageBytes % 128 == 0 || kStageBytes % 16 == 0, "16-byte copies");
 };
@@ -159,21 +161,22 @@ __device__ __forceinline__ void LoadTokens(const uint8_t* tokens, const WarpPlac
   }
 }
 
-// The grids of brick `brick` of a stage.
+// Grid `grid` of a stage: of its brick `grid` / kGrids.
 template <class C>
 struct StageGrids {
   const Half* scales;    // [rows]
   const uint8_t* zeros;  // [rows]
   const int* x_sums;     // [tokens]
-  __device__ __forceinline__ StageGrids(const uint8_t* stage, int brick) {
+  __device__ __forceinline__ StageGrids(const uint8_t* stage, int grid) {
     const uint8_t* const bytes = stage + C::kWeightBytes + C::kTokenBytes;
-    scales = reinterpret_cast<const Half*>(bytes) + brick * C::kRows;
-    zeros = bytes + C::kScaleBytes + brick * C::kRows;
-    x_sums = reinterpret_cast<const int*>(bytes + C::kScaleBytes + C::kZeroBytes) + brick * C::kTokens;
+    scales = reinterpret_cast<const Half*>(bytes) + grid * C::kRows;
+    zeros = bytes + C::kScaleBytes + grid * C::kRows;
+    x_sums = reinterpret_cast<const int*>(bytes + C::kScaleBytes + C::kZeroBytes) +
+             grid * C::kTokens;  // integers: a grid a brick
   }
 };
 
-// Before the first product of a brick, integers: the sums start as what zero points take off them, in the form that
+// Before the first product of a group, integers: the sums start as what zero points take off them, in the form that
 // FoldGroup reads.
 template <class C>
 __device__ __forceinline__ void StartGroup(const ExpertMatrix& expert, const WarpPlace<C>& at, const uint8_t* stage,
@@ -199,10 +202,10 @@ __device__ __forceinline__ void StartGroup(const ExpertMatrix& expert, const War
   }
 }
 
-// At the end of brick `brick` of a stage: total += scale * part.
+// At the end of a group: total += scale * part.
 template <class C>
-__device__ __forceinline__ void FoldGroup(const WarpPlace<C>& at, const uint8_t* stage, int brick, GemmSums<C>& sums) {
-  const StageGrids<C> grids(stage, brick);
+__device__ __forceinline__ void FoldGroup(const WarpPlace<C>& at, const uint8_t* stage, int grid, GemmSums<C>& sums) {
+  const StageGrids<C> grids(stage, grid);
   sums.Join();
 #pragma unroll
   for (int m = 0; m < C::kRowTiles; ++m) {
@@ -233,25 +236,28 @@ template <class C>
 __device__ __forceinline__ void MultiplyStage(const ExpertMatrix& expert, const WarpPlace<C>& at, const uint8_t* stage,
                                               uint32_t (&row_zeros)[C::kRowTiles][2], GemmSums<C>& sums) {
   using F = typename C::F;
+  constexpr int kSteps = F::kGroups * F::kProducts;  // products along a brick
+  constexpr int kStepsOfGrid = kSteps / (C::kGrouped ? C::kGrids : 1);
   const uint8_t* const tokens = stage + C::kWeightBytes;
   // Unrolled where the ring is: code size.
 #pragma unroll C::kUnrollRing ? C::kBricks : 1
   for (int brick = 0; brick < C::kBricks; ++brick) {
-    if constexpr (C::kGrouped && C::kFloat) {
-      const uint8_t* const zeros = tokens + C::kTokenBytes + C::kScaleBytes + brick * C::kRows;
-#pragma unroll
-      for (int m = 0; m < C::kRowTiles; ++m) {
-        const int row = at.row + m * 16 + at.lane / 4;
-        const bool some = expert.zeros != nullptr;
-        row_zeros[m][0] = ZeroAsBf16(some ? zeros[row] : 1 << (C::kWeightBits - 1));
-        row_zeros[m][1] = ZeroAsBf16(some ? zeros[row + 8] : 1 << (C::kWeightBits - 1));
-      }
-    }
     if constexpr (C::kGrouped && !C::kFloat) StartGroup<C>(expert, at, stage, brick, sums);
     typename F::Words words[C::kRowTiles];
     uint32_t b[ProductsAtOnce<C>()][C::kTokenTiles][2];
 #pragma unroll
-    for (int step = 0; step < F::kGroups * F::kProducts; ++step) {
+    for (int step = 0; step < kSteps; ++step) {
+      const int grid = brick * C::kGrids + step * C::kGrids / kSteps;
+      if (C::kGrouped && C::kFloat && step % kStepsOfGrid == 0) {
+        const uint8_t* const zeros = StageGrids<C>(stage, grid).zeros;
+#pragma unroll
+        for (int m = 0; m < C::kRowTiles; ++m) {
+          const int row = at.row + m * 16 + at.lane / 4;
+          const bool some = expert.zeros != nullptr;
+          row_zeros[m][0] = ZeroAsBf16(some ? zeros[row] : 1 << (C::kWeightBits - 1));
+          row_zeros[m][1] = ZeroAsBf16(some ? zeros[row + 8] : 1 << (C::kWeightBits - 1));
+        }
+      }
       if (step % F::kProducts == 0) {
 #pragma unroll
         for (int m = 0; m < C::kRowTiles; ++m) {
@@ -274,8 +280,8 @@ __device__ __forceinline__ void MultiplyStage(const ExpertMatrix& expert, const 
           }
         }
       }
+      if (C::kGrouped && (step + 1) % kStepsOfGrid == 0) FoldGroup<C>(at, stage, grid, sums);
     }
-    if constexpr (C::kGrouped) FoldGroup<C>(at, stage, brick, sums);
   }
 }
 
@@ -320,13 +326,18 @@ __device__ __forceinline__ void StoreTile(const GroupedGemmArguments& a, const E
         if (!C::kGrouped && expert.zeros != nullptr) x_sum = a.x_sums[x_row * (bricks + 1) + bricks];
       }
       if (a.pair_weights != nullptr) factor = a.pair_weights[a.pair_of_slot[slot]];
-      const int64_t first = slot * a.ldy + first_output;
       const auto store = [&](int offset, float value) {
         if (offset >= left) return;
+        int column = first_output + offset;
+        if (expert.outputs != nullptr) {
+          column = expert.outputs[column];
+          if (column < 0) return;
+        }
+        const int64_t to = slot * a.ldy + column;
         if (a.y != nullptr) {
-          a.y[first + offset] = value * factor;
+          a.y[to] = value * factor;
         } else {
-          a.y_bf16[first + offset] = ToBf16(value * factor).bits;
+          a.y_bf16[to] = ToBf16(value * factor).bits;
         }
       };
 #pragma unroll
@@ -357,103 +368,124 @@ __device__ __forceinline__ void StoreTile(const GroupedGemmArguments& a, const E
   }
 }
 
+// What all tiles of a launch have in common.
+template <class C>
+struct GemmShape {
+  int bricks, steps, padded_rows, row_tiles, tiles;
+  __device__ __forceinline__ explicit GemmShape(const GroupedGemmArguments& a) {
+    bricks = static_cast<int>((a.cols + 127) / 128);
+    steps = (bricks + C::kBricks - 1) / C::kBricks;
+    padded_rows = static_cast<int>((a.rows + 15) / 16) * 16;
+    row_tiles = (padded_rows + C::kRows - 1) / C::kRows;
+    tiles = a.tile_offsets[a.expert_count] * row_tiles;  // below 2^31: LaunchGroupedGemm
+  }
+};
+
+// A tile's first stages, from the start of the ring on.
+template <class C>
+__device__ __forceinline__ void StartTile(const GroupedGemmArguments& a, const GemmTile& tile,
+                                          const ExpertMatrix& expert, const int* table, const GemmShape<C>& shape,
+                                          uint8_t* stages, TileCopies<C>& copies) {
+  copies.Start(a, tile, expert, table, shape.bricks, shape.padded_rows);
+#pragma unroll
+  for (int s = 0; s < C::kStages - 1; ++s) {
+    if (s < shape.steps) copies.template Copy<false>(a, shape.bricks, s, stages + s * C::kStageBytes);
+    ptx::CommitCopies();
+  }
+}
+
+// All stages of a tile that StartTile has started.
+template <class C>
+__device__ __forceinline__ void MultiplyTile(const GroupedGemmArguments& a, const GemmTile& tile,
+                                             const ExpertMatrix& expert, const WarpPlace<C>& at,
+                                             const GemmShape<C>& shape, uint8_t* stages, TileCopies<C>& copies,
+                                             GemmSums<C>& sums) {
+  const int bricks = shape.bricks, steps = shape.steps, padded_rows = shape.padded_rows;
+  uint32_t row_zeros[C::kRowTiles][2] = {};
+  if constexpr (C::kFloat && !C::kGrouped) {
+#pragma unroll
+    for (int m = 0; m < C::kRowTiles; ++m) {
+#pragma unroll
+      for (int h = 0; h < 2; ++h) {
+        const int row = tile.first_row + at.row + m * 16 + at.lane / 4 + 8 * h;
+        const bool some = expert.zeros != nullptr && row < padded_rows;
+        row_zeros[m][h] = ZeroAsBf16(some ? expert.zeros[row] : 1 << (C::kWeightBits - 1));
+      }
+    }
+  }
+  int step = 0;
+  // Whole turns of the ring: its places are constants, and copies exist for all of them.
+  if constexpr (C::kUnrollRing) {
+    for (const int whole_steps = bricks / C::kBricks; step + 2 * C::kStages - 1 <= whole_steps; step += C::kStages) {
+#pragma unroll
+      for (int s = 0; s < C::kStages; ++s) {
+        ptx::WaitCopies<C::kStages - 2>();
+        __syncthreads();
+        constexpr int kAhead = C::kStages - 1;
+        copies.template Copy<true>(a, bricks, s + kAhead, stages + (s + kAhead) % C::kStages * C::kStageBytes);
+        ptx::CommitCopies();
+        MultiplyStage<C>(expert, at, stages + s * C::kStageBytes, row_zeros, sums);
+      }
+      copies.Advance(C::kStages);
+    }
+  }
+  int read = 0, write = C::kStages - 1;  // places in the ring
+  for (; step < steps; ++step) {
+    ptx::WaitCopies<C::kStages - 2>();
+    __syncthreads();  // the stage is there for all; the one that is overwritten next has been used by all
+    if (step + C::kStages - 1 < steps) {
+      copies.template Copy<false>(a, bricks, C::kStages - 1, stages + write * C::kStageBytes);
+      copies.Advance(1);
+    }
+    ptx::CommitCopies();
+    MultiplyStage<C>(expert, at, stages + read * C::kStageBytes, row_zeros, sums);
+    read = read + 1 == C::kStages ? 0 : read + 1;
+    write = write + 1 == C::kStages ? 0 : write + 1;
+  }
+
+  sums.Join();
+}
+
 template <class C>
 __global__ void __launch_bounds__(C::kThreads, C::kBlocks) GroupedGemmKernel(GroupedGemmArguments a) {
   EAQ_DYNAMIC_SHARED(uint8_t, stages);
   int* const tables = reinterpret_cast<int*>(stages + C::kStages * C::kStageBytes);  // two, by turns
-  const int bricks = static_cast<int>((a.cols + 127) / 128), steps = (bricks + C::kBricks - 1) / C::kBricks;
-  const int padded_rows = static_cast<int>((a.rows + 15) / 16) * 16;
-  const int row_tiles = (padded_rows + C::kRows - 1) / C::kRows;
-  const int tiles = a.tile_offsets[a.expert_count] * row_tiles;  // below 2^31: LaunchGroupedGemm
+  const GemmShape<C> shape(a);
   const WarpPlace<C> at;
 
   int index = static_cast<int>(blockIdx.x);
-  if (index >= tiles) return;
-  GemmTile tile = FindTile<C>(a, row_tiles, index);
+  if (index >= shape.tiles) return;
+  GemmTile tile = FindTile<C>(a, shape.row_tiles, index);
   ExpertMatrix expert = a.experts[tile.expert];
   int* table = tables;
   FillRowTable<C>(a, tile, table);
   __syncthreads();
   TileCopies<C> copies;
-  copies.Start(a, tile, expert, table, bricks, padded_rows);
-#pragma unroll
-  for (int s = 0; s < C::kStages - 1; ++s) {
-    if (s < steps) copies.template Copy<false>(a, bricks, s, stages + s * C::kStageBytes);
-    ptx::CommitCopies();
-  }
+  StartTile<C>(a, tile, expert, table, shape, stages, copies);
 
   while (true) {
     GemmSums<C> sums = {};
-    uint32_t row_zeros[C::kRowTiles][2] = {};
-    if constexpr (C::kFloat && !C::kGrouped) {
-#pragma unroll
-      for (int m = 0; m < C::kRowTiles; ++m) {
-#pragma unroll
-        for (int h = 0; h < 2; ++h) {
-          const int row = tile.first_row + at.row + m * 16 + at.lane / 4 + 8 * h;
-          const bool some = expert.zeros != nullptr && row < padded_rows;
-          row_zeros[m][h] = ZeroAsBf16(some ? expert.zeros[row] : 1 << (C::kWeightBits - 1));
-        }
-      }
-    }
-    int step = 0;
-    // Whole turns of the ring: its places are constants, and copies exist for all of them.
-    if constexpr (C::kUnrollRing) {
-      for (const int whole_steps = bricks / C::kBricks; step + 2 * C::kStages - 1 <= whole_steps; step += C::kStages) {
-#pragma unroll
-        for (int s = 0; s < C::kStages; ++s) {
-          ptx::WaitCopies<C::kStages - 2>();
-          __syncthreads();
-          constexpr int kAhead = C::kStages - 1;
-          copies.template Copy<true>(a, bricks, s + kAhead, stages + (s + kAhead) % C::kStages * C::kStageBytes);
-          ptx::CommitCopies();
-          MultiplyStage<C>(expert, at, stages + s * C::kStageBytes, row_zeros, sums);
-        }
-        copies.Advance(C::kStages);
-      }
-    }
-    int read = 0, write = C::kStages - 1;  // places in the ring
-    for (; step < steps; ++step) {
-      ptx::WaitCopies<C::kStages - 2>();
-      __syncthreads();  // the stage is there for all; the one that is overwritten next has been used by all
-      if (step + C::kStages - 1 < steps) {
-        copies.template Copy<false>(a, bricks, C::kStages - 1, stages + write * C::kStageBytes);
-        copies.Advance(1);
-      }
-      ptx::CommitCopies();
-      MultiplyStage<C>(expert, at, stages + read * C::kStageBytes, row_zeros, sums);
-      read = read + 1 == C::kStages ? 0 : read + 1;
-      write = write + 1 == C::kStages ? 0 : write + 1;
-    }
-
-    sums.Join();
+    MultiplyTile<C>(a, tile, expert, at, shape, stages, copies, sums);
 
     // The next tile's copies start before this one's results are written.
     index += static_cast<int>(gridDim.x);
     const GemmTile done = tile;
     const int* const done_table = table;
-    const bool more = index < tiles;
+    const bool more = index < shape.tiles;
     if (more) {
-      tile = FindTile<C>(a, row_tiles, index);
+      tile = FindTile<C>(a, shape.row_tiles, index);
       expert = a.experts[tile.expert];
       table = table == tables ? tables + C::kTokens : tables;
       FillRowTable<C>(a, tile, table);
     }
     ptx::WaitCopies<0>();  // only empty groups are left, but the ring starts anew
     __syncthreads();
-    if (more) {
-      copies.Start(a, tile, expert, table, bricks, padded_rows);
-#pragma unroll
-      for (int s = 0; s < C::kStages - 1; ++s) {
-        if (s < steps) copies.template Copy<false>(a, bricks, s, stages + s * C::kStageBytes);
-        ptx::CommitCopies();
-      }
-    }
+    if (more) StartTile<C>(a, tile, expert, table, shape, stages, copies);
     const ExpertMatrix done_expert = a.experts[done.expert];  // read anew: kept, it would cost registers above
     if (a.swiglu) {
-      StoreTile<C, true>(a, done_expert, at, done, done_table, bricks, padded_rows, sums);
+      StoreTile<C, true>(a, done_expert, at, done, done_table, shape.bricks, shape.padded_rows, sums);
     } else {
-      StoreTile<C, false>(a, done_expert, at, done, done_table, bricks, padded_rows, sums);
+      StoreTile<C, false>(a, done_expert, at, done, done_table, shape.bricks, shape.padded_rows, sums);
     }
     if (!more) return;
   }
@@ -468,17 +500,17 @@ int LaunchGroupedGemm(const GroupedGemmArguments& a, void* stream) {
   return EAQ_LAUNCH_ERROR();
 }
 
-template <int kWeightBits, int kActivationBits, bool kGrouped, int kTokenTile, bool kMany>
+template <int kWeightBits, int kActivationBits, int kGrids, int kTokenTile, bool kMany>
 int LaunchTile(const GroupedGemmArguments& a, void* stream) {
-  constexpr GemmTileShape t = ChooseTile({kWeightBits, kActivationBits, kGrouped}, kTokenTile, kMany);
-  return LaunchGroupedGemm<GemmConfig<kWeightBits, kActivationBits, kGrouped, t.row_warps, t.token_warps, t.row_tiles,
+  constexpr GemmTileShape t = ChooseTile({kWeightBits, kActivationBits, kGrids}, kTokenTile, kMany);
+  return LaunchGroupedGemm<GemmConfig<kWeightBits, kActivationBits, kGrids, t.row_warps, t.token_warps, t.row_tiles,
                                       t.token_tiles, t.bricks, t.stages, t.blocks>>(a, stream);
 }
 
-template <int kWeightBits, int kActivationBits, bool kGrouped>
+template <int kWeightBits, int kActivationBits, int kGrids>
 int LaunchFormat(const GroupedGemmArguments& a, void* stream) {
   constexpr int W = kWeightBits, A = kActivationBits;
-  constexpr bool G = kGrouped;
+  constexpr int G = kGrids;
   switch (a.token_tile) {
     case 8:
       return ManyTiles(a.slots, a.expert_count, a.rows, a.multiprocessors) ? LaunchTile<W, A, G, 8, true>(a, stream)

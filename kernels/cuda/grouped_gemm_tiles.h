@@ -7,11 +7,13 @@
 
 namespace eaq::kernels::cuda {
 
-// Weights of weight_bits times activations of activation_bits; grouped: a grid every `group` columns, not one a row.
+// Weights of weight_bits times activations of activation_bits. grids: how many a row has for each brick of 128 columns
+// (1, 2, 4: groups of 128, 64, 32), or 0: one grid for the whole row.
 struct GemmKind {
-  int weight_bits, activation_bits;
-  bool grouped;
+  int weight_bits, activation_bits, grids;
+  constexpr bool grouped() const { return grids > 0; }
 };
+constexpr int GridsOfBrick(int64_t group) { return group == 0 ? 0 : static_cast<int>(128 / group); }
 
 // A block: row_warps x token_warps warps, each with row_tiles x token_tiles tiles of mma (16 outputs x 8 tokens);
 // `bricks` of 128 columns a stage, `stages` in its ring; `blocks` on a multiprocessor that registers are limited for.
@@ -33,7 +35,7 @@ constexpr int TokenTile(int64_t slots, int64_t experts) {
 // so that tokens are loaded half as often, as long as that leaves a tile for every multiprocessor (`many`).
 constexpr GemmTileShape ChooseTile(GemmKind kind, int token_tile, bool many) {
   const int w = kind.weight_bits, a = kind.activation_bits;
-  const bool costly = a == 16 || kind.grouped;
+  const bool costly = a == 16 || kind.grouped();
   switch (token_tile) {
     case 8:
       if (costly && many) return {4, 1, 2, 1, 1, 4, 4};
@@ -43,11 +45,18 @@ constexpr GemmTileShape ChooseTile(GemmKind kind, int token_tile, bool many) {
     case 32:
       return {4, 1, a == 16 ? 2 : 1, 4, 1, 4, a == 16 ? 2 : 4};
     default:
-      // Two planes of codes and groups: the wider tile's registers would spill.
-      if (kind.grouped && (w == 3 || w == 6)) return {2, 4, 2, 4, 1, 2, 1};
+      // Two planes of codes and groups, or small groups: the wider tile's registers would spill.
+      if (kind.grids > 1 || (kind.grouped() && (w == 3 || w == 6))) return {2, 4, 2, 4, 1, 2, 1};
       if (costly) return {4, 2, 2, 8, 1, a == 16 || w == 8 ? 2 : 3, 1};
       return {2, 2, 4, 8, 1, 3, 2};
   }
+}
+
+// Where experts have different widths in one launch: the tile of all of them, whatever the width; it may differ in
+// bricks.
+constexpr GemmTileShape MixedTile(GemmKind kind, int token_tile, bool many) {
+  if (kind.activation_bits == 8 && token_tile == 128) return {4, 2, 2, 8, 1, 3, 1};  // registers, again
+  return ChooseTile(kind.activation_bits == 16 ? GemmKind{3, 16, kind.grids} : kind, token_tile, many);
 }
 
 // Whether there are 128-row tiles for all multiprocessors, as far as the host can tell.
@@ -79,8 +88,8 @@ constexpr int WeightBrickBytes(GemmKind k) { return 256 * k.weight_bits; }
 constexpr int TokenBrickBytes(GemmKind k) { return 16 * k.activation_bits; }  // of one token
 constexpr GemmStage StageOf(GemmKind k, const GemmTileShape& t) {
   return {t.rows() / 16 * t.bricks * WeightBrickBytes(k), t.tokens() * t.bricks * TokenBrickBytes(k),
-          k.grouped ? t.bricks * t.rows() * 2 : 0, k.grouped ? t.bricks * t.rows() : 0,
-          k.grouped && k.activation_bits != 16 ? t.bricks * t.tokens() * 4 : 0};
+          t.bricks * k.grids * t.rows() * 2, t.bricks * k.grids * t.rows(),
+          k.grouped() && k.activation_bits != 16 ? t.bricks * t.tokens() * 4 : 0};
 }
 constexpr int RowTableBytes(const GemmTileShape& t) { return 2 * t.tokens() * 4; }
 constexpr int SharedBytes(GemmKind k, const GemmTileShape& t) {

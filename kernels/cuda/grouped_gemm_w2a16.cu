@@ -3,7 +3,7 @@
 namespace eaq::kernels::cuda {
 
 int GroupedGemmW2A16(const GroupedGemmArguments& a, void* stream) {
-  return a.group == 0 ? LaunchFormat<2, 16, false>(a, stream) : LaunchFormat<2, 16, true>(a, stream);
+  return a.group == 0 ? LaunchFormat<2, 16, 0>(a, stream) : LaunchFormat<2, 16, 1>(a, stream);
 }
 
 }  // namespace eaq::kernels::cuda

@@ -3,7 +3,7 @@
 namespace eaq::kernels::cuda {
 
 int GroupedGemmW4A4(const GroupedGemmArguments& a, void* stream) {
-  return a.group == 0 ? LaunchFormat<4, 4, false>(a, stream) : LaunchFormat<4, 4, true>(a, stream);
+  return a.group == 0 ? LaunchFormat<4, 4, 0>(a, stream) : LaunchFormat<4, 4, 1>(a, stream);
 }
 
 }  // namespace eaq::kernels::cuda

@@ -3,7 +3,7 @@
 namespace eaq::kernels::cuda {
 
 int GroupedGemmW8A8(const GroupedGemmArguments& a, void* stream) {
-  return a.group == 0 ? LaunchFormat<8, 8, false>(a, stream) : LaunchFormat<8, 8, true>(a, stream);
+  return a.group == 0 ? LaunchFormat<8, 8, 0>(a, stream) : LaunchFormat<8, 8, 1>(a, stream);
 }
 
 }  // namespace eaq::kernels::cuda

@@ -49,7 +49,7 @@ struct CanonicalWeights {
   int64_t rows = 0;  // outputs
   int64_t cols = 0;  // inputs
   int bits = 4;
-  int64_t group = 0;             // 128 columns a grid, or 0: one grid for a row
+  int64_t group = 0;             // 128, 64 or 32 columns a grid, or 0: one grid for a row
   std::vector<uint8_t> codes;    // [rows, cols]
   std::vector<uint16_t> scales;  // [rows, groups] float16 bits
   std::vector<uint8_t> zeros;    // [rows, groups], or empty: symmetric, 2^(bits-1) everywhere

@@ -1,4 +1,5 @@
 // The formulas of work.h against what the emulator counts when the kernels run, and the arithmetic of floor.h by hand.
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -66,7 +67,8 @@ constexpr Format kFormats[] = {{GemmFormat::kW8A8, 8, 8},   {GemmFormat::kW4A8, 
 // A launch on zeros: what is counted does not depend on values.
 void RunGemm(GemmFormat format, const GemmProblem& p) {
   const auto experts = static_cast<int64_t>(p.loads.size());
-  const int64_t rows = (p.rows + 15) / 16 * 16, cols = cuda::PaddedColumns(p.cols), groups = cols / 128;
+  const int64_t rows = (p.rows + 15) / 16 * 16, cols = cuda::PaddedColumns(p.cols), bricks = cols / 128,
+                groups = bricks * std::max(1, p.kind.grids);
   std::vector<int32_t> offsets = {0}, tiles = {0};
   for (const int load : p.loads) {
     offsets.push_back(offsets.back() + load);
@@ -77,13 +79,13 @@ void RunGemm(GemmFormat format, const GemmProblem& p) {
   Zeros<uint16_t> scales(groups * rows);
   Zeros<float> column_sums(rows), x_scales(slots), y(slots * p.outputs);
   Zeros<uint8_t> x(slots * cols * p.kind.activation_bits / 8);
-  Zeros<int32_t> x_sums(slots * (groups + 1));
+  Zeros<int32_t> x_sums(slots * (bricks + 1));
   const std::vector<cuda::ExpertMatrix> matrices(
       experts, {codes.data(), scales.data(), p.weight_zeros ? zeros.data() : nullptr, column_sums.data()});
   cuda::GroupedGemmArguments a;
   a.experts = matrices.data();
   a.expert_count = experts;
-  a.rows = p.rows, a.cols = p.cols, a.group = p.kind.grouped ? 128 : 0;
+  a.rows = p.rows, a.cols = p.cols, a.group = p.kind.grouped() ? 128 / p.kind.grids : 0;
   a.offsets = offsets.data(), a.tile_offsets = tiles.data(), a.slots = slots, a.token_tile = p.token_tile;
   a.x = x.data();
   if (p.kind.activation_bits != 16) a.x_scales = x_scales.data(), a.x_sums = x_sums.data();
@@ -100,10 +102,11 @@ TEST(RooflineTest, GroupedGemmCountsAreThoseOfTheEmulator) {
     const emulation::ScopedOptions scope(options);
     int turn = 0;
     for (const Format& f : kFormats) {
-      for (const bool grouped : {false, true}) {
+      for (const int grids : {0, 1, 2, 4}) {
+        if (grids > 1 && (f.activation_bits != 16 || f.weight_bits > 4 || architecture != 80)) continue;
         for (const int tile : {8, 16, 32, 128}) {
           GemmProblem p;
-          p.kind = {f.weight_bits, f.activation_bits, grouped};
+          p.kind = {f.weight_bits, f.activation_bits, grids};
           p.weight_zeros = turn % 3 != 0;
           p.rows = p.outputs = turn % 2 == 0 ? 72 : 150;
           p.cols = 300 + 128 * (turn % 2);  // an odd and an even number of bricks
@@ -114,7 +117,7 @@ TEST(RooflineTest, GroupedGemmCountsAreThoseOfTheEmulator) {
           p.architecture = architecture;
           RunGemm(f.format, p);
           const std::string what = "sm_" + std::to_string(architecture) + " W" + std::to_string(f.weight_bits) + "A" +
-                                   std::to_string(f.activation_bits) + (grouped ? " grouped" : "") + " tile " +
+                                   std::to_string(f.activation_bits) + " grids " + std::to_string(grids) + " tile " +
                                    std::to_string(tile) + " case " + std::to_string(turn);
           const Work w = GroupedGemmWork(p);
           ExpectCounted(w, what);
@@ -129,7 +132,7 @@ TEST(RooflineTest, GroupedGemmCountsAreThoseOfTheEmulator) {
 // At decode an expert has one slot tile: its weights are copied once, which is what memory_bytes counts.
 TEST(RooflineTest, DecodeCopiesEveryWeightOnce) {
   GemmProblem p;
-  p.kind = {4, 16, true};
+  p.kind = {4, 16, 1};
   p.rows = p.outputs = 256, p.cols = 512;
   p.loads = {2, 0, 8, 1};
   p.x_rows = 8;

@@ -55,7 +55,7 @@ Work GroupedGemmWork(const GemmProblem& p) {
   const int64_t padded_rows = CeilDiv(p.rows, 16) * 16, padded_cols = cuda::PaddedColumns(p.cols);
   const int64_t bricks = padded_cols / 128, steps = CeilDiv(bricks, tile.bricks);
   const int64_t row_tiles = cuda::RowTiles(tile, p.rows), warps = tile.threads() / 32;
-  const bool integer = kind.activation_bits != 16, folds_sums = kind.grouped && integer && p.weight_zeros;
+  const bool integer = kind.activation_bits != 16, folds_sums = kind.grouped() && integer && p.weight_zeros;
   int64_t slots = 0, slot_tiles = 0, used = 0;
   for (const int load : p.loads) {
     slots += load;
@@ -86,16 +86,16 @@ Work GroupedGemmWork(const GemmProblem& p) {
   const int64_t row_bricks = multiplied * warps * tile.row_tiles;
   const int bits = kind.weight_bits;
   const int64_t quads = bits == 8 ? 4 : bits == 6 ? 4 : bits == 4 ? 2 : 1;
-  const int64_t sums = kind.grouped && integer ? multiplied * warps * tile.token_tiles : 0;
+  const int64_t sums = kind.grouped() && integer ? multiplied * warps * tile.token_tiles : 0;
   w.shared_accesses = row_bricks * (quads + (bits == 3)) + sums;
   w.shared_wavefronts = row_bricks * (quads * 4 + (bits == 3) * 2) + sums * 2;
 
+  const int64_t grids = kind.grouped() ? CeilDiv(p.cols * kind.grids, 128) : 1;  // of a row
   // Copies: weights (a tile's rows beyond the matrix repeat its last ones) and tokens of the columns that there are;
   // scales of the rows that there are.
-  const int64_t grids = kind.grouped ? bricks : 1;
   const int64_t tile_rows = slot_tiles * std::min(padded_rows, row_tiles * tile.rows());  // over all row tiles
   w.copied_bytes = w.items * bricks * ((stage.weights + stage.tokens) / tile.bricks);
-  if (kind.grouped) w.copied_bytes += grids * tile_rows * (p.weight_zeros ? 3 : 2);
+  if (kind.grouped()) w.copied_bytes += grids * tile_rows * (p.weight_zeros ? 3 : 2);
   if (folds_sums) w.copied_bytes += w.items * bricks * tile.tokens() * 4;
 
   w.memory_bytes =

@@ -23,14 +23,17 @@ using cuda::GemmFormat;
 constexpr double kEps = 0x1p-24;
 
 int WeightBits(GemmFormat f) {
-  constexpr int kBits[] = {8, 4, 4, 6, 4, 3, 2};
+  constexpr int kBits[] = {8, 4, 4, 6, 4, 3, 2, 0, 0};  // mixed: an expert's own
   return kBits[static_cast<int>(f)];
 }
 int ActivationBits(GemmFormat f) {
-  return f == GemmFormat::kW8A8 || f == GemmFormat::kW4A8 ? 8 : f == GemmFormat::kW4A4 ? 4 : 16;
+  return f == GemmFormat::kW8A8 || f == GemmFormat::kW4A8 || f == GemmFormat::kMixedA8 ? 8
+         : f == GemmFormat::kW4A4                                                      ? 4
+                                                                                       : 16;
 }
 const char* Name(GemmFormat f) {
-  constexpr const char* kNames[] = {"W8A8", "W4A8", "W4A4", "W6A16", "W4A16", "W3A16", "W2A16"};
+  constexpr const char* kNames[] = {"W8A8",  "W4A8",  "W4A4",      "W6A16",   "W4A16",
+                                    "W3A16", "W2A16", "mixed A16", "mixed A8"};
   return kNames[static_cast<int>(f)];
 }
 
@@ -43,13 +46,17 @@ struct Case {
   std::vector<int> loads;  // slots of each expert
   bool swiglu = false, bf16_out = false, gather = false, router = false;
   int multiprocessors = 2;
+  std::vector<int> widths = {};  // of the experts, for the mixed formats
+  // A second launch lays rows of patch_format over the results of the first: expert e has patch_rows - e % 2 of them.
+  int64_t patch_rows = 0;
+  GemmFormat patch_format = GemmFormat::kW8A8;
 };
 
-CanonicalWeights RandomWeights(Random& random, const Case& k) {
+CanonicalWeights RandomWeights(Random& random, const Case& k, int64_t rows, int bits) {
   CanonicalWeights w;
-  w.rows = k.rows;
+  w.rows = rows;
   w.cols = k.cols;
-  w.bits = WeightBits(k.format);
+  w.bits = bits;
   w.group = k.group;
   const int last = (1 << w.bits) - 1;
   w.codes = random.Integers<uint8_t>(w.rows * w.cols, 0, last);
@@ -68,13 +75,32 @@ struct DeviceWeights {
         scales("scales", w.scales),
         zeros("zeros", w.zeros),
         sums("column sums", w.column_sums) {}
-  cuda::ExpertMatrix matrix() const {
-    return {codes.data(), scales.data(), zeros.size() == 0 ? nullptr : zeros.data(), sums.data()};
+  cuda::ExpertMatrix matrix(int bits, const int32_t* outputs = nullptr) const {
+    return {codes.data(), scales.data(), zeros.size() == 0 ? nullptr : zeros.data(), sums.data(), outputs, bits};
   }
   DeviceArray<uint8_t> codes;
   DeviceArray<uint16_t> scales;
   DeviceArray<uint8_t> zeros;
   DeviceArray<float> sums;
+};
+
+// All experts' matrices of a launch.
+struct Matrices {
+  void Add(Random& random, const Case& k, cuda::MmaOrder order, int64_t rows, int bits, const int32_t* outputs) {
+    gates.push_back(RandomWeights(random, k, rows, bits));
+    CanonicalWeights w = gates.back();
+    if (k.swiglu) {
+      ups.push_back(RandomWeights(random, k, rows, bits));
+      w = cuda::InterleaveGateUp(gates.back(), ups.back());
+    }
+    packed_rows = w.rows;
+    device.push_back(std::make_unique<DeviceWeights>(cuda::PackWeights(w, order)));
+    matrices.push_back(device.back()->matrix(bits, outputs));
+  }
+  int64_t packed_rows = 0;
+  std::vector<CanonicalWeights> gates, ups;
+  std::vector<std::unique_ptr<DeviceWeights>> device;
+  std::vector<cuda::ExpertMatrix> matrices;
 };
 
 struct Value {
@@ -173,20 +199,19 @@ void CheckGemm(Checker& c, const Case& k) {
   Random random(c.seed());
   const auto experts = static_cast<int64_t>(k.loads.size());
   const cuda::MmaOrder order = ActivationBits(k.format) == 16 ? cuda::MmaOrder::kBf16 : cuda::MmaOrder::kInt8;
-  std::vector<CanonicalWeights> gates, ups;
-  std::vector<std::unique_ptr<DeviceWeights>> device;
-  std::vector<cuda::ExpertMatrix> matrices;
-  int64_t packed_rows = k.rows;
+  Matrices base, patch;
+  std::vector<std::vector<int32_t>> patched(experts);  // [result of the patch] column, or -1
+  std::vector<std::unique_ptr<DeviceArray<int32_t>>> outputs;
   for (int64_t e = 0; e < experts; ++e) {
-    gates.push_back(RandomWeights(random, k));
-    CanonicalWeights w = gates.back();
-    if (k.swiglu) {
-      ups.push_back(RandomWeights(random, k));
-      w = cuda::InterleaveGateUp(gates.back(), ups.back());
-      packed_rows = w.rows;
+    const int bits = k.widths.empty() ? WeightBits(k.format) : k.widths[e];
+    base.Add(random, k, order, k.rows, bits, nullptr);
+    if (k.patch_rows == 0) continue;
+    for (int64_t i = 0; i < k.patch_rows; ++i) {
+      const bool exists = i < k.patch_rows - e % 2;
+      patched[e].push_back(exists ? static_cast<int32_t>((5 * i + e) % k.rows) : -1);
     }
-    device.push_back(std::make_unique<DeviceWeights>(cuda::PackWeights(w, order)));
-    matrices.push_back(device.back()->matrix());
+    outputs.push_back(std::make_unique<DeviceArray<int32_t>>("outputs", patched[e]));
+    patch.Add(random, k, order, k.patch_rows, WeightBits(k.patch_format), outputs.back()->data());
   }
   std::vector<int32_t> offsets = {0}, tiles = {0};
   for (const int load : k.loads) {
@@ -200,7 +225,7 @@ void CheckGemm(Checker& c, const Case& k) {
   const Rows x = RandomRows(random, k, x_rows, padded);
   const std::vector<float> factors = random.Normals(slots);
 
-  DeviceArray<cuda::ExpertMatrix> d_experts("experts", matrices);
+  DeviceArray<cuda::ExpertMatrix> d_experts("experts", base.matrices), d_patches("patches", patch.matrices);
   DeviceArray<int32_t> d_offsets("offsets", offsets), d_tiles("tile_offsets", tiles), d_pairs("pairs", pair_of_slot),
       d_zeros("x_zeros", x.zeros), d_sums("x_sums", x.sums);
   DeviceArray<int8_t> d_codes("x codes", ActivationBits(k.format) == 4 ? Packed4(x.codes) : x.codes);
@@ -211,7 +236,7 @@ void CheckGemm(Checker& c, const Case& k) {
   cuda::GroupedGemmArguments a;
   a.experts = d_experts.data();
   a.expert_count = experts;
-  a.rows = packed_rows;
+  a.rows = base.packed_rows;
   a.cols = k.cols;
   a.group = k.group;
   a.offsets = d_offsets.data();
@@ -242,6 +267,13 @@ void CheckGemm(Checker& c, const Case& k) {
   std::vector<float> y;
   for (int run = 0; run < 2; ++run) {
     if (!c.Expect(cuda::GroupedGemm(k.format, a, nullptr) == 0, "launch")) return;
+    if (k.patch_rows > 0) {
+      cuda::GroupedGemmArguments over = a;
+      over.experts = d_patches.data();
+      over.rows = patch.packed_rows;
+      over.outputs = k.patch_rows;
+      if (!c.Expect(cuda::GroupedGemm(k.patch_format, over, nullptr) == 0, "launch of the patch")) return;
+    }
     std::vector<float> got = d_y.Download();
     for (const uint16_t bits : d_y16.Download()) got.push_back(cuda::ToFloat(cuda::Bf16{bits}));
     if (run == 1)
@@ -252,9 +284,10 @@ void CheckGemm(Checker& c, const Case& k) {
     d_y16.Poison();
   }
 
-  const std::string name = std::string(Name(k.format)) + (k.group == 0 ? "" : " g128") +
+  const std::string name = std::string(Name(k.format)) + (k.group == 0 ? "" : " g" + std::to_string(k.group)) +
                            (k.weight_zeros ? " zeros" : "") + (k.x_zeros ? " x-zeros" : "") + " tile " +
-                           std::to_string(k.token_tile) + (k.swiglu ? " swiglu" : "") + (k.bf16_out ? " bf16" : "");
+                           std::to_string(k.token_tile) + (k.swiglu ? " swiglu" : "") + (k.bf16_out ? " bf16" : "") +
+                           (k.patch_rows > 0 ? " patch" : "");
   const bool exact = ActivationBits(k.format) != 16 && k.group == 0 && !k.swiglu && !k.bf16_out && !k.router;
   const double tolerance = Tolerance(k);
   for (int64_t e = 0; e < experts; ++e) {
@@ -267,11 +300,15 @@ void CheckGemm(Checker& c, const Case& k) {
           c.Expect(got != got, name, ": wrote beyond the row");
           continue;
         }
-        const Value gate = Product(k, gates[e], n, x, row, padded);
+        // The patch's row where one lies over column n.
+        const auto over = std::find(patched[e].begin(), patched[e].end(), static_cast<int32_t>(n));
+        const Matrices& of = over == patched[e].end() ? base : patch;
+        const int64_t r = over == patched[e].end() ? n : over - patched[e].begin();
+        const Value gate = Product(k, of.gates[e], r, x, row, padded);
         double want = gate.value, bound = tolerance * gate.magnitude;
         if (k.swiglu) {
           // |silu'| < 1.1; expf and __fdividef (2 units each), the sum and the product add 12 eps of the result.
-          const Value up = Product(k, ups[e], n, x, row, padded);
+          const Value up = Product(k, of.ups[e], r, x, row, padded);
           want = Silu(gate.value) * up.value;
           bound = 1.1 * bound * (std::fabs(up.value) + tolerance * up.magnitude) +
                   std::fabs(Silu(gate.value)) * tolerance * up.magnitude + 12 * kEps * std::fabs(want);
@@ -343,6 +380,72 @@ EAQ_CHECK_CASE(GroupedGemmShapes) {
     CheckGemm(c, {format, group, false, false, 32, 65, 257, {0, 33, 0, 0, 0, 1}, false, false, false, false, 20});
     CheckGemm(c, {format, group, true, false, 128, 130, 129, {130, 0}, false, false, false, false, 1});
     CheckGemm(c, {format, group, true, integer, 16, 40, 128, {0, 0}});
+  }
+}
+
+// Groups of 64 and 32: every tile, one group short of a brick, one column beyond a group, one column at all.
+EAQ_CHECK_CASE(GroupedGemmSmallGroups) {
+  int turn = 0;
+  for (const GemmFormat format : {GemmFormat::kW4A16, GemmFormat::kW3A16, GemmFormat::kW2A16}) {
+    for (const int64_t group : {64, 32}) {
+      for (const int tile : {8, 16, 32, 128}) {
+        const int64_t cols[] = {300, 225, 352};
+        Case k{format, group, turn % 2 == 0, false, tile, 72, cols[turn % 3], {3, 0, tile == 128 ? 20 : tile + 1}};
+        k.gather = turn % 3 == 0;
+        CheckGemm(c, k);
+        ++turn;
+      }
+      CheckGemm(c, {format, group, true, false, 8, 1, 1, {0, 0, 1, 0}});
+      CheckGemm(c, {format, group, true, false, 8, 200, 256, {1, 2, 1}, false, false, false, false, 1});
+      CheckGemm(c, {format, group, true, false, 16, 27, 200, {5, 18, 1}, true});
+    }
+  }
+}
+
+// Every expert its width, one launch: all tiles, with and without groups, an expert without tokens, one block for all.
+EAQ_CHECK_CASE(GroupedGemmMixedWidths) {
+  int turn = 0;
+  for (const GemmFormat format : {GemmFormat::kMixedA16, GemmFormat::kMixedA8}) {
+    const bool integer = format == GemmFormat::kMixedA8;
+    for (const int64_t group : {0, 128}) {
+      if (integer && group != 0) continue;
+      for (const int tile : {8, 16, 32, 128}) {
+        Case k{format, group, turn % 2 == 0, integer, tile, 80, 200, {3, 0, tile == 128 ? 20 : tile + 1, 1, 2}};
+        k.widths = integer ? std::vector<int>{8, 4, 4, 8, 4} : std::vector<int>{4, 2, 3, 2, 4};
+        k.gather = turn % 3 == 0;
+        k.multiprocessors = turn % 2 + 1;
+        CheckGemm(c, k);
+        k.swiglu = k.bf16_out = true;
+        k.rows = 27;
+        CheckGemm(c, k);
+        ++turn;
+      }
+    }
+    Case one{format, 0, true, integer, 8, 1, 1, {0, 1}};
+    one.widths = {4, 4};
+    CheckGemm(c, one);
+  }
+}
+
+// A few rows of another width over the results, for the plain product and for gate and up together.
+EAQ_CHECK_CASE(GroupedGemmPatches) {
+  for (const bool swiglu : {false, true}) {
+    Case k{GemmFormat::kW2A16, 128, true, false, 8, 90, 300, {3, 0, 9}, swiglu};
+    k.patch_format = GemmFormat::kW6A16;
+    k.patch_rows = 5;
+    k.router = !swiglu;
+    CheckGemm(c, k);
+    k.patch_rows = 1;  // the second expert has none
+    CheckGemm(c, k);
+    k.patch_rows = 18;
+    k.format = GemmFormat::kMixedA16;
+    k.widths = {2, 4, 3};
+    CheckGemm(c, k);
+    Case integer{GemmFormat::kW4A8, 0, true, true, 16, 90, 300, {3, 0, 17}, swiglu};
+    integer.patch_format = GemmFormat::kW8A8;
+    integer.patch_rows = 17;
+    integer.bf16_out = swiglu;
+    CheckGemm(c, integer);
   }
 }
 

@@ -42,9 +42,9 @@ struct Format {
   GemmKind kind;
 };
 constexpr Format kFormats[] = {
-    {"W8A8", {8, 8, false}},       {"W4A8", {4, 8, false}},       {"W4A8 g128", {4, 8, true}},
-    {"W4A4", {4, 4, false}},       {"W6A16 g128", {6, 16, true}}, {"W4A16", {4, 16, false}},
-    {"W4A16 g128", {4, 16, true}}, {"W3A16 g128", {3, 16, true}}, {"W2A16 g128", {2, 16, true}},
+    {"W8A8", {8, 8, 0}},        {"W4A8", {4, 8, 0}},        {"W4A8 g128", {4, 8, 1}},
+    {"W4A4", {4, 4, 0}},        {"W6A16 g128", {6, 16, 1}}, {"W4A16", {4, 16, 0}},
+    {"W4A16 g128", {4, 16, 1}}, {"W3A16 g128", {3, 16, 1}}, {"W2A16 g128", {2, 16, 1}},
 };
 
 constexpr int64_t kTokens[] = {1, 8, 64, 4096};
@@ -58,12 +58,12 @@ class Slots {
     return found == ceilings_.end() ? 0 : found->second.slots_per_mma;
   }
   double OfGemm(int architecture, const GemmKind& k, const GemmTileShape& t) const {
-    return Of(architecture,
-              absl::StrFormat(
-                  "grouped_gemm_w%da%d: GroupedGemmKernel<eaq::kernels::cuda::GemmConfig<%d, %d, %s, %d, %d, "
-                  "%d, %d, %d, %d, %d> >",
-                  k.weight_bits, k.activation_bits, k.weight_bits, k.activation_bits, k.grouped ? "true" : "false",
-                  t.row_warps, t.token_warps, t.row_tiles, t.token_tiles, t.bricks, t.stages, t.blocks));
+    return Of(
+        architecture,
+        absl::StrFormat("grouped_gemm_w%da%d: GroupedGemmKernel<eaq::kernels::cuda::GemmConfig<%d, %d, %d, %d, %d, "
+                        "%d, %d, %d, %d, %d> >",
+                        k.weight_bits, k.activation_bits, k.weight_bits, k.activation_bits, k.grids, t.row_warps,
+                        t.token_warps, t.row_tiles, t.token_tiles, t.bricks, t.stages, t.blocks));
   }
 
  private:
