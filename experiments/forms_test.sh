@@ -37,7 +37,7 @@ check "interactions" 8 "$(grep -c ' × ' text)"
 check "what was made equal is said" 2 "$(grep -c 'Part clip: made equal in this form' text)"
 check "arms are no rows" 0 "$(grep -c '^[*≈ ] *base + smoothing' text)"
 check "other scopes are kept apart" 4 "$(grep -c '^Fairness gate: W4: not ranked together: base (.*router at 8 bits.*) | whole (' text)"
-check "files" "a.csv a.figures a.html a.tex a_ablation.csv a_cost.csv" "$(cd o/report && echo *)"
+check "files" "a.csv a.figures a.html a.tex a_ablation.csv a_cost.csv a_summary.csv" "$(cd o/report && echo *)"
 check "forms in the CSV" "as published equal" "$(cut -d, -f32 o/report/a.csv | tail -n +2 | sort -u | xargs)"
 # Per model: as published 1 whole, 3 alone, 3 without, 3 pairs, 1 rest; equal 1, 2, 2, 1.
 check "effects in the CSV" $((1 + 2 * (11 + 6))) "$(wc -l <o/report/a_ablation.csv)"

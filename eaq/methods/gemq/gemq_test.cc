@@ -181,7 +181,7 @@ TEST(Gemq, SaysWhatIsWrong) {
   const auto invalid = [](const std::string& text) {
     return StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(text));
   };
-  EXPECT_THAT(AllocatorRun(TinyConfig(), "gemq { bits: 1 }").status, invalid("gemq.bits is 1"));
+  EXPECT_THAT(AllocatorRun(TinyConfig(), "gemq { bits: 9 }").status, invalid("gemq.bits is 9"));
   EXPECT_THAT(AllocatorRun(TinyConfig(), "gemq { average_bits: 0 }").status, invalid("average_bits is 0"));
   EXPECT_THAT(AllocatorRun(TinyConfig(), "gemq { average_bits: 2.1 }").status,
               invalid("gemq.average_bits (see also keep_two_widest): no choice of 16 items"));

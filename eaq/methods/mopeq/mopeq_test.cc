@@ -238,7 +238,7 @@ TEST(MoPeq, FrequencyFollowsTheTokens) {
 }
 
 TEST(MoPeq, SaysWhatIsWrong) {
-  EXPECT_THAT(Planned("bits: 1").status, StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("mopeq.bits is 1")));
+  EXPECT_THAT(Planned("bits: 9").status, StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("mopeq.bits is 9")));
 }
 
 }  // namespace

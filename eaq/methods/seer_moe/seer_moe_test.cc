@@ -117,7 +117,9 @@ TEST(SeerMoe, MeetsABudgetByPruningAsFewAsNeeded) {
       const int64_t kept = std::accumulate(left.begin(), left.end(), int64_t{0},
                                            [](int64_t sum, const auto& layer) { return sum + layer.second; });
       if (kept < 64) EXPECT_GT(four * static_cast<double>(kept + 1) / 64, budget + kBudgetSlack - 0.1);
-      if (scope == "LAYER") EXPECT_LE(left.rbegin()->second - left.begin()->second, 1);
+      if (scope == "LAYER") {
+        EXPECT_LE(left.rbegin()->second - left.begin()->second, 1);
+      }
     }
   }
   const AllocatorRun tight(SixteenExperts(), "seer_moe {}", 0.3);

@@ -1,4 +1,6 @@
 // The front of quality against bytes, the matrix of calibration against evaluation, and figures as files.
+#include "eaq/report/front.h"
+
 #include <algorithm>
 #include <cstdio>
 #include <limits>
@@ -12,7 +14,6 @@
 #include "eaq/base/rng.h"
 #include "eaq/base/status_matchers.h"
 #include "eaq/report/domain_matrix.h"
-#include "eaq/report/front.h"
 #include "eaq/report/front_chart.h"
 #include "eaq/report/picture_files.h"
 #include "eaq/report/report.h"
