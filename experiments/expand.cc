@@ -462,11 +462,10 @@ class Expander {
       } else if (!entry.has_set()) {
         return spec_.Error({{"recipe", i}}, "an empty recipe: name a preset, or write set { ... }");
       }
-      // Lists under `set` are applied to the merged recipe: `transform` indices stay valid because it is replaced
-      // whole.
-      if (!entry.set().transform().empty()) recipe.clear_transform();
+      // Several values under `set` are applied to the merged recipe: indices of lists stay valid because these are
+      // replaced whole.
       if (entry.set().has_name() && !entry.set().has_title()) recipe.clear_title();
-      recipe.MergeFrom(entry.set());
+      WriteOver(entry.set(), recipe);
       if (recipe.name().empty()) return spec_.Error({{"recipe", i}}, "the recipe has no name: set { name: ... }");
       if (!names.insert(recipe.name()).second) {
         return spec_.Error({{"recipe", i}}, absl::StrCat("two recipes are called \"", recipe.name(),

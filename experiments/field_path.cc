@@ -38,6 +38,19 @@ absl::Status Assign(Message& message, const FieldDescriptor* field, absl::string
       absl::StrCat("\"", value, "\" is no value of ", field->full_name(), ": ", error.text));
 }
 
+// Of TO, the lists that FROM holds too.
+void ClearLists(const Message& from, Message& to) {
+  std::vector<const FieldDescriptor*> fields;
+  from.GetReflection()->ListFields(from, &fields);
+  for (const FieldDescriptor* field : fields) {
+    if (field->is_repeated()) {
+      to.GetReflection()->ClearField(&to, field);
+    } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE && to.GetReflection()->HasField(to, field)) {
+      ClearLists(from.GetReflection()->GetMessage(from, field), *to.GetReflection()->MutableMessage(&to, field));
+    }
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<const FieldDescriptor*>> ResolvePath(const Descriptor* type, absl::string_view path) {
@@ -97,6 +110,11 @@ absl::StatusOr<int> SetWhereItFits(Message& message, absl::Span<const FieldDescr
   }
   if (field->containing_oneof() != nullptr && !reflection->HasField(message, field)) return 0;
   return SetWhereItFits(*reflection->MutableMessage(&message, field), path.subspan(1), value);
+}
+
+void WriteOver(const Message& over, Message& merged) {
+  ClearLists(over, merged);
+  merged.MergeFrom(over);
 }
 
 }  // namespace eaq

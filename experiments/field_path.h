@@ -1,4 +1,4 @@
-// Setting a field by its path, through reflection.
+// Setting a field by its path, and writing one message over another, through reflection.
 #ifndef EXPERIMENTS_FIELD_PATH_H_
 #define EXPERIMENTS_FIELD_PATH_H_
 
@@ -28,6 +28,9 @@ absl::Status SetAt(google::protobuf::Message& message, absl::Span<const PathStep
 absl::StatusOr<int> SetWhereItFits(google::protobuf::Message& message,
                                    absl::Span<const google::protobuf::FieldDescriptor* const> path,
                                    absl::string_view value);
+
+// MERGED.MergeFrom(OVER), but that a list in OVER, at any depth, replaces the list that stands there.
+void WriteOver(const google::protobuf::Message& over, google::protobuf::Message& merged);
 
 }  // namespace eaq
 

@@ -29,6 +29,9 @@ evaluation { domain: [{ name: "x" }, { name: "y" }] windows: 8 }
 absl::StatusOr<Recipe> Preset(const std::string& name) {
   if (name == "rtn") return ParseRecipe(name, "title: 'RTN' calibration { none {} } solve { nearest {} }");
   if (name == "gptq") return ParseRecipe(name, "title: 'GPTQ' calibration { random {} } solve { gptq {} }");
+  if (name == "mopeq") {
+    return ParseRecipe(name, "calibration { none {} } allocate { mopeq { bits: [2, 3, 4] scope: LAYER } }");
+  }
   return absl::NotFoundError(absl::StrCat("there is no preset \"", name, "\"", Suggestion(name, {"rtn", "gptq"})));
 }
 
@@ -53,6 +56,15 @@ TEST(Spec, ExpandsListsWhereScalarsStand) {
   EXPECT_EQ(trials[4].recipe().solve().gptq().damping(), 0.1);
   EXPECT_EQ(trials[5].calibration().seed(), 1);
   EXPECT_EQ(trials[6].scheme().weights().bits(), 3);
+}
+
+TEST(Spec, AListUnderSetReplacesThePresets) {
+  EAQ_ASSERT_OK_AND_ASSIGN(const auto trials,
+                           All(Replaced(R"(recipe { preset: "rtn" })",
+                                        R"(recipe { preset: "mopeq" set { allocate { mopeq { bits: [2, 4] } } } })")));
+  const MoPeq& mopeq = trials[1].recipe().allocate().mopeq();
+  EXPECT_THAT(mopeq.bits(), ::testing::ElementsAre(2, 4));
+  EXPECT_EQ(mopeq.scope(), MoPeq::LAYER);
 }
 
 TEST(Spec, TheOrderOfFieldsInTheTextDoesNotMatter) {
