@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <map>
 #include <set>
@@ -100,27 +101,28 @@ std::string DetectorLine(const Group& g) {
                       Fixed(switches, 0), " switches.");
 }
 
-Chart LayerChart(const std::string& id, const std::string& title, const std::string& y, const ByDomain& values) {
-  Chart chart(id, title, absl::StrCat(title, ", layer by layer; a line for each data set or pair of data sets."));
-  chart.width = 560;
-  chart.height = 300;
-  chart.x.label = "layer";
-  chart.y.label = y;
-  chart.with_zero = true;
-  int color = 0;
-  for (const auto& [domain, layers] : values) {
-    Chart::Series series{domain, color++ % 8, {}, /*line=*/true};
-    for (const auto& [layer, v] : layers) {
-      series.points.push_back({static_cast<double>(layer), v, v, v, absl::StrCat(domain, ", layer ", layer)});
-    }
-    chart.series.push_back(std::move(series));
+// A number for every layer, a row for each data set or pair of data sets.
+std::string LayerFigure(const std::string& id, const std::string& title, const std::string& unit,
+                        const ByDomain& values, const std::string& caption) {
+  HeatMap map(id, title, absl::StrCat(title, ": rows are data sets or pairs of them, columns the layers."));
+  std::set<int> layers;
+  for (const auto& [domain, by_layer] : values) {
+    for (const auto& [layer, v] : by_layer) layers.insert(layer);
   }
-  return chart;
-}
-
-std::string ChartFigure(const Chart& chart, const std::string& caption) {
-  const std::string figure = Figure(chart.Svg(), caption, ChartData(chart));
-  return figure.empty() ? "" : absl::StrCat("<div><h3>", EscapeHtml(chart.title), "</h3>\n", figure, "</div>\n");
+  for (const int layer : layers) map.columns.push_back(absl::StrCat("layer ", layer));
+  for (const auto& [domain, by_layer] : values) {
+    map.rows.push_back(domain);
+    map.value.emplace_back(layers.size(), std::numeric_limits<double>::quiet_NaN());
+    map.text.emplace_back(layers.size());
+    for (const auto& [layer, v] : by_layer) {
+      const auto column = static_cast<size_t>(std::distance(layers.begin(), layers.find(layer)));
+      map.value.back()[column] = v;
+      map.text.back()[column] = Fixed(v, 3);
+    }
+  }
+  if (map.rows.empty()) return "";
+  map.unit = unit;
+  return absl::StrCat("<div><h3>", EscapeHtml(title), "</h3>\n", Figure(map.Svg(), caption, MapData(map)), "</div>\n");
 }
 
 void AddColumns(size_t experts, HeatMap& map) {
@@ -255,25 +257,24 @@ std::string ExpertAnalysisHtml(const Comparison& c) {
   for (const std::string& line : ExpertAnalysisLines(c)) absl::StrAppend(&out, "<li>", EscapeHtml(line), "</li>\n");
   if (!out.empty()) out = absl::StrCat("<ul>\n", out, "</ul>\n");
   if (const Group* g = Analysed(c)) {
-    absl::StrAppend(
-        &out, "<p class=\"note\">Figures: analysis by ", EscapeHtml(RowName(*g)), " of the full-precision model.</p>\n",
-        SignificanceFigure(*g), "<div class=\"pair\">",
-        ChartFigure(LayerChart("order", "Rank correlation of the experts between data sets", "Spearman's correlation",
-                               MetricsOf(*g, "significance_rank_correlation")),
-                    "1: the same order of the experts on both. The premise wants less than 0.8."),
-        ChartFigure(LayerChart("concentration", "Share of the movement in 1 % of the channels", "share",
-                               MetricsOf(*g, "channel_concentration")),
-                    "Of all differences of the channels' significance between two data sets. The premise "
-                    "wants 0.1 or more."),
-        ChartFigure(LayerChart("variation", "How unevenly tokens reach the experts", "standard deviation / mean",
-                               MetricsOf(*g, "tokens_variation")),
-                    "Of the tokens of every expert, by data set."),
-        ChartFigure(LayerChart("sure", "Tokens with a gate above 1/2", "share of tokens", MetricsOf(*g, "sure_gates")),
-                    "The largest gate of a token, after the model's own normalisation."),
-        PairFigure(*g, "co_activation", "Experts chosen together",
-                   "P(both) / sqrt(P(one) P(other)) over the calibration's tokens; pairs with a high value "
-                   "and different weights complement each other."),
-        PairFigure(*g, "similarity", "Experts of similar weights", "Cosine of the down matrices."), "</div>\n");
+    absl::StrAppend(&out, "<p class=\"note\">Figures: analysis by ", EscapeHtml(RowName(*g)),
+                    " of the full-precision model.</p>\n", SignificanceFigure(*g), "<div class=\"pair\">",
+                    LayerFigure("order", "Rank correlation of the experts between data sets", "Spearman's correlation",
+                                MetricsOf(*g, "significance_rank_correlation"),
+                                "1: the same order of the experts on both. The premise wants less than 0.8."),
+                    LayerFigure("concentration", "Share of the movement in 1 % of the channels", "of the movement",
+                                MetricsOf(*g, "channel_concentration"),
+                                "Of all differences of the channels' significance between two data sets. The premise "
+                                "wants 0.1 or more."),
+                    LayerFigure("variation", "How unevenly tokens reach the experts", "standard deviation / mean",
+                                MetricsOf(*g, "tokens_variation"), "Of the tokens of every expert, by data set."),
+                    LayerFigure("sure", "Tokens with a gate above 1/2", "of the tokens", MetricsOf(*g, "sure_gates"),
+                                "The largest gate of a token, after the model's own normalisation."),
+                    PairFigure(*g, "co_activation", "Experts chosen together",
+                               "P(both) / sqrt(P(one) P(other)) over the calibration's tokens; pairs with a high value "
+                               "and different weights complement each other."),
+                    PairFigure(*g, "similarity", "Experts of similar weights", "Cosine of the down matrices."),
+                    "</div>\n");
   }
   return absl::StrCat(out, SwitchTable(c));
 }

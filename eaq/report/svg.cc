@@ -235,7 +235,11 @@ std::string HeatMap::Svg() const {
     cell = std::max(cell, 7.2 * widest + 12);
   }
   const double darkest = text.empty() ? 0.94 : 0.5;
-  const int width = static_cast<int>(std::ceil(std::max(left + cell * static_cast<double>(columns.size()) + 8, 360.0)));
+  const auto back = [this](double v) { return absl::StrFormat("%.2g", log ? std::pow(10.0, v) : v); };
+  const auto ends = [&](double v) { return std::abs(v) < 100 || log ? back(v) : Fixed(v, 0); };
+  const std::string scale_end = absl::StrCat(ends(most), " ", unit);
+  const int width = static_cast<int>(std::ceil(std::max(
+      {left + cell * static_cast<double>(columns.size()) + 8, 360.0, left + 176 + 7.2 * DisplayWidth(scale_end)})));
   const auto top = [this, tall](size_t i) {
     return 26 + tall * static_cast<double>(i) + (block > 0 ? 8.0 * static_cast<double>(i / block) : 0.0);
   };
@@ -265,14 +269,12 @@ std::string HeatMap::Svg() const {
     }
   }
   const double y = height - (hollow ? 44 : 24);
-  const auto back = [this](double v) { return absl::StrFormat("%.2g", log ? std::pow(10.0, v) : v); };
-  const auto ends = [&](double v) { return std::abs(v) < 100 || log ? back(v) : Fixed(v, 0); };
   out += Text(left - 8, y + 11, ends(least), "end");
   for (int k = 0; k < 10; ++k) {
     absl::StrAppend(&out, "<rect class=\"heat\" x=\"", C(left + 16 * k), "\" y=\"", C(y),
                     "\" width=\"15\" height=\"12\" fill-opacity=\"", Fixed(0.06 + darkest * k / 9, 2), "\"/>");
   }
-  out += Text(left + 168, y + 11, absl::StrCat(ends(most), " ", unit), "start");
+  out += Text(left + 168, y + 11, scale_end, "start");
   if (hollow) {
     absl::StrAppend(&out, "<rect class=\"void\" x=\"", C(left), "\" y=\"", C(y + 21), "\" width=\"15\" height=\"12\"/>",
                     Text(left + 24, y + 32, none, "start"));
