@@ -11,13 +11,13 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "eaq/base/progress.h"
 #include "eaq/base/rng.h"
 #include "eaq/base/status_matchers.h"
 #include "eaq/base/thread_pool.h"
 #include "eaq/model/model.h"
 #include "eaq/model/synthetic.h"
 #include "eaq/recipe/pipeline.h"
+#include "eaq/recipe/walk_testing.h"
 
 namespace eaq {
 namespace {
@@ -122,18 +122,8 @@ class Bench {
     scheme.mutable_activations()->set_bits(4);
     scheme.mutable_attention_operands()->set_bits(4);
     if (budget > 0) scheme.mutable_budget()->set_stored_bits_per_weight(budget);
-    ThreadPool pool(1);
-    NullProgress progress;
-    const StageCache no_cache("");
-    PipelineInputs in;
-    in.source = wrapped->get();
-    in.ends = &ends;
-    in.recipe = &recipe;
-    in.scheme = &scheme;
-    in.calibration = &windows_;
-    in.cache = &no_cache;
-    in.pool = &pool;
-    in.progress = &progress;
+    WalkTools tools(/*threads=*/1);
+    const PipelineInputs in = tools.Inputs(**wrapped, ends, recipe, scheme, windows_);
     Matrix transformed = Embedded(ends, ids_), quantized = transformed;
     const auto report = QuantizeModel(in, [&](const FinishedLayer& layer) {
       const auto full = BuildLayer(ends.config(), *layer.params);

@@ -4,6 +4,8 @@
 #include <cstring>
 #include <set>
 
+#include "eaq/recipe/profile.h"
+
 namespace eaq {
 namespace {
 
@@ -48,6 +50,12 @@ std::map<LinearId, Matrix> CollectInputs(const DecoderLayer& layer, absl::Span<c
     result.emplace(id, std::move(all));
   }
   return result;
+}
+
+std::vector<LinearId> InputOwners(const std::map<LinearId, GridSpec>& plan) {
+  std::vector<LinearId> owners;
+  for (const auto& [id, grid] : plan) owners.push_back(LayerProfile::InputOwner(id));
+  return owners;
 }
 
 }  // namespace eaq

@@ -12,6 +12,7 @@
 #include "eaq/base/thread_pool.h"
 #include "eaq/model/layer.h"
 #include "eaq/model/linear_id.h"
+#include "eaq/quant/grid.h"
 #include "eaq/tensor/matrix.h"
 
 namespace eaq {
@@ -21,6 +22,9 @@ namespace eaq {
 // linear's online transform. The same for any number of threads.
 std::map<LinearId, Matrix> CollectInputs(const DecoderLayer& layer, absl::Span<const Matrix> hidden,
                                          const std::vector<LinearId>& linears, ThreadPool& pool);
+
+// Whose inputs the linears of PLAN read, in the plan's order, repeated where they share one (LayerProfile::InputOwner).
+std::vector<LinearId> InputOwners(const std::map<LinearId, GridSpec>& plan);
 
 }  // namespace eaq
 

@@ -15,6 +15,7 @@
 #include "eaq/quant/fake_quant.h"
 #include "eaq/quant/packed_file.h"
 #include "eaq/quant/quantized_linear.h"
+#include "eaq/recipe/walk_testing.h"
 
 namespace eaq {
 namespace {
@@ -180,18 +181,8 @@ struct Walked {
   }
 
   absl::Status Go(const Recipe& recipe, const Scheme& scheme, int threads, const std::string& cache_folder) {
-    ThreadPool pool(threads);
-    NullProgress progress;
-    const StageCache cache(cache_folder);
-    PipelineInputs in;
-    in.source = source.get();
-    in.ends = &ends;
-    in.recipe = &recipe;
-    in.scheme = &scheme;
-    in.calibration = &calibration;
-    in.cache = &cache;
-    in.pool = &pool;
-    in.progress = &progress;
+    WalkTools tools(threads, cache_folder);
+    const PipelineInputs in = tools.Inputs(*source, ends, recipe, scheme, calibration);
     solved.clear();
     packed = {};
     probe.clear();
@@ -209,7 +200,7 @@ struct Walked {
     });
     if (!result.ok()) return result.status();
     report = *std::move(result);
-    hits = cache.hits();
+    hits = tools.cache.hits();
     return absl::OkStatus();
   }
 

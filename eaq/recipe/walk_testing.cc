@@ -36,6 +36,20 @@ std::vector<int32_t> Tokens(const ModelConfig& config, Rng& rng) {
 
 }  // namespace
 
+PipelineInputs WalkTools::Inputs(const ModelSource& source, const ModelEnds& ends, const Recipe& recipe,
+                                 const Scheme& scheme, const std::vector<CalibrationWindow>& calibration) {
+  PipelineInputs in;
+  in.source = &source;
+  in.ends = &ends;
+  in.recipe = &recipe;
+  in.scheme = &scheme;
+  in.calibration = &calibration;
+  in.cache = &cache;
+  in.pool = &pool;
+  in.progress = &progress;
+  return in;
+}
+
 WalkRun::WalkRun(const ModelConfig& model, const std::string& recipe_text, const Scheme& scheme, int threads,
                  const std::string& cache_folder)
     : config(model) {
@@ -53,19 +67,9 @@ WalkRun::WalkRun(const ModelConfig& model, const std::string& recipe_text, const
     status = absl::InvalidArgumentError("recipe: " + recipe_text);
     return;
   }
-  ThreadPool pool(threads);
-  NullProgress progress;
-  const StageCache cache(cache_folder);
-  PipelineInputs inputs;
-  inputs.source = source.get();
-  inputs.ends = &ends;
-  inputs.recipe = &recipe;
-  inputs.scheme = &scheme;
   if (recipe.calibration().has_none()) windows.clear();
-  inputs.calibration = &windows;
-  inputs.cache = &cache;
-  inputs.pool = &pool;
-  inputs.progress = &progress;
+  WalkTools tools(threads, cache_folder);
+  const PipelineInputs inputs = tools.Inputs(*source, ends, recipe, scheme, windows);
   const auto result = QuantizeModel(inputs, [&](const FinishedLayer& layer) {
     Watcher watcher;
     layer.quantized->Forward(out.view(), &watcher);

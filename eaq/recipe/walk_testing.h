@@ -12,13 +12,29 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "eaq/base/progress.h"
+#include "eaq/base/thread_pool.h"
 #include "eaq/model/config.h"
+#include "eaq/model/head.h"
 #include "eaq/model/params.h"
 #include "eaq/quant/packed_file.h"
 #include "eaq/recipe/pipeline.h"
+#include "eaq/recipe/stage_cache.h"
 #include "eaq/tensor/matrix.h"
 
 namespace eaq {
+
+// What a walk over a model needs beside its subject.
+struct WalkTools {
+  explicit WalkTools(int threads, const std::string& cache_folder = "") : pool(threads), cache(cache_folder) {}
+  // Pointers to this and to the arguments.
+  PipelineInputs Inputs(const ModelSource& source, const ModelEnds& ends, const Recipe& recipe, const Scheme& scheme,
+                        const std::vector<CalibrationWindow>& calibration);
+
+  ThreadPool pool;
+  NullProgress progress;
+  StageCache cache;
+};
 
 struct WalkRun {
   // RECIPE in text format. SCHEME quantizes weights alone, or nothing. 4 calibration windows of 48 tokens; a probe of

@@ -22,8 +22,7 @@ class AwqClipSolver : public SolveSlot {
   absl::StatusOr<SolvedLinears> SolveLayer(const LayerContext& context, const LayerParams& params,
                                            const std::map<LinearId, GridSpec>& plan) const override {
     EAQ_ASSIGN_OR_RETURN(const auto layer, BuildLayer(*context.config, params));
-    std::vector<LinearId> owners;
-    for (const auto& [id, grid] : plan) owners.push_back(LayerProfile::InputOwner(id));
+    const std::vector<LinearId> owners = InputOwners(plan);
     const std::map<LinearId, Matrix> inputs = CollectInputs(*layer, context.hidden, owners, *context.pool);
     std::map<LinearId, std::vector<float>> affinities;
     if (power_ > 0) affinities = CollectAffinities(*layer, context.hidden, owners, power_, *context.pool);

@@ -12,6 +12,7 @@
 #include "eaq/model/model.h"
 #include "eaq/model/synthetic.h"
 #include "eaq/recipe/pipeline.h"
+#include "eaq/recipe/walk_testing.h"
 
 namespace eaq {
 namespace {
@@ -55,19 +56,9 @@ absl::StatusOr<Walk> WalkThrough(const ModelConfig& config, const Recipe& recipe
   Rng rng(6, "presets_test");
   for (CalibrationWindow& window : calibration)
     for (int t = 0; t < 32; ++t) window.window.ids.push_back(static_cast<int32_t>(rng.Below(96)));
-  ThreadPool pool(threads);
-  NullProgress progress;
-  const StageCache cache("");
-  PipelineInputs in;
-  in.source = source.get();
-  in.ends = &ends;
-  in.recipe = &recipe;
-  in.scheme = &scheme;
-  in.calibration = &calibration;
+  WalkTools tools(threads);
+  PipelineInputs in = tools.Inputs(*source, ends, recipe, scheme, calibration);
   in.seed = 3;
-  in.cache = &cache;
-  in.pool = &pool;
-  in.progress = &progress;
   Walk walk;
   walk.probe = Matrix(20, config.hidden_size);
   for (int64_t i = 0; i < walk.probe.size(); ++i) walk.probe.data()[i] = static_cast<float>(std::sin(double(i)));

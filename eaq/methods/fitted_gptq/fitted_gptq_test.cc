@@ -93,8 +93,7 @@ TEST(FittedGptq, IsGptqWhereActivationsStay) {
 // Squared error of what the linears put out on rounded inputs, against what TARGET's rows give, over what zeros leave.
 double OutputError(Bench& b, const SolvedLinears& solved, const std::vector<Matrix>& target) {
   const auto layer = BuildLayer(b.config, b.params).value();
-  std::vector<LinearId> owners;
-  for (const auto& [id, grid] : b.plan) owners.push_back(LayerProfile::InputOwner(id));
+  const std::vector<LinearId> owners = InputOwners(b.plan);
   double total = 0;
   for (const auto& [id, grid] : b.plan) {
     const Matrix w = b.params.linears.at(id).weight, v = Dequantize(solved.at(id).weight);
@@ -166,8 +165,7 @@ class Reader : public LayerObserver {
 TEST(PairInputs, RowsAreOfTheSameTokens) {
   const Bench b(4);
   const auto layer = BuildLayer(b.config, b.params).value();
-  std::vector<LinearId> owners;
-  for (const auto& [id, grid] : b.plan) owners.push_back(LayerProfile::InputOwner(id));
+  const std::vector<LinearId> owners = InputOwners(b.plan);
   for (const auto& [id, pair] : fitted_gptq::PairInputs(*layer, owners, b.hidden[0], &b.hidden[0])) {
     ASSERT_EQ(pair.own.rows(), pair.full.rows());
     for (int64_t i = 0; i < pair.own.size(); ++i) EXPECT_NEAR(pair.own.data()[i], pair.full.data()[i], 1e-5);

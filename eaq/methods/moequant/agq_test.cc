@@ -124,8 +124,7 @@ TEST(Agq, IsGptqOnMomentsThatTheAffinitiesWeight) {
     if (family > 0) config.shared_width = 40;
     config.shared_expert_gated = family == 1;
     Bench b(config);
-    std::vector<LinearId> owners;
-    for (const auto& [id, grid] : b.plan) owners.push_back(LayerProfile::InputOwner(id));
+    const std::vector<LinearId> owners = InputOwners(b.plan);
     const auto rows = CollectInputs(*b.layer, b.hidden, owners, b.pool);
     SolvedLinears before = b.Solve("gptq {}");
     for (const int power : {1, 2}) {
@@ -151,8 +150,7 @@ TEST(Agq, IsGptqOnMomentsThatTheAffinitiesWeight) {
 
 // sum over tokens of c^p ||(W - Q) x||^2, naively, over all experts.
 double WeightedError(Bench& b, const SolvedLinears& solved, int power) {
-  std::vector<LinearId> owners;
-  for (const auto& [id, grid] : b.plan) owners.push_back(LayerProfile::InputOwner(id));
+  const std::vector<LinearId> owners = InputOwners(b.plan);
   const auto rows = CollectInputs(*b.layer, b.hidden, owners, b.pool);
   const auto affinities = CollectAffinities(*b.layer, b.hidden, owners, power, b.pool);
   double error = 0;

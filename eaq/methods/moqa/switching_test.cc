@@ -13,6 +13,7 @@
 #include "eaq/quant/packed_file.h"
 #include "eaq/quant/quantized_linear.h"
 #include "eaq/recipe/pipeline.h"
+#include "eaq/recipe/walk_testing.h"
 
 namespace eaq {
 namespace {
@@ -40,18 +41,8 @@ struct Walked {
   }
 
   absl::Status Go(const Recipe& recipe, const Scheme& scheme, int threads) {
-    ThreadPool pool(threads);
-    NullProgress progress;
-    const StageCache cache("");
-    PipelineInputs in;
-    in.source = source.get();
-    in.ends = &ends;
-    in.recipe = &recipe;
-    in.scheme = &scheme;
-    in.calibration = &calibration;
-    in.cache = &cache;
-    in.pool = &pool;
-    in.progress = &progress;
+    WalkTools tools(threads);
+    const PipelineInputs in = tools.Inputs(*source, ends, recipe, scheme, calibration);
     Matrix x(10, source->config().hidden_size);
     for (int64_t i = 0; i < x.size(); ++i) x.data()[i] = static_cast<float>(std::sin(double(i)));
     auto result = QuantizeModel(in, [&](const FinishedLayer& layer) {

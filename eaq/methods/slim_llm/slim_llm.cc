@@ -40,8 +40,7 @@ class Solver : public SolveSlot {
   absl::StatusOr<SolvedLinears> SolveLayer(const LayerContext& context, const LayerParams& params,
                                            const std::map<LinearId, GridSpec>& plan) const override {
     EAQ_ASSIGN_OR_RETURN(const auto layer, BuildLayer(*context.config, params));
-    std::vector<LinearId> owners;
-    for (const auto& [id, grid] : plan) owners.push_back(LayerProfile::InputOwner(id));
+    const std::vector<LinearId> owners = InputOwners(plan);
     const std::map<LinearId, Matrix> inputs = CollectInputs(*layer, context.hidden, owners, *context.pool);
     return SolveEach(plan, *context.pool, [&](const LinearId& id, const GridSpec& grid) {
       return Round(params.linears.at(id).weight, inputs.at(LayerProfile::InputOwner(id)),
