@@ -96,8 +96,7 @@ double AddDropping(const ModelConfig& config, const ModelTrace& trace, TrialResu
   for (const auto& [layer, dropped] : trace.dropped) {
     const double per_token = static_cast<double>(dropped) / static_cast<double>(std::max<int64_t>(1, tokens));
     saved += per_token * expert;
-    AddMetric("dropped_activations", "", per_token / static_cast<double>(config.experts_per_token), result);
-    result.mutable_metric(result.metric_size() - 1)->set_layer(layer);
+    AddMetric("dropped_activations", "", per_token / static_cast<double>(config.experts_per_token), result, layer);
   }
   AddMetric("dropped_activations", "", DroppedShare(trace), result);
   AddMetric("dropped_operations", "", saved, result);

@@ -92,9 +92,8 @@ class Walk {
 
   // STATES, the inputs of the layer of ORIGINAL in full precision, become its outputs. Nothing of the recipe is in
   // them, so they are shared through the cache, and they are not a stage of the report. ENTRANCE: the fingerprint of
-  // what they were before the first layer; default: the calibration's.
-  absl::Status AdvanceFull(const LayerParams& original, std::vector<Matrix>& states,
-                           const std::string* entrance = nullptr) {
+  // what they were before the first layer.
+  absl::Status AdvanceFull(const LayerParams& original, std::vector<Matrix>& states, const std::string& entrance) {
     const auto make = [&]() -> absl::StatusOr<std::vector<Matrix>> {
       EAQ_ASSIGN_OR_RETURN(const auto layer, BuildLayer(in_.source->config(), original));
       in_.pool->ParallelFor(states.size(), [&](int64_t w) { layer->Forward(states[w].view()); });
@@ -107,7 +106,7 @@ class Walk {
       return absl::OkStatus();
     }
     Fingerprint key("full_states/v1");
-    key.Add(in_.cache_salt).Add(kNumericsVersion).Add(entrance == nullptr ? entrance_ : *entrance).Add(original.layer);
+    key.Add(in_.cache_salt).Add(kNumericsVersion).Add(entrance).Add(original.layer);
     StageRun run;
     EAQ_ASSIGN_OR_RETURN(states, CachedStage<std::vector<Matrix>>(*in_.cache, "full states", key.Hex(), make,
                                                                   StatesBytes, ParseStates, run));
@@ -173,7 +172,7 @@ class Walk {
                                },
                                NumbersBytes, ParseNumbers, &hash));
       if (!at.hidden.empty() && l + 1 < config.num_layers) {
-        EAQ_RETURN_IF_ERROR(AdvanceFull(params, at.hidden, &at.fingerprint));
+        EAQ_RETURN_IF_ERROR(AdvanceFull(params, at.hidden, at.fingerprint));
       }
     }
     return surveys;
@@ -215,7 +214,7 @@ class Walk {
         if (numbers.size() != 2) return absl::InternalError("a measure of dropping of other than 2 numbers");
         measures[l] = {numbers[0], numbers[1]};
       }
-      if (l + 1 < config.num_layers) EAQ_RETURN_IF_ERROR(AdvanceFull(original, hidden));
+      if (l + 1 < config.num_layers) EAQ_RETURN_IF_ERROR(AdvanceFull(original, hidden, entrance_));
     }
     EAQ_ASSIGN_OR_RETURN(drops_, ChooseDropping(measures, options));
     return absl::OkStatus();
@@ -355,11 +354,11 @@ class Walk {
     if (!uses_data_) return absl::OkStatus();
     const bool full = in_.recipe->propagate() == Recipe::FULL_PRECISION;
     if (full) {
-      EAQ_RETURN_IF_ERROR(AdvanceFull(original, hidden_));
+      EAQ_RETURN_IF_ERROR(AdvanceFull(original, hidden_, entrance_));
       if (keeps_full_) full_hidden_ = hidden_;
     } else {
       in_.pool->ParallelFor(hidden_.size(), [&](int64_t w) { quantized.Forward(hidden_[w].view()); });
-      if (keeps_full_) EAQ_RETURN_IF_ERROR(AdvanceFull(original, full_hidden_));
+      if (keeps_full_) EAQ_RETURN_IF_ERROR(AdvanceFull(original, full_hidden_, entrance_));
     }
     Fingerprint state("state/v1");
     state.Add(state_).Add(original.layer).Add(full);
