@@ -244,6 +244,30 @@ TEST(Combinations, AllocatorsRunWithAnySolverAndTransform) {
   }
 }
 
+// Experts that are gone, and others that single tokens drop, under every transform; learning stages say that they
+// cannot.
+TEST(Combinations, PrunedExpertsRunWithAnyTransformAndSolverThatDoesNotTrain) {
+  for (const auto& [name, config] : Configs()) {
+    const Bench bench(config);
+    for (const auto& [transform, transform_text] : kTransforms) {
+      for (const auto& [solver, solver_text] : kSolvers) {
+        SCOPED_TRACE(absl::StrCat(name, ": ", transform, " + ", solver));
+        Recipe recipe = MakeRecipe({transform_text}, solver_text, "quantize {}", "dynamic {}");
+        recipe.mutable_allocate()->mutable_seer_moe();
+        recipe.mutable_online_pruning()->set_layers(1);
+        const auto outcome = bench.Walk(recipe);
+        if (transform == "omniquant_let" || solver == "omniquant" || solver == "signround") {
+          EXPECT_THAT(outcome.status, StatusIs(absl::StatusCode::kInvalidArgument,
+                                               AllOf(HasSubstr("has pruned experts"), HasSubstr("expected none"))));
+          continue;
+        }
+        ASSERT_THAT(outcome.status, IsOk());
+        EXPECT_TRUE(outcome.finite);
+      }
+    }
+  }
+}
+
 // Stages that are tuned on data, in a recipe that reads none.
 TEST(Combinations, StagesThatReadDataNeedSome) {
   const Bench bench(TinyConfig());
