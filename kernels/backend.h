@@ -1,5 +1,5 @@
 // The op interface of the hot loops: raw pointers, shapes and strides; nothing from outside kernels/ but the standard
-// library. Today the CPU implements it (cpu/); a GPU backend comes in behind the same list. Every op has a naive
+// library. The functions are the CPU's (cpu/); `Backend` below is the same list for every machine. Every op has a naive
 // double-precision twin of the same name in reference/reference.h, which the tests compare with.
 //
 // Rules that hold for every op: row-major; a stride counts elements from one row to the next; the result of a row
@@ -9,6 +9,8 @@
 #define KERNELS_BACKEND_H_
 
 #include <cstdint>
+#include <string>
+#include <utility>
 
 namespace eaq::kernels {
 
@@ -68,6 +70,105 @@ void Attention(const AttentionShape& shape, const float* q, int64_t ldq, const f
 
 // y[out] = W[out, in] x[in] for one row: memory-bound, so a plain loop beats a blocked product.
 void MatVec(const float* w, const float* x, float* y, int64_t out, int64_t in);
+
+// ---- The same ops by machine
+//
+// `Backend` is the one list of what a machine can do: kReference (double precision, naive), kCpu (the functions above),
+// kEmulation (the kernels of kernels/cuda on emulated CUDA threads) and kCuda (the same kernels on a GPU).
+// kernels/device/open.h opens one. Model code that runs on the CPU alone calls the functions above without this detour.
+
+enum class BackendKind { kReference, kCpu, kEmulation, kCuda };
+const char* Name(BackendKind kind);  // "reference", "cpu", "emulation", "cuda"
+
+// What a call came to: nothing to say, or what went wrong in words (the op, its shape, the launch).
+class [[nodiscard]] BackendStatus {
+ public:
+  BackendStatus() = default;
+  static BackendStatus Failure(std::string text) {
+    BackendStatus status;
+    status.text_ = std::move(text);
+    return status;
+  }
+  bool ok() const { return text_.empty(); }
+  const std::string& text() const { return text_; }
+
+ private:
+  std::string text_;
+};
+
+class Device;  // kernels/device/device.h
+namespace cuda {
+struct AttentionBatch;        // kernels/cuda/attention.h
+struct GroupedBf16Arguments;  // kernels/cuda/grouped_bf16.h
+struct GroupedGemmArguments;  // kernels/cuda/grouped_gemm.h
+struct RouteOptions;          // kernels/cuda/route.h
+struct RowQuantizer;          // kernels/cuda/quantize_rows.h
+struct RowSource;             // kernels/cuda/quantize_rows.h
+struct RoundProblem;          // kernels/cuda/round_block.h
+struct SortedTokens;          // kernels/cuda/sort_tokens.h
+enum class GemmFormat : int;  // kernels/cuda/grouped_gemm.h
+}  // namespace cuda
+
+// Pointers are the machine's own memory: the host's for kReference, kCpu and kEmulation, the GPU's for kCuda. Ops run
+// in the order of the calls; on a GPU a call returns before its work is done. Rows, strides and results are as the
+// functions above or the header named say. An op that a machine has not says so (kReference and kCpu: those without a
+// function above; their quantized products are eaq/quant's).
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual BackendKind kind() const = 0;
+  // Where kernels run and their memory comes from; null: the host.
+  virtual Device* device() { return nullptr; }
+
+  virtual BackendStatus RmsNorm(const float* x, int64_t ldx, const float* weight, double eps, float* y, int64_t ldy,
+                                int64_t rows, int64_t n) = 0;
+  virtual BackendStatus RotaryHalfSplit(float* x, int64_t ldx, const float* cosines, const float* sines, int64_t rows,
+                                        int64_t heads, int64_t head_dim) = 0;
+  // Over rows: out may be gate or up.
+  virtual BackendStatus SiluMul(const float* gate, int64_t ldg, const float* up, int64_t ldu, float* out, int64_t ldo,
+                                int64_t rows, int64_t n) = 0;
+  // Several sequences at once (cuda/attention.h).
+  virtual BackendStatus Attention(const cuda::AttentionBatch& batch, const float* q, int64_t ldq, const float* k,
+                                  int64_t ldk, const float* v, int64_t ldv, float* out, int64_t ldo) = 0;
+  // y[n, out] = x[n, in] W^T for a contiguous W[out, in], all float32.
+  virtual BackendStatus Linear(const float* x, int64_t ldx, const float* w, float* y, int64_t n, int64_t out,
+                               int64_t in) = 0;
+  // x += delta, then y = RmsNorm(x): the residual stream.
+  virtual BackendStatus AddRmsNorm(float* x, int64_t ldx, const float* delta, int64_t ldd, const float* weight,
+                                   double eps, float* y, int64_t ldy, int64_t rows, int64_t n) = 0;
+  // cuda/embed.h; out of the vocabulary: NaN.
+  virtual BackendStatus Embed(const float* table, int64_t vocabulary, const int32_t* ids, float* y, int64_t rows,
+                              int64_t n) = 0;
+  // log p(target) of every row, and its LogSumExp (log_sums may be null). cuda/logits_loss.h
+  virtual BackendStatus TargetLogProbabilities(const float* logits, int64_t ld, const int32_t* targets,
+                                               double* log_probabilities, double* log_sums, int64_t rows,
+                                               int64_t n) = 0;
+  virtual BackendStatus DivergeRows(const float* p, int64_t ldp, const float* q, int64_t ldq, Divergence* out,
+                                    int64_t rows, int64_t n) = 0;
+
+  // The quantized mixture (cuda/route.h, sort_tokens.h, quantize_rows.h, grouped_gemm.h, combine.h). GroupedGemm's
+  // multiprocessors are filled in.
+  virtual BackendStatus RouteTopK(const float* logits, int64_t tokens, int64_t experts,
+                                  const cuda::RouteOptions& options, int32_t* chosen, float* weights);
+  virtual BackendStatus SortTokens(const int32_t* expert_of_pair, int64_t pairs, int64_t experts, int64_t tile_rows,
+                                   int32_t* workspace, const cuda::SortedTokens& sorted);
+  virtual BackendStatus QuantizeRows(const cuda::RowSource& source, const cuda::RowQuantizer& quantizer, int8_t* codes,
+                                     float* scales, int32_t* zeros, int32_t* sums);
+  virtual BackendStatus GatherRowsBf16(const cuda::RowSource& source, uint16_t* y);
+  virtual BackendStatus GroupedGemm(cuda::GemmFormat format, const cuda::GroupedGemmArguments& arguments);
+  virtual BackendStatus GroupedBf16(const cuda::GroupedBf16Arguments& arguments);  // cuda/grouped_bf16.h, likewise
+  // In place, every row on an asymmetric grid of its own (cuda/fake_quant.h): attention's operands.
+  virtual BackendStatus FakeQuantPerToken(float* x, int64_t ldx, int64_t rows, int64_t n, int bits, float clip_ratio);
+  virtual BackendStatus CombineExperts(const float* x, int64_t ldx, const int32_t* slot_of_pair, int64_t tokens,
+                                       int64_t k, int64_t hidden, bool add, float* out, int64_t ldo);
+
+  // Quantization of weights (cuda/hessian.h, round_block.h).
+  virtual BackendStatus AddHessian(const float* x, int64_t ldx, const float* weights, double* h, int64_t ldh,
+                                   float* workspace, int64_t tokens, int64_t n);
+  virtual BackendStatus MirrorLower(double* h, int64_t ldh, int64_t n);
+  virtual BackendStatus RoundBlock(const cuda::RoundProblem& problem, int64_t begin, int64_t end);
+  virtual BackendStatus UpdateRest(const cuda::RoundProblem& problem, int64_t begin, int64_t end);
+};
 
 }  // namespace eaq::kernels
 

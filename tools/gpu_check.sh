@@ -35,14 +35,15 @@ fi
 for source in kernels/cuda/*.cu; do
   printf '%s\n' "$home/bin/nvcc -c $source -o $build/$(basename "$source").o -std=c++17 -O3 -lineinfo --expt-relaxed-constexpr -Xptxas -warn-spills,-Werror -I. $gencode"
 done >"$build/commands"
-for source in kernels/cuda/*.cc kernels/reference/*.cc kernels/selftest/*.cc; do
+for source in kernels/cuda/*.cc kernels/reference/*.cc kernels/selftest/*.cc kernels/device/arena.cc kernels/device/cuda_device.cc; do
   case $source in *_test.cc | *'*'*) continue ;; esac
-  printf '%s\n' "c++ -c $source -o $build/$(basename "$source").o -std=c++20 -O2 -ffp-contract=off -I. -I$home/include -DEAQ_SELFTEST_CUDA $cublas"
+  printf '%s\n' "c++ -c $source -o $build/$(basename "$source").o -std=c++20 -O2 -ffp-contract=off -I. -I$home/include $cublas"
 done >>"$build/commands"
 rm -f "$build"/*.o
 start=$(date +%s)
 xargs -P "$jobs" -I{} sh -c '{} || { echo "failed: {}" >&2; exit 255; }' <"$build/commands" || exit 3
-c++ "$build"/*.o -o "$build/gpu_check" -L"$home/lib64" -Wl,-rpath,"$home/lib64" $libraries -lcudart || exit 3
+c++ "$build"/*.o -o "$build/gpu_check" -L"$home/lib64" -Wl,-rpath,"$home/lib64" $libraries -lcudart \
+  -Wl,--wrap=__cudaLaunchKernel || exit 3  # kernels/device/cuda_device.cc
 echo "gpu_check.sh: built $(grep -c . "$build/commands") files in $(($(date +%s) - start)) s" >&2
 
 code=0

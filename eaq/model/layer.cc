@@ -38,11 +38,10 @@ absl::Status CheckVector(int layer, absl::string_view name, size_t found, int64_
 struct DecoderLayer::Impl {
   ModelConfig config;
   int layer = 0;
-  std::vector<float> input_norm, post_norm, q_norm, k_norm;
+  LayerParams norms;
   const Linear *q = nullptr, *k = nullptr, *v = nullptr, *o = nullptr;
   std::unique_ptr<FeedForward> feed_forward;
   std::shared_ptr<const AttentionOperands> operands;
-  int64_t qk_hadamard = 0;
   double protect = 0;  // this share of a sequence keeps all of its experts
 
   // q, k and v of the normed rows, after norms and clipping; KEYS and VALUES may lie in a cache.
@@ -82,8 +81,8 @@ void DecoderLayer::Impl::Project(ConstMatrixView x, MatrixView queries, MatrixVi
   q->Forward(x, queries);
   k->Forward(x, keys);
   v->Forward(x, values);
-  Normalize(queries, q_norm, config.num_heads);
-  Normalize(keys, k_norm, config.num_kv_heads);
+  Normalize(queries, norms.q_norm, config.num_heads);
+  Normalize(keys, norms.k_norm, config.num_kv_heads);
   if (config.clip_qkv) {
     const float limit = static_cast<float>(*config.clip_qkv);
     for (const MatrixView& m : {queries, keys, values})
@@ -98,10 +97,10 @@ void DecoderLayer::Impl::Rotate(int64_t first, MatrixView queries, MatrixView ke
                            config.num_heads, config.head_dim);
   kernels::RotaryHalfSplit(keys.data, keys.stride, rope->cosines.row(first), rope->sines.row(first), keys.rows,
                            config.num_kv_heads, config.head_dim);
-  if (qk_hadamard > 0) {
+  if (const int64_t block = norms.qk_hadamard; block > 0) {
     for (const MatrixView& m : {queries, keys})
       for (int64_t r = 0; r < m.rows; ++r)
-        for (int64_t c = 0; c < m.cols; c += qk_hadamard) HadamardTransform(m.row_span(r).subspan(c, qk_hadamard));
+        for (int64_t c = 0; c < m.cols; c += block) HadamardTransform(m.row_span(r).subspan(c, block));
   }
 }
 
@@ -124,7 +123,7 @@ void DecoderLayer::Impl::Attend(ConstMatrixView queries, int64_t first, const fl
 }
 
 void DecoderLayer::Impl::Enter(ConstMatrixView hidden, MatrixView normed) const {
-  kernels::RmsNorm(hidden.data, hidden.stride, input_norm.data(), config.rms_norm_eps, normed.data, normed.stride,
+  kernels::RmsNorm(hidden.data, hidden.stride, norms.input_norm.data(), config.rms_norm_eps, normed.data, normed.stride,
                    hidden.rows, config.hidden_size);
 }
 
@@ -137,7 +136,7 @@ void DecoderLayer::Impl::Leave(ConstMatrixView context, MatrixView hidden, Layer
   o->Forward(context, s.output.view());
   for (int64_t t = 0; t < n; ++t) kernels::Axpy(1.0f, s.output.row(t), hidden.row(t), config.hidden_size);
 
-  kernels::RmsNorm(hidden.data, hidden.stride, post_norm.data(), config.rms_norm_eps, s.normed.data(),
+  kernels::RmsNorm(hidden.data, hidden.stride, norms.post_norm.data(), config.rms_norm_eps, s.normed.data(),
                    config.hidden_size, n, config.hidden_size);
   if (received.empty()) {
     feed_forward->Add(s.normed.view(), hidden, observer);
@@ -201,6 +200,10 @@ void DecoderLayer::Impl::RunEach(MatrixView hidden, absl::Span<LayerCache* const
 
 DecoderLayer::~DecoderLayer() = default;
 
+const ModelConfig& DecoderLayer::config() const { return impl_->config; }
+const LayerParams& DecoderLayer::norms() const { return impl_->norms; }
+const AttentionOperands* DecoderLayer::operands() const { return impl_->operands.get(); }
+
 absl::StatusOr<std::unique_ptr<DecoderLayer>> DecoderLayer::Create(const ModelConfig& config, const LayerParams& norms,
                                                                    Linears linears,
                                                                    std::shared_ptr<const AttentionOperands> operands) {
@@ -236,11 +239,13 @@ absl::StatusOr<std::unique_ptr<DecoderLayer>> DecoderLayer::Create(const ModelCo
   auto impl = std::make_unique<Impl>();
   impl->config = config;
   impl->layer = layer;
-  impl->input_norm = norms.input_norm;
-  impl->post_norm = norms.post_norm;
-  impl->q_norm = norms.q_norm;
-  impl->k_norm = norms.k_norm;
-  impl->qk_hadamard = norms.qk_hadamard;
+  impl->norms.layer = layer;
+  impl->norms.input_norm = norms.input_norm;
+  impl->norms.post_norm = norms.post_norm;
+  impl->norms.q_norm = norms.q_norm;
+  impl->norms.k_norm = norms.k_norm;
+  impl->norms.qk_hadamard = norms.qk_hadamard;
+  impl->norms.routing = norms.routing;
   impl->operands = std::move(operands);
   impl->q = find({layer, Role::kQ});
   impl->k = find({layer, Role::kK});

@@ -52,6 +52,10 @@ class DecoderLayer {
   void ForwardEach(MatrixView hidden, absl::Span<LayerCache* const> caches, LayerObserver* observer = nullptr) const;
 
   const Linears& linears() const { return linears_; }
+  const ModelConfig& config() const;
+  // What Create was given beside linears: for those who run the layer elsewhere (eaq/device). norms().linears is empty.
+  const LayerParams& norms() const;
+  const AttentionOperands* operands() const;  // or null
 
  private:
   DecoderLayer() = default;

@@ -34,6 +34,7 @@ class DenseLinear : public Linear {
   void Forward(ConstMatrixView x, MatrixView y) const override;
   const OnlineTransform* online() const override { return online_.get(); }
   const Matrix& weight() const { return weight_; }
+  const std::vector<float>& bias() const { return bias_; }
 
  private:
   Matrix weight_;

@@ -19,6 +19,10 @@ class QuantizedAttention : public AttentionOperands {
                                                    double value_clip_ratio);
   void Apply(MatrixView q, MatrixView k, MatrixView v) const override;
 
+  // A group a head; of queries and keys, and of values.
+  const ActivationQuantizer& keys() const { return keys_; }
+  const ActivationQuantizer& values() const { return values_; }
+
  private:
   QuantizedAttention() = default;
   int64_t head_dim_ = 0;

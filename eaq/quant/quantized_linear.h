@@ -31,6 +31,7 @@ class FakeQuantLinear : public Linear {
   void Forward(ConstMatrixView x, MatrixView y) const override;
 
   const Matrix& weight() const { return weight_; }
+  const std::vector<float>& bias() const { return bias_; }
   const OnlineTransform* online() const override { return online_.get(); }
   const ActivationQuantizer& activation() const { return activation_; }
 
@@ -55,6 +56,9 @@ class PackedLinear : public Linear {
 
   const OnlineTransform* online() const override { return online_.get(); }
   const PackedMatrix& weight() const { return weight_; }
+  const std::vector<float>& bias() const { return bias_; }
+  const ActivationQuantizer& activation() const { return activation_; }
+  const std::vector<int32_t>& patched() const { return patched_; }  // rows that a cache's stand over
 
  private:
   PackedLinear(PackedMatrix weight, std::vector<float> bias, ActivationQuantizer activation,

@@ -1,4 +1,4 @@
-// Times of kernels on a GPU, as shares of what the machine can do. Only in gpu_check (EAQ_SELFTEST_CUDA):
+// Times of kernels on a GPU, as shares of what the machine can do. Only in gpu_check:
 //
 //   EAQ_BENCHMARK(Axpy) {
 //     DeviceArray<float> x("x", n), y("y", n);
