@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "eaq/base/status_macros.h"
 #include "eaq/quant/fake_quant.h"
+#include "eaq/quant/gptq_rounder.h"
 
 namespace eaq {
 namespace {
@@ -248,6 +249,34 @@ absl::StatusOr<std::vector<GridParams>> SalientGrids(const Matrix& weights, cons
   return grids;
 }
 
+// The codes of a problem whose grids are all known, by ROUND.
+absl::StatusOr<QuantizedMatrix> RoundElsewhere(const Matrix& weights, const GridSpec& spec, const GptqOptions& options,
+                                               const std::vector<Index>& perm, const MatrixXd& u,
+                                               std::vector<GridParams> grids, const GptqRounder& round) {
+  if (spec.kind == GridKind::kBinary || !options.group_bits.empty() ||
+      (spec.granularity == Granularity::kGroup && !options.static_groups)) {
+    return absl::UnimplementedError(absl::StrCat("GPTQ: columns of ", spec.ToString(),
+                                                 " rounded elsewhere; expected grids that are all known before the "
+                                                 "first column, of one width, not binary"));
+  }
+  const RowMajorXd rows = u;
+  const std::vector<int32_t> order(perm.begin(), perm.end());
+  GptqColumns columns;
+  columns.weights = weights.const_view();
+  columns.grid = spec;
+  columns.grids = grids;
+  columns.order = order;
+  columns.u = absl::MakeConstSpan(rows.data(), rows.size());
+  QuantizedMatrix result;
+  EAQ_ASSIGN_OR_RETURN(result.codes, round(columns));
+  result.grid = spec;
+  result.rows = weights.rows();
+  result.cols = weights.cols();
+  result.params = std::move(grids);
+  EAQ_RETURN_IF_ERROR(Annotate(ValidateQuantized(result), "GPTQ: codes rounded elsewhere"));
+  return result;
+}
+
 }  // namespace
 
 double HessianLoss(ConstMatrixView w, ConstMatrixView q, const Hessian& hessian) {
@@ -276,6 +305,11 @@ absl::StatusOr<std::vector<double>> InverseFactorDiagonal(const Hessian& hessian
 
 absl::StatusOr<GptqResult> GptqSolve(ConstMatrixView w, const Hessian& hessian, const GridSpec& spec,
                                      const GptqOptions& options) {
+  return GptqSolve(w, hessian, spec, options, nullptr);
+}
+
+absl::StatusOr<GptqResult> GptqSolve(ConstMatrixView w, const Hessian& hessian, const GridSpec& spec,
+                                     const GptqOptions& options, const GptqRounder& round) {
   EAQ_RETURN_IF_ERROR(CheckInput(w, hessian, spec, options));
   const ClipSearchSpec* clip = options.clip ? &*options.clip : nullptr;
   GptqResult result;
@@ -326,8 +360,13 @@ absl::StatusOr<GptqResult> GptqSolve(ConstMatrixView w, const Hessian& hessian, 
     EAQ_ASSIGN_OR_RETURN(grids, SalientGrids(weights, spec, options, factor->Diagonal(perm)));
   }
 
-  Solver solver(weights.view(), spec, options, std::move(perm));
-  EAQ_ASSIGN_OR_RETURN(result.weight, solver.Run(factor->u, std::move(grids)));
+  if (round != nullptr) {
+    EAQ_ASSIGN_OR_RETURN(result.weight,
+                         RoundElsewhere(weights, spec, options, perm, factor->u, std::move(grids), round));
+  } else {
+    Solver solver(weights.view(), spec, options, std::move(perm));
+    EAQ_ASSIGN_OR_RETURN(result.weight, solver.Run(factor->u, std::move(grids)));
+  }
   report.loss = HessianLoss(w, Dequantize(result.weight).const_view(), hessian) * per_token;
   return result;
 }

@@ -1,0 +1,148 @@
+#include "eaq/device/device_runner.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "eaq/base/status_macros.h"
+#include "eaq/device/backend_status.h"
+#include "eaq/device/layer_pass.h"
+
+namespace eaq {
+
+struct DeviceRunner::Slot {
+  explicit Slot(kernels::Device* d) : device(d) {}
+  ~Slot() { Release(); }
+  void Release() {
+    if (pinned != nullptr) device->FreePinned(pinned);
+    pinned = nullptr;
+    memory.Release();
+    capacity = 0;
+  }
+
+  kernels::Device* device;
+  LayerPlan layer;
+  void* pinned = nullptr;
+  kernels::Arena memory;
+  uint8_t* bytes = nullptr;  // in MEMORY
+  int64_t capacity = 0;
+};
+
+absl::StatusOr<std::unique_ptr<DeviceRunner>> DeviceRunner::Create(kernels::BackendKind kind, const ModelConfig& config,
+                                                                   const Options& options) {
+  std::unique_ptr<DeviceRunner> runner(new DeviceRunner);
+  runner->config_ = config;
+  runner->options_ = options;
+  const kernels::BackendStatus opened = kernels::OpenBackend(kind, &runner->backend_);
+  if (!opened.ok()) return absl::FailedPreconditionError(opened.text());
+  if (runner->backend_->device() == nullptr) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the backend \"", kernels::Name(kind), "\" has no device; expected emulation or cuda"));
+  }
+  kernels::Device& device = runner->device();
+  const int64_t bytes = LayerPass::WorkspaceBytes(config, options.max_rows, device.checked());
+  EAQ_RETURN_IF_ERROR(AsStatus(runner->workspace_.Create(&device, "workspace", bytes, device.checked())));
+  for (int i = 0; i < kernels::Device::kUploads; ++i) runner->slots_.push_back(std::make_unique<Slot>(&device));
+  return runner;
+}
+
+DeviceRunner::~DeviceRunner() {
+  workspace_.Release();
+  slots_.clear();  // before the device
+}
+
+absl::Status DeviceRunner::Load(const LayerImage& image) {
+  // The slot that is neither current nor waiting.
+  int free = -1;
+  for (int i = 0; i < kernels::Device::kUploads; ++i) {
+    if (i != current_ && std::find(waiting_.begin(), waiting_.end(), i) == waiting_.end()) free = i;
+  }
+  if (free < 0) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "layer ", image.plan.layer, " loaded while two others are on the device; expected NextLayer before it"));
+  }
+  Slot& slot = *slots_[free];
+  const auto bytes = static_cast<int64_t>(image.bytes.size());
+  EAQ_RETURN_IF_ERROR(AsStatus(device().FinishUpload(free)));  // of the layer before in this slot
+  if (bytes > slot.capacity) {
+    EAQ_RETURN_IF_ERROR(AsStatus(device().Synchronize()));
+    slot.Release();
+    const bool checked = device().checked();
+    EAQ_RETURN_IF_ERROR(
+        AsStatus(slot.memory.Create(&device(), "layer", kernels::Arena::Footprint(bytes, checked), checked)));
+    slot.bytes = slot.memory.Take<uint8_t>("weights", bytes);
+    EAQ_RETURN_IF_ERROR(AsStatus(slot.memory.status()));
+    EAQ_RETURN_IF_ERROR(AsStatus(device().AllocatePinned(bytes, &slot.pinned)));
+    slot.capacity = bytes;
+  }
+  auto* const pinned = static_cast<uint8_t*>(slot.pinned);
+  std::memcpy(pinned, image.bytes.data(), image.bytes.size());
+  for (const int64_t at : image.pointers) {
+    uint64_t value;
+    std::memcpy(&value, pinned + at, sizeof value);
+    value += reinterpret_cast<uint64_t>(slot.bytes);
+    std::memcpy(pinned + at, &value, sizeof value);
+  }
+  slot.layer = image.plan;
+  EAQ_RETURN_IF_ERROR(AsStatus(device().StartUpload(free, slot.bytes, pinned, bytes)));
+  waiting_.push_back(free);
+  return absl::OkStatus();
+}
+
+absl::Status DeviceRunner::NextLayer() {
+  if (waiting_.empty()) return absl::FailedPreconditionError("no layer is loaded");
+  if (current_ >= 0) EAQ_RETURN_IF_ERROR(AsStatus(slots_[current_]->memory.Check()));
+  current_ = waiting_.front();
+  waiting_.pop_front();
+  return AsStatus(device().UseUpload(current_));
+}
+
+absl::Status DeviceRunner::Forward(MatrixView hidden, absl::Span<const int64_t> lengths,
+                                   absl::Span<LayerObserver* const> observers) {
+  if (current_ < 0) return absl::FailedPreconditionError("no layer is current; expected NextLayer before Forward");
+  int64_t row = 0;
+  for (size_t begin = 0; begin < lengths.size();) {
+    size_t end = begin;
+    int64_t rows = 0;
+    while (end < lengths.size() && rows + lengths[end] <= options_.max_rows) rows += lengths[end++];
+    if (end == begin) {
+      return absl::InvalidArgumentError(absl::StrCat("a sequence of ", lengths[begin], " tokens; expected at most ",
+                                                     options_.max_rows, " (DeviceRunner::Options::max_rows)"));
+    }
+    const auto some = observers.empty() ? observers : observers.subspan(begin, end - begin);
+    if (rows > 0) EAQ_RETURN_IF_ERROR(ForwardBatch(hidden.Rows(row, rows), lengths.subspan(begin, end - begin), some));
+    row += rows;
+    begin = end;
+  }
+  if (row != hidden.rows) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("sequences of ", row, " tokens together; expected ", hidden.rows, ", the rows of hidden"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status DeviceRunner::ForwardAll(int layers, const std::function<absl::StatusOr<LayerImage>(int)>& image,
+                                      MatrixView hidden, absl::Span<const int64_t> lengths,
+                                      absl::Span<LayerObserver* const> observers) {
+  for (int l = 0; l <= layers; ++l) {
+    if (l > 0) EAQ_RETURN_IF_ERROR(NextLayer());
+    if (l < layers) {
+      EAQ_ASSIGN_OR_RETURN(const LayerImage next, image(l));
+      EAQ_RETURN_IF_ERROR(Load(next));
+    }
+    if (l > 0) EAQ_RETURN_IF_ERROR(Forward(hidden, lengths, observers));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status DeviceRunner::ForwardBatch(MatrixView hidden, absl::Span<const int64_t> lengths,
+                                        absl::Span<LayerObserver* const> observers) {
+  const Slot& slot = *slots_[current_];
+  LayerPass pass(*backend_, config_, slot.layer, slot.bytes, workspace_, options_.observe_inputs);
+  EAQ_RETURN_IF_ERROR(Annotate(pass.Run(hidden, lengths, observers), absl::StrCat("layer ", slot.layer.layer)));
+  return Annotate(AsStatus(workspace_.Reset()), absl::StrCat("layer ", slot.layer.layer));
+}
+
+}  // namespace eaq

@@ -1,0 +1,72 @@
+// A decoder layer as the bytes that a device holds: weights in fragment order, scales, norms and the tables that
+// launches read, in one piece, so that a layer is one upload. Made on the host from the very objects that the CPU runs.
+//
+//   EAQ_ASSIGN_OR_RETURN(const LayerImage image, MakeLayerImage(layer, codes));
+//   EAQ_RETURN_IF_ERROR(runner.Load(image));                     // device_runner.h
+#ifndef EAQ_DEVICE_LAYER_IMAGE_H_
+#define EAQ_DEVICE_LAYER_IMAGE_H_
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "eaq/device/device_linear.h"
+#include "eaq/model/layer.h"
+#include "eaq/quant/activation_quant.h"
+#include "eaq/quant/quantized_matrix.h"
+#include "kernels/cuda/route.h"
+
+namespace eaq {
+
+// One launch: a linear, or one linear of every expert.
+struct Product {
+  ProductFormat format;
+  int64_t experts = 1;
+  int64_t rows = 0;       // of the matrices as the kernel has them
+  int64_t cols = 0;       // inputs
+  int64_t outputs = 0;    // results of a row
+  bool swiglu = false;    // gate and up as one matrix: silu(gate) * up
+  int64_t weights = 0;    // offset of the launch's table (of pointers to bfloat16; of ExpertMatrix), or of float32 rows
+  int64_t divisors = -1;  // offset, or -1
+};
+
+struct SwiGluImage {
+  std::vector<LinearId> gates, ups, downs;  // by expert, for observers
+  Product gate;                             // or gate and up as one
+  std::optional<Product> up;                // absent: as one
+  Product down;
+  int64_t width = 0;  // between them
+};
+
+// What to launch, with offsets into the image's bytes.
+struct LayerPlan {
+  int layer = 0;
+  int64_t input_norm = -1, post_norm = -1, q_norm = -1, k_norm = -1;  // offsets; -1: none
+  Product q, k, v, o;
+  std::optional<Product> router;  // absent: a dense layer
+  kernels::cuda::RouteOptions route;
+  SwiGluImage experts;                              // of a dense layer: one
+  std::optional<SwiGluImage> shared;                // a shared expert
+  std::optional<Product> shared_gate;               // its sigmoid gate
+  std::optional<ActivationQuantizer> keys, values;  // attention operands: queries and keys; values
+};
+
+struct LayerImage {
+  LayerPlan plan;
+  std::vector<uint8_t> bytes;
+  std::vector<int64_t> pointers;  // places in BYTES that hold offsets and must become addresses
+};
+
+// The codes of a linear of LAYER, or null where it is not quantized or has its own.
+using CodesOf = std::function<const QuantizedMatrix*(const LinearId&)>;
+
+// Unimplemented, with the reason, for what does not run on a device: linears (device_linear.h), rotations of queries
+// and keys, clipping of them, routing policies, operands on other grids than one of their own a head, heads of other
+// than 32, 64 and 128 channels, more than 512 experts.
+absl::StatusOr<LayerImage> MakeLayerImage(const DecoderLayer& layer, const CodesOf& codes);
+
+}  // namespace eaq
+
+#endif  // EAQ_DEVICE_LAYER_IMAGE_H_

@@ -1,0 +1,104 @@
+// One layer on a device over one batch of sequences: which launches, on which memory, in which order. Internal to
+// device_runner.h.
+#ifndef EAQ_DEVICE_LAYER_PASS_H_
+#define EAQ_DEVICE_LAYER_PASS_H_
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "eaq/device/layer_image.h"
+#include "eaq/model/config.h"
+#include "eaq/model/observer.h"
+#include "eaq/tensor/matrix.h"
+#include "kernels/backend.h"
+#include "kernels/device/arena.h"
+
+namespace eaq {
+
+class LayerPass {
+ public:
+  // Of an arena that holds what a batch of ROWS tokens needs.
+  static int64_t WorkspaceBytes(const ModelConfig& config, int64_t rows, bool checked);
+
+  // LAYER's bytes lie at BASE on the device; all of these outlive the pass.
+  LayerPass(kernels::Backend& backend, const ModelConfig& config, const LayerPlan& layer, const uint8_t* base,
+            kernels::Arena& workspace, bool observe_inputs)
+      : backend_(backend),
+        config_(config),
+        layer_(layer),
+        base_(base),
+        workspace_(workspace),
+        observe_inputs_(observe_inputs) {}
+
+  absl::Status Run(MatrixView hidden, absl::Span<const int64_t> lengths, absl::Span<LayerObserver* const> observers);
+
+ private:
+  // Device memory of a batch; R rows, S slots (rows, or rows * k).
+  struct Buffers {
+    float *hidden, *normed, *q, *k, *v, *context, *output;  // [R, .]
+    float *cosines, *sines;                                 // [R, head_dim / 2]
+    int32_t *query_begin, *key_begin, *key_count;           // of sequences
+    int32_t *identity, *one_expert;                         // [R] 0, 1, ...; {0, R} and tile offsets for each tile
+    float *logits, *weights, *shared_weights;               // [R, experts], [S], [R]
+    int32_t *chosen, *shared_chosen;                        // [S], [R]
+    int32_t *pair_of_slot, *slot_of_pair, *offsets, *tile_offsets, *sort_workspace;
+    float *gate, *up, *expert_output;  // [S, .]
+    uint8_t* input;                    // rows prepared for a product: codes or bfloat16
+    float* scales;
+    int32_t *zeros, *sums;
+  };
+  // What a launch goes over: slots by expert.
+  struct Slots {
+    int64_t experts = 1, count = 0;
+    const int32_t* offsets = nullptr;
+    const int32_t* pair_of_slot = nullptr;
+    const int32_t* slot_of_pair = nullptr;
+    const float* pair_weights = nullptr;  // or null
+    int64_t k = 1;
+    bool sorted = false;  // by SortTokens, of layer_.route's choice
+  };
+  template <typename Take>
+  static void Lay(const ModelConfig& config, int64_t rows, Buffers& b, Take take);
+
+  absl::Status Start(MatrixView hidden, absl::Span<const int64_t> lengths);
+  absl::Status Attend();
+  absl::Status FeedForward();
+  absl::Status SwiGlu(const SwiGluImage& mlp, const Slots& slots);
+  // Rows x[rows, cols] as PRODUCT wants them into Buffers::input.
+  absl::Status Prepare(const Product& product, const float* x, int64_t rows);
+  // y[slots, outputs] of prepared rows; GATHER: slot s reads the row of its token, else row s.
+  absl::Status Launch(const Product& product, const Slots& slots, bool gather, bool weigh, float* y);
+  // Both, of one linear over all rows.
+  absl::Status Linear(const Product& product, const float* x, float* y);
+  // Tile offsets of SLOTS for tiles of TILE.
+  absl::Status TileOffsets(const Slots& slots, int64_t tile, const int32_t** offsets);
+
+  absl::Status ObserveInput(const LinearId& id, const float* x, int64_t cols);
+  absl::Status ObserveExperts(const std::vector<LinearId>& ids, const float* x, int64_t cols, bool by_token,
+                              const Slots& slots);
+  absl::Status ObserveRouter();
+
+  template <typename T>
+  const T* At(int64_t offset) const {
+    return offset < 0 ? nullptr : reinterpret_cast<const T*>(base_ + offset);
+  }
+  bool observes() const { return observe_inputs_ && !observers_.empty(); }
+
+  kernels::Backend& backend_;
+  const ModelConfig& config_;
+  const LayerPlan& layer_;
+  const uint8_t* const base_;
+  kernels::Arena& workspace_;
+  const bool observe_inputs_;
+
+  int64_t rows_ = 0, sequences_ = 0, longest_ = 0;
+  absl::Span<const int64_t> lengths_;
+  absl::Span<LayerObserver* const> observers_;
+  Buffers b_ = {};
+  int64_t sorted_tile_ = 0;  // what tile_offsets are for; 0: not sorted yet
+};
+
+}  // namespace eaq
+
+#endif  // EAQ_DEVICE_LAYER_PASS_H_
