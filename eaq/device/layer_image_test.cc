@@ -1,4 +1,5 @@
 // Layers of other shapes and grids than models/ref-s on the device against the CPU, and what is refused.
+
 #include "eaq/device/layer_image.h"
 
 #include <functional>

@@ -1,5 +1,7 @@
 // The device that this program is linked with (emulated; under --config=gpu a GPU), its memory, and the ops that all
 // backends have in common against the reference's.
+#include "kernels/device/device.h"
+
 #include <cmath>
 #include <cstring>
 #include <limits>
