@@ -1,3 +1,4 @@
+#include "kernels/cuda/rank_key.h"
 #include "kernels/cuda/route.h"
 #include "kernels/cuda/warp_reduce.h"
 #include "kernels/emulation/cuda_emulation.h"
@@ -93,17 +94,6 @@ int LaunchLogits(const LogitArguments& a, bool vector, void* stream) {
   return EAQ_LAUNCH_ERROR();
 }
 
-// Larger scores have larger keys; of equal ones the lower index; NaN below everything, and 0 below NaN: taken.
-__device__ inline uint64_t Key(float score, int index) {
-  uint32_t order = 0;
-  if (score == score) {
-    const uint32_t bits = __float_as_uint(score + 0.0f);  // -0 becomes 0
-    order = (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
-  }
-  return (static_cast<uint64_t>(order) << 32) | (0xffffffffu - static_cast<uint32_t>(index));
-}
-__device__ inline int IndexOf(uint64_t key) { return static_cast<int>(0xffffffffu - static_cast<uint32_t>(key)); }
-
 struct TopKArguments {
   const float* logits;
   const float* bias;
@@ -167,10 +157,10 @@ __global__ void __launch_bounds__(kTopKWarps * 32) RouteTopKKernel(TopKArguments
   const int group_size = a.experts / o.groups;
   if (o.groups > 1) {
     uint64_t key = 0;
-    if (lane < o.groups) key = Key(GroupScore(ranked + lane * group_size, group_size, o.group_by_top2), lane);
+    if (lane < o.groups) key = RankKey(GroupScore(ranked + lane * group_size, group_size, o.group_by_top2), lane);
     open = 0;
     for (int i = 0; i < o.chosen_groups; ++i) {
-      const int best = IndexOf(WarpMax(key));
+      const int best = IndexOfKey(WarpMax(key));
       open |= 1u << best;
       if (lane == best) key = 0;
     }
@@ -183,10 +173,10 @@ __global__ void __launch_bounds__(kTopKWarps * 32) RouteTopKKernel(TopKArguments
     uint64_t best = 0;
     for (int e = lane, j = 0; e < a.experts; e += 32, ++j) {
       if ((taken >> j & 1u) != 0 || (open >> (e / group_size) & 1u) == 0) continue;
-      const uint64_t key = Key(ranked[e], e);
+      const uint64_t key = RankKey(ranked[e], e);
       best = key > best ? key : best;
     }
-    const int winner = IndexOf(WarpMax(best));
+    const int winner = IndexOfKey(WarpMax(best));
     if (winner % 32 == lane) taken |= 1u << (winner / 32);
     if (lane == i) mine = winner;
   }
