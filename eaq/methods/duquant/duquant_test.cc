@@ -9,6 +9,7 @@
 #include "eaq/base/status_matchers.h"
 #include "eaq/methods/duquant/rotation.h"
 #include "eaq/methods/duquant/samples.h"
+#include "eaq/methods/transform_testing.h"
 #include "eaq/model/model.h"
 #include "eaq/model/synthetic.h"
 #include "eaq/proto/recipe.pb.h"
@@ -39,82 +40,22 @@ class EightBitRouter : public RouterSlot {
   GridSpec grid_;
 };
 
-// A layer with all that a stage may look at.
-struct Bench {
+struct Bench : TransformBench {
   explicit Bench(const ModelConfig& c, int windows = 3, int tokens = 24, int threads = 1)
-      : config(c), params(RandomLayer(c, 0, 3)), pool(threads) {
-    Rng rng(5, "duquant_test");
-    for (int w = 0; w < windows; ++w) {
-      Matrix& m = hidden.emplace_back(tokens, config.hidden_size);
-      for (int64_t i = 0; i < m.size(); ++i)
-        m.data()[i] = static_cast<float>(rng.Normal() * (i % config.hidden_size == 5 ? 30 : 1));
-    }
-    const auto layer = *BuildLayer(config, params);
-    profile = *ProfileLayer(*layer, hidden, ProfileOptions{.second_moments = false}, pool);
-    scheme.weights = scheme.activations = scheme.operands = GridSpec{.bits = 4};
+      : TransformBench(c, windows, tokens, threads) {
+    scheme.operands = GridSpec{.bits = 4};
   }
   LayerContext Context() {
-    LayerContext context;
-    context.config = &config;
-    context.scheme = &scheme;
-    context.profile = &profile;
-    context.hidden = hidden;
+    LayerContext context = TransformBench::Context();
     context.router = &router;
-    context.pool = &pool;
     context.seed = 7;
     return context;
   }
-
-  ModelConfig config;
-  LayerParams params;
-  std::vector<Matrix> hidden;
-  LayerProfile profile;
-  LayerScheme scheme;
   EightBitRouter router{8};
-  ThreadPool pool;
 };
 
-ModelConfig Dense() {
-  ModelConfig config = TinyConfig();
-  config.dense_layers = {0, 1};
-  config.dense_width = 40;
-  return config;
-}
-ModelConfig Shared() {
-  ModelConfig config = TinyConfig();
-  config.shared_width = 16;
-  return config;
-}
-ModelConfig Grouped() {
-  ModelConfig config = TinyConfig();
-  config.num_kv_heads = 2;
-  return config;
-}
-ModelConfig Clipped() {
-  ModelConfig config = TinyConfig();
-  config.clip_qkv = 1.5;
-  return config;
-}
-
-// Largest difference of the layers' outputs on the windows over the largest output.
-double Difference(const ModelConfig& config, const LayerParams& a, const LayerParams& b,
-                  const std::vector<Matrix>& windows) {
-  const auto first = *BuildLayer(config, a), second = *BuildLayer(config, b);
-  double largest = 0, difference = 0;
-  for (const Matrix& window : windows) {
-    Matrix x = window, y = window;
-    first->Forward(x.view());
-    second->Forward(y.view());
-    for (int64_t i = 0; i < x.size(); ++i) {
-      largest = std::max(largest, std::fabs(double{x.data()[i]}));
-      difference = std::max(difference, std::fabs(double{x.data()[i]} - y.data()[i]));
-    }
-  }
-  return difference / largest;
-}
-
 TEST(DuQuantStage, KeepsTheFunction) {
-  for (const ModelConfig& config : {TinyConfig(), Dense(), Shared(), Grouped(), Clipped()}) {
+  for (const ModelConfig& config : {TinyConfig(), DenseConfig(), SharedConfig(), GroupedConfig(), ClippedConfig()}) {
     Bench bench(config);
     for (const char* options :
          {"", "pick: ROW", "smooth: false", "moe_smoothing: SMOOTHQUANT alpha: 0.5", "permutations: 0 block_size: 4",
@@ -162,7 +103,7 @@ TEST(DuQuantStage, KeepsTheFunctionInFloat64) {
 }
 
 TEST(DuQuantStage, SharersShareAndOthersDoNot) {
-  Bench bench(Shared());
+  Bench bench(SharedConfig());
   EAQ_ASSERT_OK_AND_ASSIGN(const auto stage, Stage(""));
   LayerParams edited = bench.params;
   ASSERT_THAT(stage->Apply(bench.Context(), edited), IsOk());
@@ -196,7 +137,7 @@ TEST(DuQuantStage, FlattensWhatItReads) {
 }
 
 TEST(DuQuantStage, SmoothsByItsOwnRule) {
-  Bench bench(Dense());
+  Bench bench(DenseConfig());
   EAQ_ASSERT_OK_AND_ASSIGN(const auto stage, Stage("alpha: 0.6"));
   LayerParams edited = bench.params;
   ASSERT_THAT(stage->Apply(bench.Context(), edited), IsOk());
@@ -305,7 +246,7 @@ TEST(DuQuantStage, ErrorsSayWhat) {
 }
 
 TEST(DuQuantStage, ComesAfterAnotherOnlineTransform) {
-  for (const ModelConfig& config : {TinyConfig(), Grouped()}) {
+  for (const ModelConfig& config : {TinyConfig(), GroupedConfig()}) {
     Bench bench(config);
     EAQ_ASSERT_OK_AND_ASSIGN(const auto first, Stage("block_size: 4 permutations: 0"));
     EAQ_ASSERT_OK_AND_ASSIGN(const auto second, Stage("smooth: false"));

@@ -9,6 +9,7 @@
 #include "eaq/methods/eaquant/alignment.h"
 #include "eaq/methods/eaquant/expert_statistics.h"
 #include "eaq/methods/eaquant/outliers.h"
+#include "eaq/methods/transform_testing.h"
 #include "eaq/model/model.h"
 #include "eaq/model/synthetic.h"
 #include "eaq/proto/recipe.pb.h"
@@ -34,28 +35,8 @@ absl::StatusOr<std::unique_ptr<RouterSlot>> Router(const std::string& options) {
   return MakeStage<RouterSlot>(slot, "router");
 }
 
-struct Bench {
-  explicit Bench(const ModelConfig& c, int windows = 3, int tokens = 24, int threads = 1)
-      : config(c), params(RandomLayer(c, 0, 3)), pool(threads) {
-    Rng rng(5, "eaquant_test");
-    for (int w = 0; w < windows; ++w) {
-      Matrix& m = hidden.emplace_back(tokens, config.hidden_size);
-      for (int64_t i = 0; i < m.size(); ++i)
-        m.data()[i] = static_cast<float>(rng.Normal() * (i % config.hidden_size == 5 ? 30 : 1));
-    }
-    const auto layer = *BuildLayer(config, params);
-    profile = *ProfileLayer(*layer, hidden, ProfileOptions{.second_moments = false}, pool);
-    scheme.weights = scheme.activations = GridSpec{.bits = 4};
-  }
-  LayerContext Context() {
-    LayerContext context;
-    context.config = &config;
-    context.scheme = &scheme;
-    context.profile = &profile;
-    context.hidden = hidden;
-    context.pool = &pool;
-    return context;
-  }
+struct Bench : TransformBench {
+  using TransformBench::TransformBench;
   // S(F, amax) in float64.
   double Scale(const LinearId& reader, const std::vector<LinearId>& family, int64_t j, double alpha = 0.6) const {
     double w = 1e-5;
@@ -65,50 +46,10 @@ struct Bench {
     }
     return std::pow(std::max<double>(profile.Of(reader).abs_max[j], 1e-5), alpha) / std::pow(w, 1 - alpha);
   }
-
-  ModelConfig config;
-  LayerParams params;
-  std::vector<Matrix> hidden;
-  LayerProfile profile;
-  LayerScheme scheme;
-  ThreadPool pool;
 };
 
-ModelConfig Dense() {
-  ModelConfig config = TinyConfig();
-  config.dense_layers = {0, 1};
-  config.dense_width = 40;
-  return config;
-}
-ModelConfig Shared() {
-  ModelConfig config = TinyConfig();
-  config.shared_width = 16;
-  return config;
-}
-ModelConfig Grouped() {
-  ModelConfig config = TinyConfig();
-  config.num_kv_heads = 2;
-  return config;
-}
-
-double Difference(const ModelConfig& config, const LayerParams& a, const LayerParams& b,
-                  const std::vector<Matrix>& windows) {
-  const auto first = *BuildLayer(config, a), second = *BuildLayer(config, b);
-  double largest = 0, difference = 0;
-  for (const Matrix& window : windows) {
-    Matrix x = window, y = window;
-    first->Forward(x.view());
-    second->Forward(y.view());
-    for (int64_t i = 0; i < x.size(); ++i) {
-      largest = std::max(largest, std::fabs(double{x.data()[i]}));
-      difference = std::max(difference, std::fabs(double{x.data()[i]} - y.data()[i]));
-    }
-  }
-  return difference / largest;
-}
-
 TEST(EaquantSmoothingStage, KeepsTheFunction) {
-  for (const ModelConfig& config : {TinyConfig(), Dense(), Shared(), Grouped()}) {
+  for (const ModelConfig& config : {TinyConfig(), DenseConfig(), SharedConfig(), GroupedConfig()}) {
     Bench bench(config);
     for (int operation = 0; operation < EaquantSmoothing::Aggregation_ARRAYSIZE; ++operation) {
       for (const char* options : {"", "with_router: false outlier_ratio: 0.5 outlier_rate: 1",
@@ -125,7 +66,7 @@ TEST(EaquantSmoothingStage, KeepsTheFunction) {
 }
 
 TEST(EaquantSmoothingStage, TheMaximumIsOverExpertsAndTheRouter) {
-  Bench bench(Shared());
+  Bench bench(SharedConfig());
   for (const bool with_router : {true, false}) {
     EAQ_ASSERT_OK_AND_ASSIGN(const auto stage, Smoothing(with_router ? "" : "with_router: false"));
     LayerParams edited = bench.params;
@@ -149,7 +90,7 @@ TEST(EaquantSmoothingStage, TheMaximumIsOverExpertsAndTheRouter) {
 }
 
 TEST(EaquantSmoothingStage, ValueOutputAndGroupedQueries) {
-  Bench full(TinyConfig()), grouped(Grouped());
+  Bench full(TinyConfig()), grouped(GroupedConfig());
   const LinearId o{0, Role::kO};
   EAQ_ASSERT_OK_AND_ASSIGN(const auto stage, Smoothing(""));
   LayerParams edited = full.params;
@@ -189,7 +130,7 @@ TEST(EaquantSmoothingStage, UpAndDownFollowTheOutlierRule) {
 }
 
 TEST(EaquantSmoothingStage, ExtremesAreMovingAveragesOverWindows) {
-  Bench bench(Shared(), 4, 6);
+  Bench bench(SharedConfig(), 4, 6);
   const auto layer = *BuildLayer(bench.config, bench.params);
   const ExpertStatistics statistics = CollectExpertStatistics(*layer, bench.hidden, bench.pool);
   std::vector<LinearId> downs = {{0, Role::kSharedDown}};
@@ -237,7 +178,7 @@ TEST(EaquantSmoothingStage, ErrorsSayWhat) {
   EXPECT_THAT(Smoothing("alpha: 2").status(), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("alpha is 2")));
   EXPECT_THAT(Smoothing("outlier_ratio: nan").status(),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("outlier_ratio is nan")));
-  Bench bench(Grouped());
+  Bench bench(GroupedConfig());
   EAQ_ASSERT_OK_AND_ASSIGN(const auto stage, Smoothing("grouped_value_output: true"));
   LayerParams edited = bench.params;
   ASSERT_THAT(stage->Apply(bench.Context(), edited), IsOk());

@@ -3,6 +3,7 @@
 
 #include "eaq/base/rng.h"
 #include "eaq/base/status_matchers.h"
+#include "eaq/methods/transform_testing.h"
 #include "eaq/model/model.h"
 #include "eaq/model/synthetic.h"
 #include "eaq/proto/recipe.pb.h"
@@ -44,21 +45,8 @@ absl::Status ApplyTo(const TransformSlot& stage, const ModelConfig& config, cons
   return stage.Apply(context, params);
 }
 
-ModelConfig Dense() {
-  ModelConfig config = TinyConfig();
-  config.dense_layers = {0, 1};
-  config.dense_width = 40;
-  return config;
-}
-
-ModelConfig Shared() {
-  ModelConfig config = TinyConfig();
-  config.shared_width = 16;
-  return config;
-}
-
 TEST(SmoothQuant, KeepsTheFunction) {
-  for (const ModelConfig& config : {TinyConfig(), Dense(), Shared()}) {
+  for (const ModelConfig& config : {TinyConfig(), DenseConfig(), SharedConfig()}) {
     for (const double alpha : {0.0, 0.5, 0.9}) {
       const LayerParams params = RandomLayer(config, 0, 3);
       const std::vector<Matrix> windows = Windows(config.hidden_size);
