@@ -15,12 +15,23 @@ struct Flag {
   const char* value;  // what stands behind "="; nullptr: a switch
 };
 constexpr Flag kFlags[] = {
-    {"help", nullptr},       {"plan", nullptr},       {"check", nullptr},
-    {"spec", "FILE"},        {"ledger", "FILE"},      {"out", "FOLDER"},
-    {"retry", "KINDS"},      {"only", "KEY"},         {"jobs", "N"},
-    {"keep_going", nullptr}, {"fail_fast", nullptr},  {"quiet", nullptr},
-    {"no_timings", nullptr}, {"format", "text|json"}, {"color", "auto|always|never"},
+    {"help", nullptr},
+    {"plan", nullptr},
+    {"check", nullptr},
+    {"spec", "FILE"},
+    {"ledger", "FILE"},
+    {"out", "FOLDER"},
+    {"retry", "KINDS"},
+    {"only", "KEY"},
+    {"jobs", "N"},
+    {"keep_going", nullptr},
+    {"fail_fast", nullptr},
+    {"quiet", nullptr},
+    {"no_timings", nullptr},
+    {"format", "text|json"},
+    {"color", "auto|always|never"},
     {"timeout", "SECONDS"},
+    {"backend", "cpu|emulation|cuda"},
 };
 
 absl::Status ParseRetry(const std::string& value, std::set<Outcome>& kinds) {
@@ -67,6 +78,10 @@ absl::Status Apply(absl::string_view name, const std::string& value, SweepOption
   }
   if (name == "format" && value != "text" && value != "json") return wrong("text or json");
   if (name == "format") options.format = value;
+  if (name == "backend" && value != "cpu" && value != "emulation" && value != "cuda") {
+    return wrong("cpu, emulation or cuda");
+  }
+  if (name == "backend") options.backend = value;
   if (name == "color" && value != "auto" && value != "always" && value != "never")
     return wrong("auto, always or never");
   if (name == "color") options.color = value;
@@ -130,6 +145,9 @@ std::string HelpText() {
   --jobs=N             trials at a time (default: processors)
   --keep_going         go on after a failure (default)      --fail_fast  stop at the first
   --timeout=SECONDS    per trial (default: none)
+  --backend=NAME       what runs the model that is evaluated: cpu (default), emulation (the CUDA kernels on emulated
+                       threads: slow, needs no GPU) or cuda (build with --config=gpu). Another backend is another trial:
+                       its numbers stand beside the CPU's, never among them. Calibration and quantization run on the CPU
   --ledger=FILE        default: out/ledger.db of the workspace
   --out=FOLDER         report and cache (default: out)
   --format=text|json   of the results on standard output; progress goes to standard error

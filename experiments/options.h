@@ -22,6 +22,7 @@ struct SweepOptions {
   bool fail_fast = false, quiet = false, timings = true;
   std::string format = "text", color = "auto";
   double timeout = 0;  // seconds per trial; 0: none
+  std::string backend = "cpu";
 };
 
 // InvalidArgument (exit 2) with a suggestion for a flag that does not exist.

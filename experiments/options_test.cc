@@ -16,6 +16,9 @@ TEST(Options, AreRead) {
   EXPECT_EQ(o.retry, (std::set<Outcome>{Outcome::kFailed, Outcome::kOom}));
   EXPECT_TRUE(o.fail_fast);
   EXPECT_EQ(o.timeout, 2.5);
+  EXPECT_EQ(o.backend, "cpu");
+  EAQ_ASSERT_OK_AND_ASSIGN(const SweepOptions emulated, ParseOptions({"--backend=emulation"}));
+  EXPECT_EQ(emulated.backend, "emulation");
   EAQ_ASSERT_OK_AND_ASSIGN(const SweepOptions none, ParseOptions({}));
   EXPECT_EQ(none.retry, std::set<Outcome>{Outcome::kLost});
 }
@@ -29,6 +32,7 @@ TEST(Options, MistakesAreNamed) {
   EXPECT_THAT(error("--retry=faild"), HasSubstr("did you mean \"failed\"?"));
   EXPECT_THAT(error("--timeout=nan"), HasSubstr("seconds"));
   EXPECT_THAT(error("--format=xml"), HasSubstr("text or json"));
+  EXPECT_THAT(error("--backend=gpu"), HasSubstr("cpu, emulation or cuda"));
 }
 
 TEST(ProgressBlock, StaysWithinItsLinesAndColumns) {

@@ -211,9 +211,10 @@ absl::StatusOr<SweepPlan> Resolve(std::vector<TrialSpec> trials, int numerics_ve
 }
 
 std::string TrialLabel(const TrialSpec& spec) {
-  if (!spec.has_recipe()) return absl::StrCat(spec.model().name(), " / full precision");
-  std::string label = absl::StrCat(spec.recipe().name(), " / ", spec.scheme().name());
-  if (spec.has_calibration()) absl::StrAppend(&label, " / seed ", spec.calibration().seed());
+  std::string label = spec.has_recipe() ? absl::StrCat(spec.recipe().name(), " / ", spec.scheme().name())
+                                        : absl::StrCat(spec.model().name(), " / full precision");
+  if (spec.has_recipe() && spec.has_calibration()) absl::StrAppend(&label, " / seed ", spec.calibration().seed());
+  if (spec.backend() != "cpu") absl::StrAppend(&label, " / ", spec.backend());
   return label;
 }
 

@@ -17,16 +17,17 @@
 #include "eaq/eval/choice_results.h"
 #include "eaq/eval/choice_trace.h"
 #include "eaq/eval/evaluate.h"
-#include "eaq/eval/metric.h"
 #include "eaq/eval/significance_correlation.h"
 #include "eaq/ledger/provenance.h"
 #include "eaq/model/outliers.h"
+#include "eaq/proto/add_metric.h"
 #include "eaq/recipe/cached_stage.h"
 #include "eaq/recipe/calibration_statistics.h"
 #include "eaq/recipe/pipeline.h"
 #include "eaq/recipe/switching.h"
 #include "eaq/recipe/token_cost.h"
 #include "eaq/recipe/version.h"
+#include "experiments/device_evaluation.h"
 #include "experiments/switched_tracer.h"
 #include "experiments/trial_texts.h"
 
@@ -51,6 +52,21 @@ absl::Status RunFull(const ModelSource& source, ProgressSink& progress,
     advance(l, *layer);
   }
   return absl::OkStatus();
+}
+
+// The full-precision model over the evaluation windows on the device of SPEC's backend.
+absl::StatusOr<ModelTrace> FullTraceOnDevice(const ModelSource& source, const ModelEnds& ends,
+                                             const std::vector<EvaluationDomain>& domains, DeviceEvaluation& device,
+                                             ThreadPool& pool, ProgressSink& progress) {
+  Tracer tracer(ends, WindowIds(domains), pool);
+  const int64_t layers = source.config().num_layers;
+  for (int l = 0; l < layers; ++l) {
+    progress.Update("full precision on the device", l, layers);
+    EAQ_ASSIGN_OR_RETURN(LayerParams params, source.LoadLayer(l));
+    EAQ_ASSIGN_OR_RETURN(const auto layer, BuildLayer(source.config(), std::move(params)));
+    EAQ_RETURN_IF_ERROR(device.Advance(*layer, nullptr, tracer));
+  }
+  return tracer.Finish();
 }
 
 // Scores the tasks, whose candidates have been through all layers of the model measured.
@@ -120,6 +136,7 @@ absl::StatusOr<TrialResult> RunTrial(const TrialSpec& spec, const RunOptions& op
   const StageCache cache(options.cache_folder.empty() ? "" : JoinPath(options.cache_folder, "stages"));
   const std::string salt = OwnBinaryHash();
 
+  EAQ_RETURN_IF_ERROR(CheckRunsOnDevice(spec, /*switches=*/false));
   progress.Update("texts", 0, 1);
   EAQ_ASSIGN_OR_RETURN(std::shared_ptr<const ModelSource> source, OpenModel(options.model_path));
   if (spec.model().has_outliers()) {
@@ -142,9 +159,18 @@ absl::StatusOr<TrialResult> RunTrial(const TrialSpec& spec, const RunOptions& op
   // Tasks need no trace of the full model: their answers are compared in the report.
   EAQ_ASSIGN_OR_RETURN(const std::vector<ChoiceTask> tasks, texts.Tasks(stages));
   TrialResult result;
+  std::unique_ptr<DeviceEvaluation> device;  // what runs the model that is measured; null: the CPU
+  if (spec.backend() != "cpu") {
+    EAQ_ASSIGN_OR_RETURN(device, DeviceEvaluation::Create(spec.backend(), source->config()));
+    result.set_device(device->device_name());
+  }
   if (!spec.has_recipe()) {
     for (StageRun& stage : stages) *result.add_stage() = std::move(stage);
-    EAQ_RETURN_IF_ERROR(Evaluate(ends, domains, full, nullptr, pool, progress, result));
+    ModelTrace on_device;
+    if (device != nullptr) {
+      EAQ_ASSIGN_OR_RETURN(on_device, FullTraceOnDevice(*source, ends, domains, *device, pool, progress));
+    }
+    EAQ_RETURN_IF_ERROR(Evaluate(ends, domains, device == nullptr ? full : on_device, nullptr, pool, progress, result));
     if (!tasks.empty()) {
       ChoiceTracer candidates(ends, tasks, pool);
       EAQ_RETURN_IF_ERROR(
@@ -191,13 +217,20 @@ absl::StatusOr<TrialResult> RunTrial(const TrialSpec& spec, const RunOptions& op
     for (const CalibrationWindow& window : calibration) names.push_back(window.domain);
     std::vector<int> set;
     const std::vector<std::string> known = DistinctNames(names, &set);
+    EAQ_RETURN_IF_ERROR(CheckRunsOnDevice(spec, switching && switching->states));
     SwitchedTracer tracer(quantized_ends, domains, switching, known, pool);
+    std::optional<Tracer> device_tracer;  // in its place
+    if (device != nullptr) device_tracer.emplace(quantized_ends, WindowIds(domains), pool);
     ChoiceTracer candidates(quantized_ends, tasks, pool);
     double trace_seconds = 0;
     TokenCost token_cost;
     EAQ_ASSIGN_OR_RETURN(PipelineReport report, QuantizeModel(inputs, [&](const FinishedLayer& layer) {
                            const auto layer_start = std::chrono::steady_clock::now();
-                           tracer.Advance(layer, pool);
+                           if (device != nullptr) {
+                             EAQ_RETURN_IF_ERROR(device->Advance(*layer.quantized, layer.solved, *device_tracer));
+                           } else {
+                             tracer.Advance(layer, pool);
+                           }
                            candidates.Advance(*layer.quantized, pool);
                            trace_seconds += SecondsSince(layer_start);
                            const TokenCost cost = CostOfToken(wrapped->config(), *layer.params);
@@ -214,7 +247,9 @@ absl::StatusOr<TrialResult> RunTrial(const TrialSpec& spec, const RunOptions& op
     if (tracer.detects()) {
       EAQ_ASSIGN_OR_RETURN(choices, CountExpertUse(calibration, *source, pool));
     }
-    EAQ_ASSIGN_OR_RETURN(const ModelTrace quantized, tracer.Finish(choices, set, result));
+    EAQ_ASSIGN_OR_RETURN(const ModelTrace quantized, device == nullptr
+                                                         ? tracer.Finish(choices, set, result)
+                                                         : absl::StatusOr<ModelTrace>(device_tracer->Finish()));
     Fingerprint trace("quantized model/v1");
     for (const Matrix& hidden : quantized.hidden) trace.Add(absl::MakeConstSpan(hidden.data(), hidden.size()));
     StageRun& traced = *result.add_stage();

@@ -14,11 +14,13 @@
 #include "eaq/checkpoint/model_source.h"
 #include "eaq/checkpoint/save_model.h"
 #include "eaq/ledger/digest.h"
+#include "eaq/ledger/trial_key.h"
 #include "eaq/model/synthetic.h"
 #include "eaq/recipe/registry.h"
 #include "eaq/recipe/stage.h"
 #include "eaq/text/bpe_train.h"
 #include "experiments/planner.h"
+#include "kernels/device/open.h"
 
 namespace eaq {
 namespace {
@@ -69,6 +71,8 @@ class RunTrialTest : public ::testing::Test {
     ASSERT_THAT(WriteFileAtomic(*folder_ + "/model/tokenizer.json", tokenizer), IsOk());
     ModelConfig config = TinyConfig();
     config.vocab_size = 280;
+    config.num_heads = config.num_kv_heads = 1;
+    config.head_dim = config.hidden_size;  // 32: the least that a device has kernels for
     const std::vector<LayerParams> layers = {RandomLayer(config, 0, 3), RandomLayer(config, 1, 3)};
     ASSERT_THAT(SaveModel(*folder_ + "/model", config, layers, RandomOuter(config, 3), DType::kF32), IsOk());
   }
@@ -143,6 +147,38 @@ TEST_F(RunTrialTest, MeasuresWhatTheReportShows) {
   EXPECT_LT(ValueOf(rtn, "router_topk_agreement"), 1);
   EXPECT_EQ(rtn.linear_size(), 2 * (4 + 1 + 3 * 8));
   EXPECT_EQ(full.linear_size(), 0);
+}
+
+// The emulated device measures what the CPU measures, up to where a number that is rounded lies at a tie; as a trial of
+// its own.
+TEST_F(RunTrialTest, AnotherBackendIsAnotherTrial) {
+  const TrialSpec cpu = Spec(kRtn);
+  TrialSpec emulated = cpu;
+  emulated.set_backend("emulation");
+  EXPECT_NE(TrialKey(emulated), TrialKey(cpu));
+  EAQ_ASSERT_OK_AND_ASSIGN(const TrialResult on_cpu, Run(cpu, 1, ""));
+  const auto on_device = Run(emulated, 1, "");
+  if (kernels::LinkedDevice() != kernels::BackendKind::kEmulation) {  // --config=gpu
+    EXPECT_THAT(on_device.status().ToString(), HasSubstr("--config=gpu"));
+    return;
+  }
+  ASSERT_THAT(on_device.status(), IsOk());
+  EXPECT_EQ(on_cpu.device(), "");
+  EXPECT_THAT(on_device->device(), HasSubstr("emulated sm_"));
+  // 4-bit codes that flip at ties move a random model's loss of 96 tokens by some 1e-3.
+  EXPECT_NEAR(ValueOf(*on_device, "nll"), ValueOf(on_cpu, "nll"), 0.01);
+  EXPECT_NEAR(ValueOf(*on_device, "kl"), ValueOf(on_cpu, "kl"), 0.02);
+  EXPECT_GT(ValueOf(*on_device, "router_topk_agreement"), 0.5);
+
+  TrialSpec tasks = emulated;
+  tasks.mutable_evaluation()->add_task()->set_name("story");
+  EXPECT_THAT(Run(tasks, 1, "").status().ToString(), HasSubstr("backend"));
+  TrialSpec rotated = Spec("calibration { none {} } transform { quarot {} } solve { nearest {} }");
+  rotated.set_backend("emulation");
+  EXPECT_THAT(Run(rotated, 1, "").status().ToString(), HasSubstr("does not run on a device"));
+  TrialSpec nowhere = cpu;
+  nowhere.set_backend("cuda");
+  EXPECT_THAT(Run(nowhere, 1, "").status().ToString(), HasSubstr("--config=gpu"));
 }
 
 // What the model wrote is measured beside the text it would have read, and both only where it wrote.

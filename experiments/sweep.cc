@@ -87,6 +87,11 @@ class Sweep {
     absl::StatusOr<Expansion> expansion = Expand(**spec, parts_.load_preset);
     if (!expansion.ok()) return Fail(expansion.status(), kExitUsage);
     if (options_.check) MakeTiny(expansion->trials);
+    if (options_.backend != "cpu") {
+      const absl::Status here = parts_.check_backend(options_.backend);
+      if (!here.ok() && !options_.plan) return Fail(here, kExitEnvironment);
+      for (TrialSpec& trial : expansion->trials) trial.set_backend(options_.backend);
+    }
     auto plan = eaq::Resolve(expansion->trials, parts_.numerics_version, parts_.resolvers(Dirname(path), cache_));
     if (!plan.ok()) return Fail(plan.status(), kExitEnvironment);
     SweepPlan to_run = *plan;
@@ -159,6 +164,7 @@ class Sweep {
     std::string command = "./bazelw run //experiments:sweep --";
     if (!options_.ledger.empty()) absl::StrAppend(&command, " --ledger=", ledger_);
     if (!options_.out.empty()) absl::StrAppend(&command, " --out=", out_);
+    if (options_.backend != "cpu") absl::StrAppend(&command, " --backend=", options_.backend);
     if (!key.empty()) absl::StrAppend(&command, " --retry=all --only=", key.substr(0, 16));
     if (!typed.empty()) absl::StrAppend(&command, " ", ResolveUserPath(typed));
     return command;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "experiments/expand.h"
 #include "experiments/planner.h"
 #include "experiments/worker.h"
@@ -18,6 +19,10 @@ struct SweepParts {
   PresetLoader load_preset = LoadShippedPreset;
   std::function<Resolvers(const std::string& spec_folder, const std::string& cache_folder)> resolvers = MakeResolvers;
   int numerics_version = 0;
+  // Whether a --backend other than cpu is here; its error says what to do.
+  std::function<absl::Status(const std::string& backend)> check_backend = [](const std::string&) {
+    return absl::OkStatus();
+  };
 };
 
 // Runs the command line (without the program's name; "--worker" first makes this process a worker). Returns the exit

@@ -1,11 +1,13 @@
 // The program //experiments:sweep.
 #include "eaq/recipe/version.h"
+#include "experiments/device_evaluation.h"
 #include "experiments/run_trial.h"
 #include "experiments/sweep.h"
 
 int main(int argc, char** argv) {
   eaq::SweepParts parts;
   parts.numerics_version = eaq::kNumericsVersion;
+  parts.check_backend = eaq::CheckBackend;
   parts.run_trial = [](const eaq::WorkerJob& job, eaq::ProgressSink& progress) {
     eaq::RunOptions options;
     options.model_path = job.spec().model().path();

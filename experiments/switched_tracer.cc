@@ -1,19 +1,12 @@
 #include "experiments/switched_tracer.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "eaq/base/status_macros.h"
-#include "eaq/eval/metric.h"
+#include "eaq/proto/add_metric.h"
 
 namespace eaq {
 namespace {
-
-// The place of NAME in NAMES, or -1.
-int PlaceOf(const std::string& name, const std::vector<std::string>& names) {
-  const auto at = std::find(names.begin(), names.end(), name);
-  return at == names.end() ? -1 : static_cast<int>(at - names.begin());
-}
 
 const DecoderLayer* InState(const FinishedLayer& layer, int state) {
   return state < 0 ? layer.quantized : layer.states[state].get();
@@ -43,7 +36,7 @@ void SwitchedTracer::Advance(const FinishedLayer& layer, ThreadPool& pool) {
   }
   std::vector<const DecoderLayer*> decoders;
   for (const EvaluationDomain& domain : domains_) {
-    const DecoderLayer* decoder = InState(layer, layer.switching->StateOf(domain.name));
+    const DecoderLayer* decoder = InState(layer, PlaceOf(domain.name, layer.switching->sets));
     decoders.insert(decoders.end(), domain.windows.size(), decoder);
   }
   tracers_[0].Advance(layer.index, decoders, pool);

@@ -140,7 +140,7 @@ TEST(SwitchedTracer, ToldStatesAreTheDomainsOwn) {
   size_t at = 0;
   for (const EvaluationDomain& domain : f.domains) {
     for (const Window& window : domain.windows) {
-      EXPECT_EQ(trace.hidden[at++], f.Run(f.plan.StateOf(domain.name) + 1, window.ids).first) << domain.name;
+      EXPECT_EQ(trace.hidden[at++], f.Run(PlaceOf(domain.name, f.plan.sets) + 1, window.ids).first) << domain.name;
     }
   }
   std::map<std::string, double> values = Values(result);

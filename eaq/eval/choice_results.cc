@@ -9,7 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "eaq/base/hash.h"
 #include "eaq/base/status_macros.h"
-#include "eaq/eval/metric.h"
+#include "eaq/proto/add_metric.h"
 
 namespace eaq {
 namespace {

@@ -7,8 +7,8 @@
 #include "eaq/base/hash.h"
 #include "eaq/base/seconds_since.h"
 #include "eaq/base/status_macros.h"
-#include "eaq/eval/metric.h"
 #include "eaq/eval/score.h"
+#include "eaq/proto/add_metric.h"
 
 namespace eaq {
 namespace {

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "eaq/eval/metric.h"
 #include "eaq/eval/rank_correlation.h"
+#include "eaq/proto/add_metric.h"
 
 namespace eaq {
 

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "eaq/base/bytes.h"
+#include "eaq/base/status_macros.h"
 #include "eaq/tensor/matrix_bytes.h"
 
 namespace eaq {
@@ -94,6 +95,41 @@ void Tracer::Advance(int layer, absl::Span<const DecoderLayer* const> decoders, 
     RoutingRecorder recorder(&chosen[w], &logits[w], &dropped[w]);
     decoders[w]->Forward(trace_.hidden[w].view(), &recorder);
   });
+  Keep(layer, std::move(chosen), std::move(logits), dropped);
+}
+
+absl::Status Tracer::Advance(int layer, Forward forward) {
+  const size_t windows = trace_.hidden.size();
+  if (windows == 0) return absl::OkStatus();
+  std::vector<std::vector<uint16_t>> chosen(windows);
+  std::vector<Matrix> logits(windows);
+  std::vector<int64_t> dropped(windows, 0), lengths;
+  std::vector<RoutingRecorder> recorders;
+  std::vector<LayerObserver*> observers;
+  int64_t rows = 0;
+  for (size_t w = 0; w < windows; ++w) {
+    lengths.push_back(trace_.hidden[w].rows());
+    rows += lengths.back();
+    recorders.emplace_back(&chosen[w], &logits[w], &dropped[w]);
+  }
+  for (RoutingRecorder& recorder : recorders) observers.push_back(&recorder);
+  Matrix all(rows, trace_.hidden[0].cols());
+  const auto each = [&](const auto& copy) {
+    int64_t first = 0;
+    for (Matrix& window : trace_.hidden) {
+      copy(all.row(first), window.data(), window.size());
+      first += window.rows();
+    }
+  };
+  each([](float* together, float* own, int64_t n) { std::copy_n(own, n, together); });
+  EAQ_RETURN_IF_ERROR(forward(all.view(), lengths, observers));
+  each([](float* together, float* own, int64_t n) { std::copy_n(together, n, own); });
+  Keep(layer, std::move(chosen), std::move(logits), dropped);
+  return absl::OkStatus();
+}
+
+void Tracer::Keep(int layer, std::vector<std::vector<uint16_t>> chosen, std::vector<Matrix> logits,
+                  const std::vector<int64_t>& dropped) {
   if (chosen.empty() || chosen[0].empty()) return;
   trace_.experts[layer] = std::move(chosen);
   trace_.router_logits[layer] = std::move(logits);

@@ -15,6 +15,8 @@
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
@@ -47,9 +49,17 @@ class Tracer {
   void Advance(int layer, const DecoderLayer& decoder, ThreadPool& pool);
   // The same where every window has a layer of its own, DECODERS[w]: of a model that serves them in different states.
   void Advance(int layer, absl::Span<const DecoderLayer* const> decoders, ThreadPool& pool);
+  // The same by FORWARD, which takes all windows at once, one after the other in HIDDEN, LENGTHS tokens each, and tells
+  // each one's observer of its routing: a layer that runs on a device. Its error leaves the trace unusable.
+  using Forward = absl::FunctionRef<absl::Status(MatrixView hidden, absl::Span<const int64_t> lengths,
+                                                 absl::Span<LayerObserver* const> observers)>;
+  absl::Status Advance(int layer, Forward forward);
   ModelTrace Finish() { return std::move(trace_); }
 
  private:
+  void Keep(int layer, std::vector<std::vector<uint16_t>> chosen, std::vector<Matrix> logits,
+            const std::vector<int64_t>& dropped);
+
   ModelTrace trace_;
 };
 

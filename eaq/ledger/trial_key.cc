@@ -139,6 +139,7 @@ bool IsLateField(const std::string& field) {
       "eaq.Nearest.zero_in_range",
       "eaq.QuantizeRouter.activation_clip_ratio",
       "eaq.QuantizeRouter.fixed_clip_ratio",
+      "eaq.TrialSpec.backend",
   };
   return late->count(field) > 0;
 }

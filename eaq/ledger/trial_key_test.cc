@@ -81,6 +81,9 @@ TEST(TrialKey, LateFieldsEnterOnlyWhenTheyDiffer) {
     EXPECT_TRUE(keys.insert(with("true")).second) << field;
   }
   EXPECT_FALSE(IsLateField("eaq.Gptq.damping"));
+  EXPECT_EQ(TrialKey(Parse("recipe { solve { gptq {} } } backend: \"cpu\"")), key);
+  EXPECT_TRUE(keys.insert(TrialKey(Parse("recipe { solve { gptq {} } } backend: \"emulation\""))).second);
+  EXPECT_TRUE(keys.insert(TrialKey(Parse("recipe { solve { gptq {} } } backend: \"cuda\""))).second);
   const char* others[][3] = {
       {"solve { gptq {} }", "solve { gptq { order: LAYER } }", "solve { gptq { order: SEQUENTIAL } }"},
       {"solve { nearest {} }", "solve { nearest { fixed_clip_ratio: 1 zero_in_range: true } }",

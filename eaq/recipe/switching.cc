@@ -4,9 +4,9 @@
 
 namespace eaq {
 
-int SwitchPlan::StateOf(absl::string_view set) const {
-  const auto at = std::find(sets.begin(), sets.end(), set);
-  return at == sets.end() ? -1 : static_cast<int>(at - sets.begin());
+int PlaceOf(absl::string_view name, absl::Span<const std::string> names) {
+  const auto at = std::find(names.begin(), names.end(), name);
+  return at == names.end() ? -1 : static_cast<int>(at - names.begin());
 }
 
 std::vector<std::string> DistinctNames(absl::Span<const std::string> names, std::vector<int>* index) {

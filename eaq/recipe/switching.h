@@ -46,10 +46,10 @@ struct SwitchPlan {
   std::map<LinearId, std::vector<int>> bits_of_set;  // of the same linears: RowCache::bits_of_set
   bool always_float16 = false;                       // the rows are computed in float16 in every state
   TrialResult analyses;                              // metrics and expert tables, for the trial's result
-
-  // -1: there is none of that name.
-  int StateOf(absl::string_view set) const;
 };
+
+// The place of NAME in NAMES, the state of a data set among a plan's sets; -1: there is none of that name.
+int PlaceOf(absl::string_view name, absl::Span<const std::string> names);
 
 // Each once, in the order of their first occurrence; INDEX, where given, receives the place of each of NAMES among
 // them.

@@ -556,6 +556,19 @@ TEST(Cost, IsRendered) {
   EXPECT_THAT(html, HasSubstr("60 %; goal for N = 2, (1 + 0.3 (N - 1)) / N: 65 %: met"));
   EXPECT_THAT(RenderText(c, {.width = 0}), HasSubstr("2 recipes on m"));
   EXPECT_THAT(RenderText(c, {.timings = false}), Not(HasSubstr("2 recipes on m")));  // comparable byte by byte
+  c.cost = MeasureCost({Timed("a", "A", 10, {{"profile", 8, false}})});
+  EXPECT_THAT(RenderHtml(c), AllOf(HasSubstr("1 recipe on m"), Not(HasSubstr("goal for N"))));  // nobody to share with
+}
+
+// Rows of another backend are not ranked among the CPU's; a report of them alone says whose they are.
+TEST(Fairness, TheBackendIsSaid) {
+  ReportInputs in = ThreeMethods();
+  in.trials[1].spec.set_backend("emulation");
+  EAQ_ASSERT_OK_AND_ASSIGN(const Comparison mixed, Compare(in));
+  EXPECT_THAT(RenderText(mixed, {}), HasSubstr("backend"));
+  for (ReportTrial& trial : in.trials) trial.spec.set_backend("emulation");
+  EAQ_ASSERT_OK_AND_ASSIGN(const Comparison all, Compare(in));
+  EXPECT_THAT(all.notes, Contains(HasSubstr("Evaluated by the emulation backend")));
 }
 
 }  // namespace

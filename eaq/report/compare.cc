@@ -276,6 +276,12 @@ void AddNotes(const Gate& gate, bool have_full, Comparison& c) {
   if (gate.reference->evaluation().split() == EvaluationData::CALIBRATION) {
     c.notes.push_back("Measured on the calibration split: good for choosing among recipes, not for results.");
   }
+  if (gate.reference->backend() != "cpu") {
+    c.notes.push_back(
+        absl::StrCat("Evaluated by the ", gate.reference->backend(),
+                     " backend; calibration, quantization and the full-precision model that KL and router "
+                     "agreement compare with ran on the CPU."));
+  }
   if (!have_full) c.notes.push_back("No full-precision trial is finished: differences to it are missing.");
   int64_t fewest = c.groups.empty() ? 0 : c.groups[0].domain[0].documents;
   std::string where;

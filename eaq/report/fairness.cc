@@ -82,6 +82,7 @@ std::string Yardstick(const TrialSpec& spec) {
   for (const CorpusRef& d : spec.evaluation().domain()) f.Add(d.name());
   for (const std::string& hash : EvaluationHashes(spec)) f.Add(hash);
   f.Add(Tasks(spec));
+  if (spec.backend() != "cpu") f.Add(spec.backend());
   return f.Hex();
 }
 
@@ -97,6 +98,7 @@ std::string YardstickDifference(const TrialSpec& a, const TrialSpec& b) {
   differ("evaluation domains", DomainNames(b.evaluation().domain()), DomainNames(a.evaluation().domain()));
   if (EvaluationHashes(a) != EvaluationHashes(b)) out.push_back("other evaluation texts under the same names");
   differ("tasks", Tasks(b), Tasks(a));
+  differ("backend", b.backend(), a.backend());
   differ("numerics version", absl::StrCat(b.numerics_version()), absl::StrCat(a.numerics_version()));
   return absl::StrJoin(out, "; ");
 }

@@ -19,11 +19,14 @@ double Ratio(const CostTable& cost) { return cost.alone > 0 ? cost.spent / cost.
 // "5 recipes on ref-s: 61 s instead of 170 s (5 times one alone): 36 %; goal 44 % (1 + 0.3 (N - 1) of one): met"
 std::string Summary(const CostTable& cost) {
   const double goal = CostGoal(cost.recipes);
-  std::string out = absl::StrCat(cost.recipes, cost.recipes == 1 ? " recipe on " : " recipes on ", cost.model,
-                                 ", full precision included: ", Seconds(cost.spent), " of work instead of ",
-                                 Seconds(cost.alone), " (N times one, nothing shared): ", Fixed(100 * Ratio(cost), 0),
-                                 " %; goal for N = ", cost.recipes, ", (1 + 0.3 (N - 1)) / N: ", Fixed(100 * goal, 0),
-                                 " %: ", Ratio(cost) < goal || cost.recipes < 2 ? "met" : "not met");
+  std::string out =
+      absl::StrCat(cost.recipes, cost.recipes == 1 ? " recipe on " : " recipes on ", cost.model,
+                   ", full precision included: ", Seconds(cost.spent), " of work instead of ", Seconds(cost.alone),
+                   " (N times one, nothing shared): ", Fixed(100 * Ratio(cost), 0), " %");
+  if (cost.recipes > 1) {  // one alone has nobody to share with
+    absl::StrAppend(&out, "; goal for N = ", cost.recipes, ", (1 + 0.3 (N - 1)) / N: ", Fixed(100 * goal, 0),
+                    " %: ", Ratio(cost) < goal ? "met" : "not met");
+  }
   if (cost.unknown_stages > 0) {
     absl::StrAppend(&out, ". ", cost.unknown_stages,
                     " stages from the cache were made by trials that are not in this "

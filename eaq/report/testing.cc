@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "eaq/base/hash.h"
 #include "eaq/base/rng.h"
+#include "eaq/proto/add_metric.h"
 
 namespace eaq::report_internal {
 namespace {
@@ -17,14 +18,6 @@ const char* const kMethods[] = {"RTN", "RTN+clip", "SmoothQuant", "GPTQ", "Hybri
 const char* const kSchemes[] = {"W8A8", "W4A4", "W3A4", "W2A16g32"};
 constexpr double kLoss[] = {0.001, 0.06, 0.16, 0.55};  // of RTN, nats per token
 constexpr double kBits[] = {8.33, 4.29, 3.27, 3.0};
-
-void AddMetric(TrialResult& r, const char* name, const std::string& domain, double value, int layer = -1) {
-  Metric& m = *r.add_metric();
-  m.set_name(name);
-  if (!domain.empty()) m.set_domain(domain);
-  if (layer >= 0) m.set_layer(layer);
-  m.set_value(value);
-}
 
 void AddSeries(TrialResult& r, const char* metric, const SyntheticOptions& o, int domain, double loss, Rng& rng) {
   // The difficulty of a window is the same for every trial; only the loss added by quantization differs.
@@ -101,16 +94,16 @@ ReportInputs SyntheticInputs(const SyntheticOptions& o) {
     for (int d = 0; d < o.domains; ++d) {
       AddSeries(r, "nll", o, d, loss * luck * (1 + 0.2 * d), rng);
       if (scheme < 0) continue;
-      AddMetric(r, "kl", kDomains[d], loss * 0.9);
-      AddMetric(r, "greedy_agreement", kDomains[d], 1 - loss / 2);
+      AddMetric("kl", kDomains[d], loss * 0.9, r);
+      AddMetric("greedy_agreement", kDomains[d], 1 - loss / 2, r);
       for (int l = 0; l < o.layers; ++l) {
-        AddMetric(r, "router_topk_agreement", kDomains[d], 1 - loss * (l + 1) / 6, l);
-        AddMetric(r, "router_top1_change", kDomains[d], loss * (l + 1) / 7, l);
-        AddMetric(r, "router_kl", kDomains[d], loss * (l + 1) / 9, l);
+        AddMetric("router_topk_agreement", kDomains[d], 1 - loss * (l + 1) / 6, r, l);
+        AddMetric("router_top1_change", kDomains[d], loss * (l + 1) / 7, r, l);
+        AddMetric("router_kl", kDomains[d], loss * (l + 1) / 9, r, l);
       }
     }
-    AddMetric(r, "bits_per_weight", "", scheme < 0 ? 16 : kBits[scheme]);
-    AddMetric(r, "stored_bytes", "", (scheme < 0 ? 16 : kBits[scheme]) * 2.5e6 / 8);
+    AddMetric("bits_per_weight", "", scheme < 0 ? 16 : kBits[scheme], r);
+    AddMetric("stored_bytes", "", (scheme < 0 ? 16 : kBits[scheme]) * 2.5e6 / 8, r);
     for (int l = 0; l < o.layers; ++l) {
       for (int d = 0; scheme < 0 && d < o.domains; ++d) {
         TrialResult::ExpertUse& use = *r.add_expert_use();
@@ -163,10 +156,10 @@ void AddSyntheticTask(const std::string& name, double full_accuracy, ReportInput
         all += correct;
       }
     }
-    AddMetric(trial.result, "accuracy", name, all / (kParadigms * kPairs));
+    AddMetric("accuracy", name, all / (kParadigms * kPairs), trial.result);
     for (int f = 0; f < 3; ++f) {
-      AddMetric(trial.result, "accuracy_of_phenomenon", absl::StrCat(name, "/phenomenon_", f),
-                right[f] / (kParadigms * kPairs / 3));
+      AddMetric("accuracy_of_phenomenon", absl::StrCat(name, "/phenomenon_", f), right[f] / (kParadigms * kPairs / 3),
+                trial.result);
     }
   }
 }
@@ -187,10 +180,10 @@ void AddSyntheticChoices(const std::string& name, double full_accuracy, double c
       series.add_document(absl::StrCat("file/", i));
       all += correct;
     }
-    AddMetric(trial.result, "accuracy", name, all / kItems);
-    AddMetric(trial.result, "accuracy_norm", name, all / kItems + 0.05);
-    AddMetric(trial.result, "chance", name, 0.25);
-    AddMetric(trial.result, "constant", name, constant);
+    AddMetric("accuracy", name, all / kItems, trial.result);
+    AddMetric("accuracy_norm", name, all / kItems + 0.05, trial.result);
+    AddMetric("chance", name, 0.25, trial.result);
+    AddMetric("constant", name, constant, trial.result);
   }
 }
 

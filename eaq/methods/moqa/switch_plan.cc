@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "eaq/proto/add_metric.h"
 #include "eaq/quant/row_cache.h"
 
 namespace eaq::moqa {
@@ -62,14 +63,6 @@ void AddTable(const std::string& name, const std::string& domain, int layer, abs
   for (const double v : values) table.add_value(v);
 }
 
-void AddMetric(const std::string& name, const std::string& domain, int layer, double value, TrialResult& to) {
-  Metric& metric = *to.add_metric();
-  metric.set_name(name);
-  if (!domain.empty()) metric.set_domain(domain);
-  metric.set_layer(layer);
-  metric.set_value(value);
-}
-
 // Standard deviation over mean.
 double Variation(const std::vector<double>& x) {
   const double n = static_cast<double>(x.size()), mean = std::accumulate(x.begin(), x.end(), 0.0) / n;
@@ -118,8 +111,8 @@ SwitchPlan BuildSwitchPlan(const SwitchInputs& in) {
     for (size_t d = 0; d < in.known.size(); ++d) {
       AddTable("significance", in.known[d], layer, s.significance[d], to);
       AddTable("tokens", in.known[d], layer, s.tokens[d], to);
-      AddMetric("tokens_variation", in.known[d], layer, Variation(s.tokens[d]), to);
-      AddMetric("sure_gates", in.known[d], layer, s.sure[d], to);
+      AddMetric("tokens_variation", in.known[d], Variation(s.tokens[d]), to, layer);
+      AddMetric("sure_gates", in.known[d], s.sure[d], to, layer);
     }
     for (size_t d = 0; d < in.further.size(); ++d) {
       AddTable("significance", in.further[d], layer, in.of_further->at(layer).significance[d], to);
@@ -130,11 +123,11 @@ SwitchPlan BuildSwitchPlan(const SwitchInputs& in) {
     size_t pair = 0;
     for (size_t a = 0; a < in.known.size(); ++a) {
       for (size_t b = a + 1; b < in.known.size(); ++b, ++pair) {
-        AddMetric("channel_concentration", absl::StrCat(in.known[a], " | ", in.known[b]), layer, s.concentration[pair],
-                  to);
+        AddMetric("channel_concentration", absl::StrCat(in.known[a], " | ", in.known[b]), s.concentration[pair], to,
+                  layer);
       }
     }
-    AddMetric("channel_top_share", "", layer, s.top_share, to);
+    AddMetric("channel_top_share", "", s.top_share, to, layer);
   }
   AddWidths(in, *in.plan, "", to);
   for (size_t s = 0; s < in.plan_of_set.size(); ++s) AddWidths(in, in.plan_of_set[s], out.sets[s], to);

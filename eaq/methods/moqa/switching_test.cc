@@ -26,8 +26,8 @@ TEST(Switching, NamesAreToldApartInTheirOrder) {
   EXPECT_EQ(index, (std::vector<int>{0, 1, 0, 2, 1}));
   SwitchPlan plan;
   plan.sets = {"b", "a"};
-  EXPECT_EQ(plan.StateOf("a"), 1);
-  EXPECT_EQ(plan.StateOf("c"), -1);
+  EXPECT_EQ(PlaceOf("a", plan.sets), 1);
+  EXPECT_EQ(PlaceOf("c", plan.sets), -1);
 }
 
 // A model, its calibration windows and a finished run of the pipeline.

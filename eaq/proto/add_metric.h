@@ -1,6 +1,6 @@
 // The one way to write a number into a TrialResult.
-#ifndef EAQ_EVAL_METRIC_H_
-#define EAQ_EVAL_METRIC_H_
+#ifndef EAQ_PROTO_ADD_METRIC_H_
+#define EAQ_PROTO_ADD_METRIC_H_
 
 #include <string>
 
@@ -20,4 +20,4 @@ inline void AddMetric(const std::string& name, const std::string& domain, double
 
 }  // namespace eaq
 
-#endif  // EAQ_EVAL_METRIC_H_
+#endif  // EAQ_PROTO_ADD_METRIC_H_

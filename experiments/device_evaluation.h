@@ -1,0 +1,44 @@
+// The evaluation windows through the quantized layers on a device (eaq/device) instead of the CPU.
+#ifndef EXPERIMENTS_DEVICE_EVALUATION_H_
+#define EXPERIMENTS_DEVICE_EVALUATION_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "eaq/device/device_runner.h"
+#include "eaq/eval/trace.h"
+#include "eaq/model/config.h"
+#include "eaq/proto/trial.pb.h"
+#include "eaq/recipe/stage.h"
+
+namespace eaq {
+
+// FailedPrecondition where BACKEND ("cpu", "emulation", "cuda") is not to be had here, with what to do.
+absl::Status CheckBackend(const std::string& backend);
+
+// OK on the CPU. Else as CheckBackend, and InvalidArgument for what a trial may ask for that runs on the CPU alone:
+// tasks, switching by data set (SWITCHES), experts that are dropped at run time.
+absl::Status CheckRunsOnDevice(const TrialSpec& spec, bool switches);
+
+class DeviceEvaluation {
+ public:
+  // Of models of CONFIG. Errors as CheckBackend.
+  static absl::StatusOr<std::unique_ptr<DeviceEvaluation>> Create(const std::string& backend,
+                                                                  const ModelConfig& config);
+
+  // LAYER over all windows of TRACER. SOLVED: its quantized linears, or null. Unimplemented, with linear and reason,
+  // where the layer does not run on a device.
+  absl::Status Advance(const DecoderLayer& layer, const SolvedLinears* solved, Tracer& tracer);
+
+  const std::string& device_name() const { return runner_->device().properties().name; }
+
+ private:
+  DeviceEvaluation() = default;
+  std::unique_ptr<DeviceRunner> runner_;
+};
+
+}  // namespace eaq
+
+#endif  // EXPERIMENTS_DEVICE_EVALUATION_H_
