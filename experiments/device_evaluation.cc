@@ -8,33 +8,38 @@
 
 namespace eaq {
 
-absl::Status CheckBackend(const std::string& backend) {
+namespace {
+
+absl::StatusOr<kernels::BackendKind> ParseKind(const std::string& backend) {
   kernels::BackendKind kind;
-  if (!kernels::ParseBackend(backend, &kind) || kind == kernels::BackendKind::kReference) {
-    return absl::InvalidArgumentError(absl::StrCat("backend \"", backend, "\"; expected cpu, emulation or cuda"));
-  }
+  if (kernels::ParseBackend(backend, &kind) && kind != kernels::BackendKind::kReference) return kind;
+  return absl::InvalidArgumentError(absl::StrCat("backend \"", backend, "\"; expected cpu, emulation or cuda"));
+}
+
+}  // namespace
+
+absl::Status CheckBackend(const std::string& backend) {
+  EAQ_ASSIGN_OR_RETURN(const kernels::BackendKind kind, ParseKind(backend));
   std::unique_ptr<kernels::Backend> opened;
   const kernels::BackendStatus status = kernels::OpenBackend(kind, &opened);
   return status.ok() ? absl::OkStatus() : absl::FailedPreconditionError(status.text());
 }
 
-absl::Status CheckRunsOnDevice(const TrialSpec& spec, bool switches) {
-  if (spec.backend() == "cpu") return absl::OkStatus();
-  EAQ_RETURN_IF_ERROR(CheckBackend(spec.backend()));
-  const char* what = spec.evaluation().task_size() > 0    ? "tasks"
-                     : switches                           ? "a model that switches by data set"
-                     : spec.recipe().has_online_pruning() ? "online_pruning"
-                                                          : nullptr;
-  if (what == nullptr) return absl::OkStatus();
+absl::Status NotOnDevice(const TrialSpec& spec, absl::string_view what) {
   return absl::InvalidArgumentError(
       absl::StrCat(what, " with backend \"", spec.backend(), "\"; expected backend \"cpu\", which alone has it"));
 }
 
+absl::Status CheckRunsOnDevice(const TrialSpec& spec) {
+  if (spec.backend() == "cpu") return absl::OkStatus();
+  if (spec.evaluation().task_size() > 0) return NotOnDevice(spec, "tasks");
+  if (spec.recipe().has_online_pruning()) return NotOnDevice(spec, "online_pruning");
+  return CheckBackend(spec.backend());
+}
+
 absl::StatusOr<std::unique_ptr<DeviceEvaluation>> DeviceEvaluation::Create(const std::string& backend,
                                                                            const ModelConfig& config) {
-  EAQ_RETURN_IF_ERROR(CheckBackend(backend));
-  kernels::BackendKind kind;
-  kernels::ParseBackend(backend, &kind);
+  EAQ_ASSIGN_OR_RETURN(const kernels::BackendKind kind, ParseKind(backend));
   std::unique_ptr<DeviceEvaluation> evaluation(new DeviceEvaluation);
   EAQ_ASSIGN_OR_RETURN(evaluation->runner_, DeviceRunner::Create(kind, config));
   return evaluation;

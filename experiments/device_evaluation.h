@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "eaq/device/device_runner.h"
 #include "eaq/eval/trace.h"
 #include "eaq/model/config.h"
@@ -18,9 +19,11 @@ namespace eaq {
 // FailedPrecondition where BACKEND ("cpu", "emulation", "cuda") is not to be had here, with what to do.
 absl::Status CheckBackend(const std::string& backend);
 
-// OK on the CPU. Else as CheckBackend, and InvalidArgument for what a trial may ask for that runs on the CPU alone:
-// tasks, switching by data set (SWITCHES), experts that are dropped at run time.
-absl::Status CheckRunsOnDevice(const TrialSpec& spec, bool switches);
+// OK on the CPU. Else as CheckBackend, and NotOnDevice for tasks and for experts that are dropped at run time.
+absl::Status CheckRunsOnDevice(const TrialSpec& spec);
+
+// InvalidArgument: WHAT runs on the CPU alone, and SPEC asks for another backend.
+absl::Status NotOnDevice(const TrialSpec& spec, absl::string_view what);
 
 class DeviceEvaluation {
  public:

@@ -43,30 +43,15 @@ absl::Status CheckPlanned(const std::string& what, const std::string& expected, 
 
 // Runs every layer of the full-precision model through ADVANCE.
 absl::Status RunFull(const ModelSource& source, ProgressSink& progress,
-                     absl::FunctionRef<void(int, const DecoderLayer&)> advance) {
+                     absl::FunctionRef<absl::Status(int, const DecoderLayer&)> advance) {
   const int64_t layers = source.config().num_layers;
   for (int l = 0; l < layers; ++l) {
     progress.Update("full precision", l, layers);
     EAQ_ASSIGN_OR_RETURN(LayerParams params, source.LoadLayer(l));
     EAQ_ASSIGN_OR_RETURN(const auto layer, BuildLayer(source.config(), std::move(params)));
-    advance(l, *layer);
+    EAQ_RETURN_IF_ERROR(advance(l, *layer));
   }
   return absl::OkStatus();
-}
-
-// The full-precision model over the evaluation windows on the device of SPEC's backend.
-absl::StatusOr<ModelTrace> FullTraceOnDevice(const ModelSource& source, const ModelEnds& ends,
-                                             const std::vector<EvaluationDomain>& domains, DeviceEvaluation& device,
-                                             ThreadPool& pool, ProgressSink& progress) {
-  Tracer tracer(ends, WindowIds(domains), pool);
-  const int64_t layers = source.config().num_layers;
-  for (int l = 0; l < layers; ++l) {
-    progress.Update("full precision on the device", l, layers);
-    EAQ_ASSIGN_OR_RETURN(LayerParams params, source.LoadLayer(l));
-    EAQ_ASSIGN_OR_RETURN(const auto layer, BuildLayer(source.config(), std::move(params)));
-    EAQ_RETURN_IF_ERROR(device.Advance(*layer, nullptr, tracer));
-  }
-  return tracer.Finish();
 }
 
 // Scores the tasks, whose candidates have been through all layers of the model measured.
@@ -89,8 +74,10 @@ absl::StatusOr<ModelTrace> FullTrace(const ModelSource& source, const ModelEnds&
       cache, "full precision", key.Hex(),
       [&]() -> absl::StatusOr<ModelTrace> {
         Tracer tracer(ends, windows, pool);
-        EAQ_RETURN_IF_ERROR(
-            RunFull(source, progress, [&](int l, const DecoderLayer& layer) { tracer.Advance(l, layer, pool); }));
+        EAQ_RETURN_IF_ERROR(RunFull(source, progress, [&](int l, const DecoderLayer& layer) {
+          tracer.Advance(l, layer, pool);
+          return absl::OkStatus();
+        }));
         return tracer.Finish();
       },
       [](const ModelTrace& trace) { return trace.Serialize(); }, ModelTrace::Parse, run);
@@ -136,7 +123,7 @@ absl::StatusOr<TrialResult> RunTrial(const TrialSpec& spec, const RunOptions& op
   const StageCache cache(options.cache_folder.empty() ? "" : JoinPath(options.cache_folder, "stages"));
   const std::string salt = OwnBinaryHash();
 
-  EAQ_RETURN_IF_ERROR(CheckRunsOnDevice(spec, /*switches=*/false));
+  EAQ_RETURN_IF_ERROR(CheckRunsOnDevice(spec));
   progress.Update("texts", 0, 1);
   EAQ_ASSIGN_OR_RETURN(std::shared_ptr<const ModelSource> source, OpenModel(options.model_path));
   if (spec.model().has_outliers()) {
@@ -168,13 +155,18 @@ absl::StatusOr<TrialResult> RunTrial(const TrialSpec& spec, const RunOptions& op
     for (StageRun& stage : stages) *result.add_stage() = std::move(stage);
     ModelTrace on_device;
     if (device != nullptr) {
-      EAQ_ASSIGN_OR_RETURN(on_device, FullTraceOnDevice(*source, ends, domains, *device, pool, progress));
+      Tracer tracer(ends, WindowIds(domains), pool);
+      EAQ_RETURN_IF_ERROR(RunFull(
+          *source, progress, [&](int, const DecoderLayer& layer) { return device->Advance(layer, nullptr, tracer); }));
+      on_device = tracer.Finish();
     }
     EAQ_RETURN_IF_ERROR(Evaluate(ends, domains, device == nullptr ? full : on_device, nullptr, pool, progress, result));
     if (!tasks.empty()) {
       ChoiceTracer candidates(ends, tasks, pool);
-      EAQ_RETURN_IF_ERROR(
-          RunFull(*source, progress, [&](int, const DecoderLayer& layer) { candidates.Advance(layer, pool); }));
+      EAQ_RETURN_IF_ERROR(RunFull(*source, progress, [&](int, const DecoderLayer& layer) {
+        candidates.Advance(layer, pool);
+        return absl::OkStatus();
+      }));
       EAQ_RETURN_IF_ERROR(EvaluateTasks(candidates, tasks, pool, progress, result));
     }
     AddSize(FullSize(source->config()), result);
@@ -217,7 +209,8 @@ absl::StatusOr<TrialResult> RunTrial(const TrialSpec& spec, const RunOptions& op
     for (const CalibrationWindow& window : calibration) names.push_back(window.domain);
     std::vector<int> set;
     const std::vector<std::string> known = DistinctNames(names, &set);
-    EAQ_RETURN_IF_ERROR(CheckRunsOnDevice(spec, switching && switching->states));
+    if (device != nullptr && switching && switching->states)
+      return NotOnDevice(spec, "a model that switches by data set");
     SwitchedTracer tracer(quantized_ends, domains, switching, known, pool);
     std::optional<Tracer> device_tracer;  // in its place
     if (device != nullptr) device_tracer.emplace(quantized_ends, WindowIds(domains), pool);

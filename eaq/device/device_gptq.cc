@@ -24,16 +24,14 @@ int64_t Bytes(int64_t count) {
 absl::StatusOr<Hessian> DeviceHessian(kernels::Backend& backend, ConstMatrixView x) {
   const int64_t n = x.cols, workspace = kernels::cuda::HessianWorkspace(kTokens, n);
   kernels::Device& device = *backend.device();
-  const bool checked = device.checked();
+  double* h;
+  float *rows, *scratch;
   kernels::Arena arena;
-  const int64_t bytes = kernels::Arena::Footprint(Bytes<double>(n * n), checked) +
-                        kernels::Arena::Footprint(Bytes<float>(kTokens * n), checked) +
-                        kernels::Arena::Footprint(Bytes<float>(workspace), checked);
-  EAQ_RETURN_IF_ERROR(AsStatus(arena.Create(&device, "second moments", bytes, checked)));
-  auto* const h = arena.Take<double>("second moments", n * n);
-  auto* const rows = arena.Take<float>("inputs", kTokens * n);
-  auto* const scratch = arena.Take<float>("workspace", workspace);
-  EAQ_RETURN_IF_ERROR(AsStatus(arena.status()));
+  EAQ_RETURN_IF_ERROR(AsStatus(arena.CreateFor(&device, "second moments", device.checked(), [&](auto take) {
+    take(h, "second moments", n * n);
+    take(rows, "inputs", kTokens * n);
+    take(scratch, "workspace", workspace);
+  })));
   EAQ_RETURN_IF_ERROR(AsStatus(device.Fill(h, 0, Bytes<double>(n * n))));
   for (int64_t first = 0; first < x.rows; first += kTokens) {
     const Matrix some(x.Rows(first, std::min(kTokens, x.rows - first)));
@@ -66,7 +64,6 @@ GptqRounder DeviceRounder(kernels::Backend& backend) {
     for (const GridParams& p : columns.grids) grids.push_back({p.scale, static_cast<int32_t>(p.zero)});
 
     kernels::Device& device = *backend.device();
-    const bool checked = device.checked();
     double *d_work, *d_u, *d_errors;
     kernels::cuda::WeightGrid* d_grids;
     int32_t *d_groups, *d_order;
@@ -80,16 +77,8 @@ GptqRounder DeviceRounder(kernels::Backend& backend) {
       take(d_order, "order", cols);
       take(d_codes, "codes", rows * cols);
     };
-    int64_t bytes = 0;
-    lay([&](auto*& at, const char*, int64_t count) {
-      bytes += kernels::Arena::Footprint(count * static_cast<int64_t>(sizeof(*at)), checked);
-    });
     kernels::Arena arena;
-    EAQ_RETURN_IF_ERROR(AsStatus(arena.Create(&device, "GPTQ", bytes, checked)));
-    lay([&](auto*& at, const char* what, int64_t count) {
-      at = arena.Take<std::remove_reference_t<decltype(*at)>>(what, count);
-    });
-    EAQ_RETURN_IF_ERROR(AsStatus(arena.status()));
+    EAQ_RETURN_IF_ERROR(AsStatus(arena.CreateFor(&device, "GPTQ", device.checked(), lay)));
     EAQ_RETURN_IF_ERROR(AsStatus(device.CopyIn(d_work, work.data(), Bytes<double>(rows * cols))));
     EAQ_RETURN_IF_ERROR(AsStatus(device.CopyIn(d_u, columns.u.data(), Bytes<double>(cols * cols))));
     EAQ_RETURN_IF_ERROR(AsStatus(device.CopyIn(d_grids, grids.data(), Bytes<kernels::cuda::WeightGrid>(grids.size()))));

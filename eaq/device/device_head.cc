@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "eaq/base/status_macros.h"
 #include "eaq/device/backend_status.h"
+#include "eaq/device/copy_rows.h"
 
 namespace eaq {
 
@@ -31,15 +32,7 @@ absl::StatusOr<std::unique_ptr<DeviceHead>> DeviceHead::Create(kernels::Backend&
     take(head->log_probabilities_, "log probabilities", kRows);
     take(head->divergences_, "divergences", kRows);
   };
-  int64_t bytes = 0;
-  lay([&](auto*& at, const char*, int64_t count) {
-    bytes += kernels::Arena::Footprint(count * static_cast<int64_t>(sizeof(*at)), device.checked());
-  });
-  EAQ_RETURN_IF_ERROR(AsStatus(head->arena_.Create(&device, "embedding and head", bytes, device.checked())));
-  lay([&](auto*& at, const char* what, int64_t count) {
-    at = head->arena_.Take<std::remove_reference_t<decltype(*at)>>(what, count);
-  });
-  EAQ_RETURN_IF_ERROR(AsStatus(head->arena_.status()));
+  EAQ_RETURN_IF_ERROR(AsStatus(head->arena_.CreateFor(&device, "embedding and head", device.checked(), lay)));
   const auto put = [&](float* to, const float* from, int64_t count) {
     return AsStatus(device.CopyIn(to, from, count * int64_t{sizeof(float)}));
   };
@@ -60,17 +53,13 @@ absl::Status DeviceHead::Embed(absl::Span<const int32_t> ids, MatrixView hidden)
     const int64_t n = std::min(kRows, count - first);
     EAQ_RETURN_IF_ERROR(AsStatus(device.CopyIn(ids_, ids.data() + first, n * int64_t{sizeof(int32_t)})));
     EAQ_RETURN_IF_ERROR(AsStatus(backend_->Embed(embedding_, vocabulary_, ids_, hidden_, n, width_)));
-    for (int64_t r = 0; r < n; ++r) {
-      EAQ_RETURN_IF_ERROR(
-          AsStatus(device.CopyOut(hidden.row(first + r), hidden_ + r * width_, width_ * int64_t{sizeof(float)})));
-    }
+    EAQ_RETURN_IF_ERROR(CopyRowsOut(device, hidden.Rows(first, n), hidden_));
   }
   return absl::OkStatus();
 }
 
 absl::Status DeviceHead::Chunk(ConstMatrixView hidden, int64_t first, int64_t n, float* to) {
-  const Matrix rows(hidden.Rows(first, n));
-  EAQ_RETURN_IF_ERROR(AsStatus(backend_->device()->CopyIn(hidden_, rows.data(), rows.size() * int64_t{sizeof(float)})));
+  EAQ_RETURN_IF_ERROR(CopyRowsIn(*backend_->device(), hidden_, hidden.Rows(first, n)));
   EAQ_RETURN_IF_ERROR(AsStatus(backend_->RmsNorm(hidden_, width_, norm_, eps_, normed_, width_, n, width_)));
   return AsStatus(backend_->Linear(normed_, width_, head_, to, n, vocabulary_, width_));
 }
@@ -79,10 +68,7 @@ absl::Status DeviceHead::Logits(ConstMatrixView hidden, MatrixView logits) {
   for (int64_t first = 0; first < hidden.rows; first += kRows) {
     const int64_t n = std::min(kRows, hidden.rows - first);
     EAQ_RETURN_IF_ERROR(Chunk(hidden, first, n, logits_));
-    for (int64_t r = 0; r < n; ++r) {
-      EAQ_RETURN_IF_ERROR(AsStatus(backend_->device()->CopyOut(logits.row(first + r), logits_ + r * vocabulary_,
-                                                               vocabulary_ * int64_t{sizeof(float)})));
-    }
+    EAQ_RETURN_IF_ERROR(CopyRowsOut(*backend_->device(), logits.Rows(first, n), logits_));
   }
   return AsStatus(arena_.Check());
 }

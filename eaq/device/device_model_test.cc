@@ -18,8 +18,6 @@
 namespace eaq {
 namespace {
 
-const QuantizedMatrix* NoCodes(const LinearId&) { return nullptr; }
-
 // What a window did: the choices of every layer.
 class Choices : public LayerObserver {
  public:
@@ -151,13 +149,8 @@ TEST_P(DeviceModelTest, LogitsAndChoicesAreTheCpus) {
       }
     }
     for (int64_t t = 0; t < first_changed; ++t) {
-      double distance = 0, norm = 0;
-      for (int64_t i = 0; i < config().vocab_size; ++i) {
-        distance += std::pow(static_cast<double>(got(first + t, i)) - logits(first + t, i), 2);
-        norm += std::pow(static_cast<double>(logits(first + t, i)), 2);
-      }
       ++rows;
-      beyond += std::sqrt(distance / norm) > tolerance;
+      beyond += RelativeDistance(got.row(first + t), logits.row(first + t), config().vocab_size) > tolerance;
     }
   }
   printf("%-14s %d choices of %lld changed; %d of %d rows before the first beyond %.1e\n", format.name.c_str(), changed,

@@ -8,6 +8,7 @@
 
 #include "eaq/base/status_macros.h"
 #include "eaq/device/backend_status.h"
+#include "eaq/device/copy_rows.h"
 #include "eaq/model/rope.h"
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/grouped_bf16.h"
@@ -73,12 +74,8 @@ void LayerPass::Lay(const ModelConfig& config, int64_t rows, Buffers& b, Take ta
 }
 
 int64_t LayerPass::WorkspaceBytes(const ModelConfig& config, int64_t rows, bool checked) {
-  int64_t bytes = 0;
   Buffers unused;
-  Lay(config, rows, unused, [&](auto*& at, const char*, int64_t count) {
-    bytes += kernels::Arena::Footprint(count * static_cast<int64_t>(sizeof(*at)), checked);
-  });
-  return bytes;
+  return kernels::Arena::FootprintOf([&](auto take) { Lay(config, rows, unused, take); }, checked);
 }
 
 absl::Status LayerPass::Run(MatrixView hidden, absl::Span<const int64_t> lengths,
@@ -90,19 +87,11 @@ absl::Status LayerPass::Run(MatrixView hidden, absl::Span<const int64_t> lengths
   EAQ_RETURN_IF_ERROR(Start(hidden, lengths));
   EAQ_RETURN_IF_ERROR(Attend());
   EAQ_RETURN_IF_ERROR(FeedForward());
-  for (int64_t r = 0; r < (hidden.stride == hidden.cols ? 1 : rows_); ++r) {
-    const int64_t count = hidden.stride == hidden.cols ? rows_ * hidden.cols : hidden.cols;
-    EAQ_RETURN_IF_ERROR(AsStatus(
-        backend_.device()->CopyOut(hidden.row(r), b_.hidden + r * hidden.cols, count * int64_t{sizeof(float)})));
-  }
-  return absl::OkStatus();
+  return CopyRowsOut(*backend_.device(), hidden, b_.hidden);
 }
 
 absl::Status LayerPass::Start(MatrixView hidden, absl::Span<const int64_t> lengths) {
-  Lay(config_, rows_, b_, [&](auto*& at, const char* what, int64_t count) {
-    at = workspace_.Take<std::remove_reference_t<decltype(*at)>>(what, count);
-  });
-  EAQ_RETURN_IF_ERROR(AsStatus(workspace_.status()));
+  EAQ_RETURN_IF_ERROR(AsStatus(workspace_.TakeAll([&](auto take) { Lay(config_, rows_, b_, take); })));
 
   std::vector<int32_t> query_begin = {0}, key_begin, key_count, identity(rows_), one_expert = {0, 0};
   longest_ = *std::max_element(lengths.begin(), lengths.end());
@@ -134,13 +123,7 @@ absl::Status LayerPass::Start(MatrixView hidden, absl::Span<const int64_t> lengt
   EAQ_RETURN_IF_ERROR(put(b_.one_expert, one_expert));
   EAQ_RETURN_IF_ERROR(put(b_.cosines, cosines));
   EAQ_RETURN_IF_ERROR(put(b_.sines, sines));
-  const bool contiguous = hidden.stride == hidden.cols;
-  for (int64_t r = 0; r < (contiguous ? 1 : rows_); ++r) {
-    const int64_t count = contiguous ? rows_ * hidden.cols : hidden.cols;
-    EAQ_RETURN_IF_ERROR(
-        AsStatus(device.CopyIn(b_.hidden + r * hidden.cols, hidden.row(r), count * int64_t{sizeof(float)})));
-  }
-  return absl::OkStatus();
+  return CopyRowsIn(device, b_.hidden, hidden);
 }
 
 absl::Status LayerPass::Attend() {

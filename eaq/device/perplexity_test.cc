@@ -33,8 +33,6 @@ class Choices : public LayerObserver {
   std::vector<int32_t> all_;
 };
 
-const QuantizedMatrix* NoCodes(const LinearId&) { return nullptr; }
-
 // From the middle of the evaluation split of the first 4 default corpora that are installed.
 absl::StatusOr<std::vector<std::vector<int32_t>>> FourWindows() {
   EAQ_ASSIGN_OR_RETURN(const auto tokenizer, Tokenizer::Load("models/ref-s/tokenizer.json"));

@@ -84,15 +84,6 @@ double Difference(const float* a, const float* b, int64_t n) {
   return largest == 0 ? difference : difference / largest;
 }
 
-double RelativeDistance(const float* got, const float* want, int64_t n) {
-  double distance = 0, norm = 0;
-  for (int64_t i = 0; i < n; ++i) {
-    distance += std::pow(static_cast<double>(got[i]) - want[i], 2);
-    norm += std::pow(static_cast<double>(want[i]), 2);
-  }
-  return std::sqrt(distance / norm);
-}
-
 // Where a sequence's device and CPU runs took different sides: the rows that this reaches.
 class TieFinder {
  public:
@@ -179,6 +170,15 @@ GridSpec Grid(int bits, GridKind kind = GridKind::kAsymmetric, int64_t group = 0
 }
 
 }  // namespace
+
+double RelativeDistance(const float* got, const float* want, int64_t n) {
+  double distance = 0, norm = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    distance += std::pow(static_cast<double>(got[i]) - want[i], 2);
+    norm += std::pow(static_cast<double>(want[i]), 2);
+  }
+  return std::sqrt(distance / norm);
+}
 
 std::vector<DeviceFormat> DeviceFormats() {
   const GridSpec none;

@@ -36,6 +36,12 @@ absl::StatusOr<std::unique_ptr<DecoderLayer>> LayerInFormat(const ModelConfig& c
 // A linear whose rows are rounded to bfloat16 first.
 std::shared_ptr<const Linear> WithBf16Rows(std::shared_ptr<const Linear> linear);
 
+// ||got - want|| / ||want|| of N numbers.
+double RelativeDistance(const float* got, const float* want, int64_t n);
+
+// For MakeLayerImage: no linear has codes of its own beside it.
+inline const QuantizedMatrix* NoCodes(const LinearId&) { return nullptr; }
+
 // One layer on a device against the CPU's with the same roundings, both from the same hidden states.
 //
 // The two differ by float32's rounding alone, at most kLayerNoise of a row, until a number that is rounded to bfloat16

@@ -14,6 +14,8 @@
 
 #include <cstdint>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "kernels/backend.h"
@@ -51,6 +53,33 @@ class Arena {
 
   // Bytes that an array takes of an arena.
   static int64_t Footprint(int64_t bytes, bool checked);
+
+  // Several arrays by one description, which calls its argument for each: take(pointer, "what", count).
+  //   const auto lay = [&](auto take) { take(x, "rows", n); take(ids, "ids", m); };
+  //   status = arena.CreateFor(device, "name", device->checked(), lay);
+  // Bytes that they take of an arena.
+  template <typename Lay>
+  static int64_t FootprintOf(Lay lay, bool checked) {
+    int64_t bytes = 0;
+    lay([&](auto*& at, const char*, int64_t count) {
+      bytes += Footprint(count * static_cast<int64_t>(sizeof(*at)), checked);
+    });
+    return bytes;
+  }
+  // Takes them all.
+  template <typename Lay>
+  BackendStatus TakeAll(Lay lay) {
+    lay([&](auto*& at, const char* what, int64_t count) {
+      at = Take<std::remove_reference_t<decltype(*at)>>(what, count);
+    });
+    return status();
+  }
+  // Create with room for them, then TakeAll.
+  template <typename Lay>
+  BackendStatus CreateFor(Device* device, std::string name, bool checked, Lay lay) {
+    const BackendStatus created = Create(device, std::move(name), FootprintOf(lay, checked), checked);
+    return created.ok() ? TakeAll(lay) : created;
+  }
 
  private:
   struct Array {
