@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <eigen3/Eigen/Dense>
 #include <type_traits>
 #include <utility>
 
@@ -11,6 +10,7 @@
 #include "eaq/tensor/f16.h"
 #include "eaq/tensor/hadamard.h"
 #include "kernels/cpu/gemm.h"
+#include "third_party/eigen/dense.h"
 
 namespace eaq {
 namespace {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <eigen3/Eigen/Dense>
 #include <numeric>
 #include <utility>
 #include <vector>
@@ -11,6 +10,7 @@
 #include "eaq/base/status_macros.h"
 #include "eaq/quant/fake_quant.h"
 #include "eaq/quant/gptq_rounder.h"
+#include "third_party/eigen/dense.h"
 
 namespace eaq {
 namespace {

@@ -9,7 +9,7 @@ namespace eaq::kernels {
 
 // C[m,n] = alpha * op(A) * op(B) + beta * C, op transposing when asked. lda, ldb, ldc: elements between rows of the
 // stored matrices (A is stored [m,k], or [k,m] when transposed). m, n or k may be 0. Deterministic: same arguments,
-// same bits, on whatever thread.
+// same bits, on whatever thread and processor.
 void Gemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, float alpha, const float* a, int64_t lda,
           const float* b, int64_t ldb, float beta, float* c, int64_t ldc);
 

@@ -57,6 +57,9 @@ printf '#include <immintrin.h>\n' >"$tree/kernels/cpu/k.cc"
 expect clean doors "intrinsics in kernels"
 printf '#include "absl/flags/flag.h"\n' >>"$tree/eaq/base/a.cc"
 expect dirty doors "flags in the library" 'door "flags"'
+printf '#include <eigen3/Eigen/Dense>\n' >"$tree/eaq/base/d.cc"
+expect dirty doors "Eigen beside its header" 'door "eigen"'
+rm "$tree/eaq/base/d.cc"
 printf 'void F() { fopen("x", "r"); }\n' >>"$tree/eaq/base/a.cc"
 expect dirty doors "a file opened beside the door" 'eaq/base/a.cc:4: door "disk"'
 printf '// fopen("x") is not called here\nvoid F() { file.open("x"); Reopen("x"); }\n' >>"$tree/eaq/base/a.cc"

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <eigen3/Eigen/Dense>
 #include <numeric>
 #include <utility>
 
 #include "kernels/cpu/gemm.h"
+#include "third_party/eigen/dense.h"
 
 namespace eaq::duquant {
 namespace {

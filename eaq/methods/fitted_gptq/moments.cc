@@ -1,12 +1,12 @@
 #include "eaq/methods/fitted_gptq/moments.h"
 
 #include <algorithm>
-#include <eigen3/Eigen/Dense>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "eaq/base/status_macros.h"
 #include "kernels/cpu/gemm.h"
+#include "third_party/eigen/dense.h"
 
 namespace eaq::fitted_gptq {
 namespace {
