@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "eaq/base/status_macros.h"
 #include "kernels/cpu/gemm.h"
 
 namespace eaq {
@@ -16,13 +17,7 @@ constexpr int64_t kPanel = 256;  // rows of H computed at a time; only columns u
 
 }  // namespace
 
-HessianAccumulator::HessianAccumulator(int64_t size) {
-  hessian_.size = size;
-  hessian_.values.assign(size * size, 0.0);
-}
-
-absl::Status HessianAccumulator::Add(ConstMatrixView x, absl::Span<const float> token_weights) {
-  const int64_t size = hessian_.size;
+absl::Status CheckMomentRows(int64_t size, ConstMatrixView x, absl::Span<const float> token_weights) {
   if (x.cols != size) {
     return absl::InvalidArgumentError(
         absl::StrCat("second moments of ", size, " inputs: a batch has ", x.cols, " columns"));
@@ -37,6 +32,17 @@ absl::Status HessianAccumulator::Add(ConstMatrixView x, absl::Span<const float> 
           absl::StrCat("second moments: token weight ", weight, "; expected finite numbers, 0 or more"));
     }
   }
+  return absl::OkStatus();
+}
+
+HessianAccumulator::HessianAccumulator(int64_t size) {
+  hessian_.size = size;
+  hessian_.values.assign(size * size, 0.0);
+}
+
+absl::Status HessianAccumulator::Add(ConstMatrixView x, absl::Span<const float> token_weights) {
+  const int64_t size = hessian_.size;
+  EAQ_RETURN_IF_ERROR(CheckMomentRows(size, x, token_weights));
   if (pending_.rows() == 0) pending_ = Matrix(kBlockRows, size);
   for (int64_t r = 0; r < x.rows; ++r) {
     float* row = pending_.row(filled_);

@@ -26,6 +26,9 @@ struct Hessian {
   double at(int64_t i, int64_t j) const { return values[i * size + j]; }
 };
 
+// InvalidArgument unless x[n, SIZE] and token_weights, empty or [n], finite and >= 0.
+absl::Status CheckMomentRows(int64_t size, ConstMatrixView x, absl::Span<const float> token_weights);
+
 class HessianAccumulator {
  public:
   explicit HessianAccumulator(int64_t size);

@@ -24,6 +24,7 @@ class Walk {
       : in_(in),
         slots_(std::move(slots)),
         scheme_(scheme),
+        salt_(in.ops == &CpuOps() ? in.cache_salt : absl::StrCat(in.cache_salt, "/", in.ops->name())),
         uses_data_(slots_.calibration->uses_data()),
         keeps_full_(uses_data_ && slots_.needs_full_hidden()) {}
 
@@ -106,7 +107,7 @@ class Walk {
       return absl::OkStatus();
     }
     Fingerprint key("full_states/v1");
-    key.Add(in_.cache_salt).Add(kNumericsVersion).Add(entrance).Add(original.layer);
+    key.Add(salt_).Add(kNumericsVersion).Add(entrance).Add(original.layer);
     StageRun run;
     EAQ_ASSIGN_OR_RETURN(states, CachedStage<std::vector<Matrix>>(*in_.cache, "full states", key.Hex(), make,
                                                                   StatesBytes, ParseStates, run));
@@ -151,7 +152,7 @@ class Walk {
       in_.progress->Update("survey layers", l, config.num_layers);
       EAQ_ASSIGN_OR_RETURN(LayerParams params, in_.source->LoadLayer(l));
       Fingerprint key("survey/v1");
-      key.Add(in_.cache_salt).Add(kNumericsVersion).Add(in_.source->hash()).Add(l).Add(at.fingerprint);
+      key.Add(salt_).Add(kNumericsVersion).Add(in_.source->hash()).Add(l).Add(at.fingerprint);
       key.Add(in_.scheme->SerializeAsString()).Add(in_.recipe->allocate().SerializeAsString()).Add(in_.seed);
       std::string hash;
       EAQ_ASSIGN_OR_RETURN(surveys.emplace_back(),
@@ -199,7 +200,7 @@ class Walk {
       EAQ_RETURN_IF_ERROR(Prune(params));
       if (config.IsMoe(l)) {
         Fingerprint key("dropping/v1");
-        key.Add(in_.cache_salt).Add(kNumericsVersion).Add(in_.source->hash()).Add(l).Add(state_);
+        key.Add(salt_).Add(kNumericsVersion).Add(in_.source->hash()).Add(l).Add(state_);
         key.Add(options.SerializeAsString()).Add(PolicyHash(params));
         std::string hash;
         EAQ_ASSIGN_OR_RETURN(const std::vector<double> numbers,
@@ -228,7 +229,7 @@ class Walk {
 
   absl::StatusOr<std::vector<std::vector<double>>> SurveyModel(const AllocateSlot& slot) {
     Fingerprint key("model survey/v1");
-    key.Add(in_.cache_salt).Add(kNumericsVersion).Add(in_.source->hash()).Add(state_);
+    key.Add(salt_).Add(kNumericsVersion).Add(in_.source->hash()).Add(state_);
     key.Add(in_.scheme->SerializeAsString()).Add(in_.recipe->allocate().SerializeAsString());
     std::string hash;
     return Cached<std::vector<std::vector<double>>>(
@@ -257,6 +258,7 @@ class Walk {
     context.domains = domains_;
     context.router = slots_.router.get();
     context.activation = slots_.activation.get();
+    context.ops = in_.ops;
     context.pool = in_.pool;
     context.seed = in_.seed;
     return context;
@@ -282,12 +284,12 @@ class Walk {
                                        const std::string& params_hash, std::string* hash) {
     if (!uses_data_) return LayerProfile();
     Fingerprint key("profile/v1");
-    key.Add(in_.cache_salt).Add(kNumericsVersion).Add(state_).Add(params.layer).Add(params_hash);
+    key.Add(salt_).Add(kNumericsVersion).Add(state_).Add(params.layer).Add(params_hash);
     return Cached<LayerProfile>(
         stage, key.Hex(),
         [&]() -> absl::StatusOr<LayerProfile> {
           EAQ_ASSIGN_OR_RETURN(const auto layer, BuildLayer(in_.source->config(), params));
-          return ProfileLayer(*layer, hidden_, ProfileOptions{}, *in_.pool);
+          return ProfileLayer(*layer, hidden_, {.ops = in_.ops}, *in_.pool);
         },
         ProfileBytes, ParseProfile, hash);
   }
@@ -303,7 +305,7 @@ class Walk {
     for (size_t t = 0; t < slots_.transform.size(); ++t) {
       const std::string name = absl::StrCat("transform", t + 1, "/L", l);
       Fingerprint key("transform/v1");
-      key.Add(in_.cache_salt).Add(kNumericsVersion).Add(in_.source->hash()).Add(l).Add(params_hash).Add(profile_hash);
+      key.Add(salt_).Add(kNumericsVersion).Add(in_.source->hash()).Add(l).Add(params_hash).Add(profile_hash);
       key.Add(in_.recipe->transform(t).SerializeAsString());
       const TransformSlot& slot = *slots_.transform[t];
       if (slot.needs_hidden() || slot.needs_full_hidden()) AddContext(slot.runs_other_slots(), key);
@@ -319,7 +321,7 @@ class Walk {
     }
     EAQ_ASSIGN_OR_RETURN(const auto plan, PlanLayer(params, allocated_, slots_, scheme_));
     Fingerprint key("solve/v1");
-    key.Add(in_.cache_salt).Add(kNumericsVersion).Add(in_.source->hash()).Add(l).Add(params_hash).Add(profile_hash);
+    key.Add(salt_).Add(kNumericsVersion).Add(in_.source->hash()).Add(l).Add(params_hash).Add(profile_hash);
     key.Add(in_.recipe->solve().SerializeAsString()).Add(in_.recipe->router().SerializeAsString());
     if (slots_.solve->solves_whole_layers()) AddContext(true, key);
     if (slots_.router->needs_hidden()) {
@@ -379,6 +381,7 @@ class Walk {
   const PipelineInputs& in_;
   const RecipeSlots slots_;
   const LayerScheme scheme_;
+  const std::string salt_;  // of every cache key: the program, and what its arithmetic runs on
   const bool uses_data_;
   const bool keeps_full_;
   std::vector<Matrix> hidden_;        // one a calibration window

@@ -27,7 +27,7 @@ using ::testing::HasSubstr;
 class Noted : public SolveSlot {
  public:
   absl::StatusOr<SolvedLinear> Solve(const LinearId&, ConstMatrixView weight, const InputStatistics&,
-                                     const GridSpec& grid) const override {
+                                     const GridSpec& grid, const QuantizeOps&) const override {
     auto q = QuantizeNearest(weight, grid);
     if (!q.ok()) return q.status();
     return SolvedLinear{*std::move(q), "from outside"};
@@ -260,7 +260,8 @@ TEST(Pipeline, IsItsStagesInOrder) {
           EXPECT_EQ(run.solved[l].count(id), 0);
           continue;
         }
-        const SolvedLinear s = *slots.solve->Solve(id, linear.weight.view(), profile.Of(id), GridSpec{.bits = 3});
+        const SolvedLinear s =
+            *slots.solve->Solve(id, linear.weight.view(), profile.Of(id), GridSpec{.bits = 3}, CpuOps());
         EXPECT_EQ(run.solved[l].at(id).weight, s.weight) << id.ToString();
         linears[id] = std::make_shared<FakeQuantLinear>(Dequantize(s.weight), linear.bias,
                                                         *ActivationQuantizer::Dynamic(GridSpec{.bits = 4}));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -46,7 +47,8 @@ class InputRecorder : public LayerObserver {
 // Grows the statistics of one linear's input by the rows of one window.
 class InputAccumulator {
  public:
-  InputAccumulator(int64_t channels, const ProfileOptions& options) : options_(options), moments_(channels) {
+  // MOMENTS: null where they are not asked for.
+  InputAccumulator(int64_t channels, std::unique_ptr<MomentSum> moments) : moments_(std::move(moments)) {
     statistics_.abs_max.assign(channels, 0.0f);
   }
 
@@ -66,18 +68,19 @@ class InputAccumulator {
       }
     }
     statistics_.tokens += x.rows();
-    return options_.second_moments ? moments_.Add(x.const_view(), affinities) : absl::OkStatus();
+    return moments_ != nullptr ? moments_->Add(x.const_view(), affinities) : absl::OkStatus();
   }
 
-  InputStatistics Finish() {
-    if (options_.second_moments) statistics_.second_moments = moments_.Finish();
+  absl::StatusOr<InputStatistics> Finish() {
+    if (moments_ != nullptr) {
+      EAQ_ASSIGN_OR_RETURN(statistics_.second_moments, moments_->Finish());
+    }
     return std::move(statistics_);
   }
 
  private:
-  const ProfileOptions options_;
   InputStatistics statistics_;
-  HessianAccumulator moments_;
+  std::unique_ptr<MomentSum> moments_;
 };
 
 }  // namespace
@@ -116,7 +119,11 @@ absl::StatusOr<LayerProfile> ProfileLayer(const DecoderLayer& layer, absl::Span<
   for (const auto& [id, linear] : layer.linears()) {
     if (LayerProfile::InputOwner(id) != id || (options.only != nullptr && options.only->count(id) == 0)) continue;
     owners.push_back(id);
-    accumulators.emplace_back(linear->in_features(), options);
+    std::unique_ptr<MomentSum> moments;
+    if (options.second_moments) {
+      EAQ_ASSIGN_OR_RETURN(moments, options.ops->Moments(linear->in_features()));
+    }
+    accumulators.emplace_back(linear->in_features(), std::move(moments));
   }
   std::vector<absl::Status> status(owners.size());
   for (size_t begin = 0; begin < hidden.size(); begin += kWindowsAtOnce) {
@@ -136,7 +143,9 @@ absl::StatusOr<LayerProfile> ProfileLayer(const DecoderLayer& layer, absl::Span<
     for (const absl::Status& s : status) EAQ_RETURN_IF_ERROR(s);
   }
   LayerProfile profile;
-  for (size_t i = 0; i < owners.size(); ++i) profile.inputs.emplace(owners[i], accumulators[i].Finish());
+  for (size_t i = 0; i < owners.size(); ++i) {
+    EAQ_ASSIGN_OR_RETURN(profile.inputs[owners[i]], accumulators[i].Finish());
+  }
   return profile;
 }
 

@@ -22,6 +22,7 @@
 #include "eaq/model/linear_id.h"
 #include "eaq/quant/grid.h"
 #include "eaq/quant/hessian.h"
+#include "eaq/quant/quantize_ops.h"
 #include "eaq/tensor/matrix.h"
 
 namespace eaq {
@@ -38,6 +39,7 @@ struct ProfileOptions {
   // p in 0, 1, 2: the second moments of what experts read are weighted by the token's affinity, c^p (affinity.h).
   int affinity_power = 0;
   const std::set<LinearId>* only = nullptr;  // the owners that are profiled; null: all
+  const QuantizeOps* ops = &CpuOps();        // what sums the second moments
 };
 
 struct LayerProfile {

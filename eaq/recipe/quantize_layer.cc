@@ -110,7 +110,7 @@ absl::StatusOr<SolvedLinears> SolveLayer(const LayerContext& context, const Laye
   }
   EAQ_ASSIGN_OR_RETURN(SolvedLinears all, SolveEach(rest, *context.pool, [&](const LinearId& id, const GridSpec& grid) {
                          return slots.solve->Solve(id, params.linears.at(id).weight.view(),
-                                                   context.profile->OfOrNone(id), grid);
+                                                   context.profile->OfOrNone(id), grid, *context.ops);
                        }));
   solved.merge(std::move(all));
   return solved;

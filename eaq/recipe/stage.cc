@@ -28,7 +28,7 @@ absl::StatusOr<SolvedLinear> RouterSlot::Solve(const LayerContext&, const LayerP
 }
 
 absl::StatusOr<SolvedLinear> SolveSlot::Solve(const LinearId& id, ConstMatrixView, const InputStatistics&,
-                                              const GridSpec&) const {
+                                              const GridSpec&, const QuantizeOps&) const {
   return absl::UnimplementedError(absl::StrCat("this solver works on whole layers; it was asked for ", id.ToString()));
 }
 

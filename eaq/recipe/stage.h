@@ -36,6 +36,7 @@
 #include "eaq/model/params.h"
 #include "eaq/quant/activation_quant.h"
 #include "eaq/quant/grid.h"
+#include "eaq/quant/quantize_ops.h"
 #include "eaq/quant/quantized_attention.h"
 #include "eaq/quant/quantized_matrix.h"
 #include "eaq/recipe/allocation.h"
@@ -61,6 +62,7 @@ struct LayerContext {
   absl::Span<const std::string> domains;  // of the windows, one each; empty: all of one domain
   const RouterSlot* router = nullptr;     // what will be done to the router and to activations, for stages that train
   const ActivationSlot* activation = nullptr;
+  const QuantizeOps* ops = &CpuOps();  // what second moments and GPTQ run on
   ThreadPool* pool = nullptr;
   uint64_t seed = 0;  // of the trial's calibration; a stage draws from Rng(seed, "its name/L3/its purpose")
 };
@@ -178,7 +180,7 @@ class SolveSlot {
   virtual bool solves_whole_layers() const { return false; }
   virtual bool needs_full_hidden() const { return false; }
   virtual absl::StatusOr<SolvedLinear> Solve(const LinearId& id, ConstMatrixView weight, const InputStatistics& input,
-                                             const GridSpec& grid) const;
+                                             const GridSpec& grid, const QuantizeOps& ops) const;
   // PLAN: the grids of the linears to round, the router not among them; the result has each of them.
   virtual absl::StatusOr<SolvedLinears> SolveLayer(const LayerContext& context, const LayerParams& params,
                                                    const std::map<LinearId, GridSpec>& plan) const;

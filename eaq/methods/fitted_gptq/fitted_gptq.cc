@@ -29,7 +29,7 @@ class Solver : public SolveSlot {
                                            const std::map<LinearId, GridSpec>& plan) const override {
     EAQ_ASSIGN_OR_RETURN(const auto moments, Measure(context, params, plan));
     return SolveEach(plan, *context.pool, [&](const LinearId& id, const GridSpec& grid) {
-      return SolveOne(params.linears.at(id).weight, moments.at(LayerProfile::InputOwner(id)), grid);
+      return SolveOne(params.linears.at(id).weight, moments.at(LayerProfile::InputOwner(id)), grid, *context.ops);
     });
   }
 
@@ -77,9 +77,10 @@ class Solver : public SolveSlot {
     return moments;
   }
 
-  absl::StatusOr<SolvedLinear> SolveOne(const Matrix& weight, const Moments& moments, const GridSpec& grid) const {
+  absl::StatusOr<SolvedLinear> SolveOne(const Matrix& weight, const Moments& moments, const GridSpec& grid,
+                                        const QuantizeOps& ops) const {
     const Matrix fitted = FitWeight(weight.const_view(), moments, ridge_);
-    EAQ_ASSIGN_OR_RETURN(GptqResult result, GptqSolve(fitted.const_view(), moments.seen, grid, gptq_));
+    EAQ_ASSIGN_OR_RETURN(GptqResult result, ops.Gptq(fitted.const_view(), moments.seen, grid, gptq_));
     return SolvedLinear{std::move(result.weight), std::move(result.report.note)};
   }
 

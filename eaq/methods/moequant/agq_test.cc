@@ -53,7 +53,7 @@ struct Bench {
     if (solver->solves_whole_layers()) return solver->SolveLayer(context, params, plan).value();
     return SolveEach(plan, pool,
                      [&](const LinearId& id, const GridSpec& grid) {
-                       return solver->Solve(id, params.linears.at(id).weight.view(), profile.Of(id), grid);
+                       return solver->Solve(id, params.linears.at(id).weight.view(), profile.Of(id), grid, CpuOps());
                      })
         .value();
   }

@@ -55,7 +55,7 @@ class SignRoundSolver : public SolveSlot {
 
   // The LINEAR objective: loss = tr((W^ - W) H (W^ - W)^T) / tokens, gradient 2 (W^ - W) H / tokens.
   absl::StatusOr<SolvedLinear> Solve(const LinearId&, ConstMatrixView weight, const InputStatistics& input,
-                                     const GridSpec& spec) const override {
+                                     const GridSpec& spec, const QuantizeOps&) const override {
     const int64_t rows = weight.rows, cols = weight.cols;
     const Matrix w(weight);
     EAQ_ASSIGN_OR_RETURN(const LearnedGrid<float> grid, LearnedGrid<float>::Create(rows, cols, spec));

@@ -44,13 +44,13 @@ class Solver : public SolveSlot {
     const std::map<LinearId, Matrix> inputs = CollectInputs(*layer, context.hidden, owners, *context.pool);
     return SolveEach(plan, *context.pool, [&](const LinearId& id, const GridSpec& grid) {
       return Round(params.linears.at(id).weight, inputs.at(LayerProfile::InputOwner(id)),
-                   context.profile->OfOrNone(id).second_moments, grid);
+                   context.profile->OfOrNone(id).second_moments, grid, *context.ops);
     });
   }
 
  private:
   absl::StatusOr<SolvedLinear> Round(const Matrix& weight, const Matrix& x, const Hessian& hessian,
-                                     const GridSpec& grid) const {
+                                     const GridSpec& grid, const QuantizeOps& ops) const {
     const absl::StatusOr<std::vector<double>> u = InverseFactorDiagonal(hessian, gptq_.damping);
     // An expert that no token reaches has no salience: one width, rounded to nearest.
     std::vector<double> salience;
@@ -64,7 +64,7 @@ class Solver : public SolveSlot {
     const bool uniform =
         std::all_of(gptq.group_bits.begin(), gptq.group_bits.end(), [&](uint8_t bits) { return bits == grid.bits; });
     if (uniform) gptq.group_bits.clear();
-    EAQ_ASSIGN_OR_RETURN(GptqResult result, GptqSolve(weight.const_view(), hessian, grid, gptq));
+    EAQ_ASSIGN_OR_RETURN(GptqResult result, ops.Gptq(weight.const_view(), hessian, grid, gptq));
     SolvedLinear solved{std::move(result.weight), uniform ? "groups: all of one width" : Note(gptq.group_bits)};
     if (!result.report.note.empty()) absl::StrAppend(&solved.note, "; ", result.report.note);
     return solved;

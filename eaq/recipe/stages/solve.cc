@@ -25,7 +25,7 @@ class NearestSolver : public SolveSlot {
   NearestSolver(std::optional<ClipSearchSpec> clip, std::optional<RatioSpec> ratio)
       : clip_(std::move(clip)), ratio_(std::move(ratio)) {}
   absl::StatusOr<SolvedLinear> Solve(const LinearId&, ConstMatrixView weight, const InputStatistics&,
-                                     const GridSpec& grid) const override {
+                                     const GridSpec& grid, const QuantizeOps&) const override {
     if (ratio_) {
       EAQ_ASSIGN_OR_RETURN(std::vector<GridParams> grids, FindRatioGrids(weight, grid, *ratio_));
       EAQ_ASSIGN_OR_RETURN(QuantizedMatrix q, QuantizeOnGrids(weight, grid, std::move(grids)));
@@ -80,8 +80,8 @@ class GptqSolver : public SolveSlot {
   // Plain GPTQ looks at the profile alone.
   bool solves_whole_layers() const override { return power_ > 0 || sequential_; }
   absl::StatusOr<SolvedLinear> Solve(const LinearId&, ConstMatrixView weight, const InputStatistics& input,
-                                     const GridSpec& grid) const override {
-    EAQ_ASSIGN_OR_RETURN(GptqResult result, GptqSolve(weight, input.second_moments, grid, options_));
+                                     const GridSpec& grid, const QuantizeOps& ops) const override {
+    EAQ_ASSIGN_OR_RETURN(GptqResult result, ops.Gptq(weight, input.second_moments, grid, options_));
     return SolvedLinear{std::move(result.weight), std::move(result.report.note)};
   }
 
@@ -93,12 +93,12 @@ class GptqSolver : public SolveSlot {
     SolvedLinears solved;
     for (const auto& [step, part] : steps) {
       EAQ_ASSIGN_OR_RETURN(const LayerProfile fresh, Measure(context, now, part, /*changed=*/!solved.empty()));
-      EAQ_ASSIGN_OR_RETURN(SolvedLinears rounded,
-                           SolveEach(part, *context.pool, [&](const LinearId& id, const GridSpec& grid) {
-                             const auto it = fresh.inputs.find(LayerProfile::InputOwner(id));
-                             return Solve(id, params.linears.at(id).weight.view(),
-                                          it == fresh.inputs.end() ? context.profile->OfOrNone(id) : it->second, grid);
-                           }));
+      EAQ_ASSIGN_OR_RETURN(
+          SolvedLinears rounded, SolveEach(part, *context.pool, [&](const LinearId& id, const GridSpec& grid) {
+            const auto it = fresh.inputs.find(LayerProfile::InputOwner(id));
+            return Solve(id, params.linears.at(id).weight.view(),
+                         it == fresh.inputs.end() ? context.profile->OfOrNone(id) : it->second, grid, *context.ops);
+          }));
       for (const auto& [id, linear] : rounded) now.linears.at(id).weight = Dequantize(linear.weight);
       solved.merge(std::move(rounded));
     }
@@ -116,7 +116,8 @@ class GptqSolver : public SolveSlot {
     }
     if (owners.empty()) return LayerProfile();
     EAQ_ASSIGN_OR_RETURN(const auto layer, BuildLayer(*context.config, now));
-    return ProfileLayer(*layer, context.hidden, {.affinity_power = power_, .only = &owners}, *context.pool);
+    return ProfileLayer(*layer, context.hidden, {.affinity_power = power_, .only = &owners, .ops = context.ops},
+                        *context.pool);
   }
 
   const GptqOptions options_;

@@ -33,7 +33,7 @@ class ScaledNearest : public SolveSlot {
  public:
   explicit ScaledNearest(double factor) : factor_(static_cast<float>(factor)) {}
   absl::StatusOr<SolvedLinear> Solve(const LinearId&, ConstMatrixView weight, const InputStatistics&,
-                                     const GridSpec& grid) const override {
+                                     const GridSpec& grid, const QuantizeOps&) const override {
     Matrix scaled(weight);
     for (int64_t i = 0; i < scaled.size(); ++i) scaled.data()[i] *= factor_;
     auto q = QuantizeNearest(scaled.const_view(), grid);
@@ -54,7 +54,7 @@ TEST(Stages, OneFromOutsideIsNamedThroughAny) {
   const Recipe recipe = Parse("solve { external { [type.googleapis.com/google.protobuf.DoubleValue] { value: 2 } } }");
   EAQ_ASSERT_OK_AND_ASSIGN(const auto stage, MakeStage<SolveSlot>(recipe.solve(), "solve"));
   const GridSpec grid{.bits = 8};
-  EAQ_ASSERT_OK_AND_ASSIGN(const SolvedLinear solved, stage->Solve({}, Weight().const_view(), {}, grid));
+  EAQ_ASSERT_OK_AND_ASSIGN(const SolvedLinear solved, stage->Solve({}, Weight().const_view(), {}, grid, CpuOps()));
   EXPECT_EQ(solved.note, "scaled");
   EXPECT_NEAR(Dequantize(solved.weight)(1, 3), 80.0, 0.5);
 }
@@ -62,7 +62,7 @@ TEST(Stages, OneFromOutsideIsNamedThroughAny) {
 TEST(Stages, NearestIsQuantizeNearest) {
   EAQ_ASSERT_OK_AND_ASSIGN(const auto stage, MakeStage<SolveSlot>(Parse("solve { nearest {} }").solve(), "solve"));
   const GridSpec grid{.bits = 3};
-  EAQ_ASSERT_OK_AND_ASSIGN(const SolvedLinear solved, stage->Solve({}, Weight().const_view(), {}, grid));
+  EAQ_ASSERT_OK_AND_ASSIGN(const SolvedLinear solved, stage->Solve({}, Weight().const_view(), {}, grid, CpuOps()));
   EAQ_ASSERT_OK_AND_ASSIGN(const QuantizedMatrix expected, QuantizeNearest(Weight().const_view(), grid));
   EXPECT_EQ(solved.weight, expected);
   EXPECT_FALSE(stage->needs_second_moments());
@@ -73,7 +73,7 @@ TEST(Stages, NearestTakesARatioOfTheRange) {
   const auto solve = [&](const std::string& options) -> absl::StatusOr<SolvedLinear> {
     auto stage = MakeStage<SolveSlot>(Parse("solve { nearest { " + options + " } }").solve(), "solve");
     if (!stage.ok()) return stage.status();
-    return (*stage)->Solve({}, Weight().const_view(), {}, grid);
+    return (*stage)->Solve({}, Weight().const_view(), {}, grid, CpuOps());
   };
   EAQ_ASSERT_OK_AND_ASSIGN(const SolvedLinear fixed, solve("fixed_clip_ratio: 0.8"));
   EAQ_ASSERT_OK_AND_ASSIGN(const auto grids, FindRatioGrids(Weight().const_view(), grid, {.fixed = 0.8}));
