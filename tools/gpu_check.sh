@@ -19,6 +19,8 @@ home=${CUDA_HOME:-/usr/local/cuda}
 [ -x "$home/bin/nvcc" ] || { echo "gpu_check.sh: no nvcc; set CUDA_HOME" >&2; exit 3; }
 mkdir -p "$build"
 
+# Kernels of Hopper's own instructions are for sm_90a alone, on whatever machine.
+hopper="-gencode arch=compute_90a,code=sm_90a"
 gencode=
 for arch in ${EAQ_GPU_ARCHS:-90}; do gencode="$gencode -gencode arch=compute_$arch,code=sm_$arch"; done
 
@@ -33,7 +35,8 @@ fi
 # One line of shell per object. A spill ends the build. -ffp-contract=off, and -fmad as nvcc has it: the kernels' checks
 # allow for fused multiply-adds on the device, the twins must not have them.
 for source in kernels/cuda/*.cu; do
-  printf '%s\n' "$home/bin/nvcc -c $source -o $build/$(basename "$source").o -std=c++17 -O3 -lineinfo --expt-relaxed-constexpr -Xptxas -warn-spills,-Werror -I. $gencode"
+  case $source in *wgmma* | *hopper*) targets=$hopper ;; *) targets=$gencode ;; esac
+  printf '%s\n' "$home/bin/nvcc -c $source -o $build/$(basename "$source").o -std=c++17 -O3 -lineinfo --expt-relaxed-constexpr -Xptxas -warn-spills,-Werror -I. $targets"
 done >"$build/commands"
 for source in kernels/cuda/*.cc kernels/reference/*.cc kernels/selftest/*.cc kernels/device/arena.cc kernels/device/cuda_device.cc; do
   case $source in *_test.cc | *'*'*) continue ;; esac

@@ -17,6 +17,7 @@
 #else
 #include "kernels/emulation/async_copy.h"
 #include "kernels/emulation/matrix.h"
+#include "kernels/emulation/proxy.h"
 #define EAQ_PTX inline
 #define EAQ_PTX_SITE , ::eaq::kernels::emulation::Site site = ::eaq::kernels::emulation::Site::Here()
 #endif
@@ -250,6 +251,7 @@ EAQ_PTX void StoreShared(T* p, const T& value EAQ_PTX_SITE) {
   static_assert(sizeof(T) == 4 || sizeof(T) == 8 || sizeof(T) == 16, "one access");
 #if !defined(__CUDACC__)
   emulation::CountSharedAccess(p, sizeof(T), site);
+  emulation::MarkGenericWrite(p, sizeof(T), site);
 #endif
   *p = value;
 }

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "kernels/emulation/block.h"
+#include "kernels/emulation/proxy.h"
 #include "kernels/emulation/report.h"
 #include "kernels/emulation/sanitizer.h"
 #include "kernels/emulation/scheduler.h"
@@ -28,6 +29,7 @@ void CopyQueue::Add(void* shared, const void* global, int bytes, bool valid, Sit
     copies_.push_back({shared, global, bytes, valid, land_now, site});
   }
   if (land_now) Land(copies_.back());
+  MarkGenericWrite(shared, bytes, site);
   ++open_;
 }
 
@@ -40,8 +42,10 @@ void CopyQueue::Commit() {
 void CopyQueue::Wait(size_t groups_left) {
   size_t copies = 0, groups = 0;
   while (groups_.size() - groups > groups_left) copies += groups_[groups++];
-  for (size_t i = 0; i < copies; ++i)
+  for (size_t i = 0; i < copies; ++i) {
     if (!copies_[i].landed) Land(copies_[i]);
+    MarkGenericWrite(copies_[i].shared, copies_[i].bytes, copies_[i].site);  // a fence before this wait was too early
+  }
   const Quiet quiet;
   copies_.erase(copies_.begin(), copies_.begin() + static_cast<int64_t>(copies));
   groups_.erase(groups_.begin(), groups_.begin() + static_cast<int64_t>(groups));

@@ -23,6 +23,11 @@ std::string WhatItWaitsFor(const Thread& thread) {
       }
       break;
     }
+    case Thread::State::kAtTransactionBarrier:
+      return Describe(*thread.transaction_barrier) + ", " + ToString(thread.site);
+    case Thread::State::kAtClusterBarrier:
+      snprintf(text, sizeof text, "barrier.cluster, ");
+      break;
     case Thread::State::kSpinning:
       snprintf(text, sizeof text, "a spinning wait, ");
       break;

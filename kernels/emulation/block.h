@@ -7,8 +7,11 @@
 #include <vector>
 
 #include "kernels/emulation/barrier.h"
+#include "kernels/emulation/cluster.h"
+#include "kernels/emulation/proxy.h"
 #include "kernels/emulation/shared_memory.h"
 #include "kernels/emulation/thread.h"
+#include "kernels/emulation/transaction_barrier.h"
 #include "kernels/emulation/warp.h"
 
 namespace eaq::kernels::emulation {
@@ -24,6 +27,10 @@ struct Block {
   std::vector<Thread*> threads;
   Barrier barriers[kBarriers];
   SharedMemory shared;
+  TransactionBarriers transaction_barriers;
+  GenericWrites generic_writes;
+  std::vector<std::vector<WgmmaIssue>> wgmma_issues;  // of each warpgroup
+  Cluster* cluster = nullptr;
 };
 
 // Accesses to shared memory whose warp took different ways are counted when the block ends.

@@ -25,6 +25,10 @@ struct Counters {
   uint64_t shared_accesses = 0, shared_wavefronts = 0, shared_ideal_wavefronts = 0;
   uint64_t copies = 0, copied_bytes = 0;  // cp.async; a copy that only fills zeros counts no bytes
   uint64_t global_accesses_16 = 0;        // through ptx::LoadGlobal16 and its like
+  // Of warpgroups: wgmma, and their N; a product is 64 x N x 32 int8. Bulk copies, bytes read (once for all blocks of a
+  // cluster that get them) and written to shared memories.
+  uint64_t wgmma = 0, wgmma_columns = 0;
+  uint64_t bulk_copies = 0, bulk_bytes = 0, bulk_landed_bytes = 0;
 
   uint64_t BankConflicts() const {
     return ldmatrix_wavefronts - ldmatrix_ideal_wavefronts + shared_wavefronts - shared_ideal_wavefronts;

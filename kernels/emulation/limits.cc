@@ -34,6 +34,13 @@ void CheckLaunch(const Dim3& grid, const Dim3& block, size_t dynamic_bytes) {
   CheckSharedMemory(0, dynamic_bytes);
 }
 
+void CheckHopper(const char* what, Site site) {
+  const int architecture = CurrentOptions().architecture;
+  if (architecture != 90) {
+    Die("%s on sm_%d: only sm_90 has it (Options::architecture) (%s)", what, architecture, ToString(site).c_str());
+  }
+}
+
 void CheckSharedMemory(size_t static_bytes, size_t dynamic_bytes) {
   if (static_bytes > 48 << 10) Die("%zu bytes of EAQ_SHARED: at most 48 KiB, more only as dynamic", static_bytes);
   const int architecture = CurrentOptions().architecture;

@@ -6,6 +6,7 @@
 #include <cstddef>
 
 #include "kernels/emulation/coordinates.h"
+#include "kernels/emulation/site.h"
 
 namespace eaq::kernels::emulation {
 
@@ -15,6 +16,8 @@ size_t MaxSharedBytes(int architecture);
 // Die where a device would refuse. The architecture is that of CurrentOptions().
 void CheckLaunch(const Dim3& grid, const Dim3& block, size_t dynamic_bytes);
 void CheckSharedMemory(size_t static_bytes, size_t dynamic_bytes);
+// WHAT is of sm_90 alone.
+void CheckHopper(const char* what, Site site);
 
 }  // namespace eaq::kernels::emulation
 

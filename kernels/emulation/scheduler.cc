@@ -36,7 +36,7 @@ Scheduler& Scheduler::Own() {
 
 Scheduler::~Scheduler() = default;
 
-void Scheduler::Run(const Dim3& grid, const Dim3& block, size_t dynamic_bytes, const Kernel& kernel) {
+void Scheduler::Run(const Dim3& grid, const Dim3& block, size_t dynamic_bytes, const Kernel& kernel, unsigned cluster) {
   if (running_) Die("a launch inside a kernel");
   running_ = true;
   options_ = CurrentOptions();
@@ -45,7 +45,8 @@ void Scheduler::Run(const Dim3& grid, const Dim3& block, size_t dynamic_bytes, c
   dynamic_bytes_ = dynamic_bytes;
   kernel_ = kernel;
   blocks_ = grid.Count();
-  admitted_ = 0;
+  admitted_ = landed_ = 0;
+  cluster_ = cluster;
   counters = Counters();
   ready_.Start(options_.schedule, options_.seed);
   const size_t stack_bytes = options_.stack_bytes != 0 ? options_.stack_bytes : DefaultStackBytes();
@@ -74,19 +75,30 @@ void Scheduler::Run(const Dim3& grid, const Dim3& block, size_t dynamic_bytes, c
   counters.blocks += blocks_;
   counters.threads += blocks_ * block.Count();
   AddCounters(counters);
+  clusters_.clear();
   running_ = false;
 }
 
 Thread* Scheduler::Next() {
-  if (Thread* thread = ready_.Pop()) {
-    vain_turns_ = 0;
-    return thread;
-  }
+  do {
+    if (Thread* thread = ready_.Pop()) {
+      vain_turns_ = 0;
+      return thread;
+    }
+  } while (LandBulkCopy());
   if (spinning_first_ == nullptr || admitted_ < blocks_) return nullptr;
   if (++vain_turns_ > kVainTurns) Deadlock("threads spin in vain, nobody else can run");
   Thread* thread = spinning_first_;
   spinning_first_ = thread->next;
   return thread;
+}
+
+// The latest moment: nobody can run without it.
+bool Scheduler::LandBulkCopy() {
+  ++landed_;
+  return bulk_copies.LandOne(options_.schedule == Schedule::kInOrder   ? 0
+                             : options_.schedule == Schedule::kReverse ? bulk_copies.count() - 1
+                                                                       : Mix(options_.seed + landed_));
 }
 
 void Scheduler::SwitchTo(Fiber& from, Thread* to) {
@@ -131,11 +143,22 @@ void Scheduler::Finish(Thread& thread) {
   thread.state = Thread::State::kDone;
   --block.live;
   LaneLeft(*thread.warp, thread.lane);
+  if (thread.warp->live == 0) CheckAllProductsWaited(*thread.warp);
   ThreadLeftBarriers(block);
+  ThreadLeftCluster(block);
+  // The blocks of a cluster go together: others may still name one that has ended, and are told so.
+  bool ended = block.live == 0;
+  if (ended && block.cluster != nullptr) {
+    for (const emulation::Block* other : block.cluster->blocks) ended = ended && other->live == 0;
+  }
   Thread* next = nullptr;
-  if (block.live == 0) {
+  if (ended) {
     const Quiet quiet;
-    ended_.push_back(&block);
+    if (block.cluster == nullptr) {
+      ended_.push_back(&block);
+    } else {
+      ended_ = block.cluster->blocks;
+    }
   } else {
     next = Next();
   }
@@ -143,6 +166,19 @@ void Scheduler::Finish(Thread& thread) {
 }
 
 void Scheduler::Admit() {
+  if (cluster_ == 0) {
+    AdmitBlock();
+    return;
+  }
+  clusters_.push_back(std::make_unique<Cluster>());
+  for (unsigned rank = 0; rank < cluster_; ++rank) {
+    emulation::Block& block = AdmitBlock();
+    block.cluster = clusters_.back().get();
+    block.cluster->blocks.push_back(&block);
+  }
+}
+
+emulation::Block& Scheduler::AdmitBlock() {
   const auto count = static_cast<unsigned>(block_size_.Count());
   while (idle_threads_.size() < count) {
     threads_made_.push_back(std::make_unique<Thread>(stack_bytes_, &ThreadMain));
@@ -165,6 +201,8 @@ void Scheduler::Admit() {
   block.warps.assign((count + 31) / 32, Warp());
   block.threads.assign(count, nullptr);
   block.shared.Start(dynamic_bytes_);
+  block.wgmma_issues.assign((block.warps.size() + 3) / 4, {});
+  block.cluster = nullptr;
   for (unsigned w = 0; w < block.warps.size(); ++w) {
     block.warps[w].id = w;
     block.warps[w].priority = Mix(options_.seed + (block.index * 32 + w) * 0x9E3779B97F4A7C15ull);
@@ -185,11 +223,16 @@ void Scheduler::Admit() {
     thread.warp->live |= 1u << thread.lane;
     Wake(thread);
   }
+  return block;
 }
 
 void Scheduler::Retire(emulation::Block& block) {
   const Quiet quiet;
   CountOpenAccesses(block);
+  CheckSameProducts(block);
+  bulk_copies.CheckNoneTo(block);
+  block.transaction_barriers.clear();
+  block.generic_writes.Clear();
   block.shared.Clear();
   // Last thread first, so that the next block gets the same stacks in the same order.
   for (auto thread = block.threads.rbegin(); thread != block.threads.rend(); ++thread) {

@@ -13,6 +13,8 @@
 #include <vector>
 
 #include "kernels/emulation/block.h"
+#include "kernels/emulation/bulk_copy.h"
+#include "kernels/emulation/cluster.h"
 #include "kernels/emulation/counters.h"
 #include "kernels/emulation/fiber.h"
 #include "kernels/emulation/options.h"
@@ -31,7 +33,8 @@ class Scheduler {
   static Scheduler& Own();
 
   ~Scheduler();
-  void Run(const Dim3& grid, const Dim3& block, size_t dynamic_bytes, const Kernel& kernel);
+  // Every CLUSTER blocks that follow each other run together; 0: no clusters.
+  void Run(const Dim3& grid, const Dim3& block, size_t dynamic_bytes, const Kernel& kernel, unsigned cluster = 0);
 
   // Of the CUDA thread that runs, whose state says what it waits for: returns when somebody woke it.
   void Block(Thread& thread);
@@ -45,13 +48,16 @@ class Scheduler {
   Thread* AtGuardPage(const void* address) const;  // whose stack has run over there
 
   Counters counters;  // of the launch
+  BulkCopies bulk_copies;
 
  private:
   static void ThreadMain(void* thread);
   Thread* Next();
   void SwitchTo(Fiber& from, Thread* to);
   void Finish(Thread& thread);
-  void Admit();
+  bool LandBulkCopy();
+  void Admit();  // a block, or a cluster
+  emulation::Block& AdmitBlock();
   void Retire(emulation::Block& block);
   [[noreturn]] void Deadlock(const char* what);
 
@@ -59,7 +65,8 @@ class Scheduler {
   Dim3 grid_, block_size_;
   size_t dynamic_bytes_ = 0;
   Kernel kernel_ = {};
-  uint64_t blocks_ = 0, admitted_ = 0;
+  uint64_t blocks_ = 0, admitted_ = 0, landed_ = 0;
+  unsigned cluster_ = 0;
   bool running_ = false;
 
   Fiber own_;
@@ -70,6 +77,7 @@ class Scheduler {
   std::vector<emulation::Block*> resident_, ended_;
   std::vector<std::unique_ptr<emulation::Block>> blocks_made_;
   std::vector<emulation::Block*> idle_blocks_;
+  std::vector<std::unique_ptr<Cluster>> clusters_;
   std::vector<std::unique_ptr<Thread>> threads_made_;
   std::vector<Thread*> idle_threads_;
   size_t stack_bytes_ = 0;             // of threads_made_

@@ -16,11 +16,22 @@ namespace eaq::kernels::emulation {
 struct Block;
 struct Warp;
 struct WarpOperation;
+struct TransactionBarrier;
 
 struct Thread : Coordinates {
   Thread(size_t stack_bytes, void (*entry)(void*)) : fiber(stack_bytes, entry, this) {}
 
-  enum class State { kIdle, kReady, kRunning, kSpinning, kAtCollective, kAtBarrier, kDone };
+  enum class State {
+    kIdle,
+    kReady,
+    kRunning,
+    kSpinning,
+    kAtCollective,
+    kAtBarrier,
+    kAtTransactionBarrier,
+    kAtClusterBarrier,
+    kDone
+  };
 
   Fiber fiber;
   Block* its_block = nullptr;
@@ -35,6 +46,7 @@ struct Thread : Coordinates {
   const void* in = nullptr;
   void* out = nullptr;
   int barrier = 0;
+  const TransactionBarrier* transaction_barrier = nullptr;
   Site site;
 
   // For ThreadSanitizer: what this thread did before it came to a barrier; what all who met there did before.

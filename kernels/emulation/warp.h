@@ -10,6 +10,7 @@
 
 #include "kernels/emulation/site.h"
 #include "kernels/emulation/thread.h"
+#include "kernels/emulation/warpgroup.h"
 
 namespace eaq::kernels::emulation {
 
@@ -26,6 +27,7 @@ struct Warp {
   unsigned live = 0;      // lanes that have not returned
   unsigned waiting = 0;   // lanes at a collective
   Thread* lanes[32] = {};
+  WgmmaQueue wgmma;
 };
 
 constexpr unsigned kWholeWarp = 0xffffffffu;
