@@ -101,9 +101,12 @@ namespace cuda {
 struct AttentionBatch;        // kernels/cuda/attention.h
 struct GroupedBf16Arguments;  // kernels/cuda/grouped_bf16.h
 struct GroupedGemmArguments;  // kernels/cuda/grouped_gemm.h
+struct KvCodes;               // kernels/cuda/attention_kv.h
 struct RouteOptions;          // kernels/cuda/route.h
 struct RowQuantizer;          // kernels/cuda/quantize_rows.h
+struct RowSets;               // kernels/cuda/transform_rows.h
 struct RowSource;             // kernels/cuda/quantize_rows.h
+struct RowTransform;          // kernels/cuda/transform_rows.h
 struct RoundProblem;          // kernels/cuda/round_block.h
 struct SortedTokens;          // kernels/cuda/sort_tokens.h
 enum class GemmFormat : int;  // kernels/cuda/grouped_gemm.h
@@ -130,6 +133,11 @@ class Backend {
   // Several sequences at once (cuda/attention.h).
   virtual BackendStatus Attention(const cuda::AttentionBatch& batch, const float* q, int64_t ldq, const float* k,
                                   int64_t ldk, const float* v, int64_t ldv, float* out, int64_t ldo) = 0;
+  // With keys and values as codes, which QuantizeKv makes (cuda/attention_kv.h).
+  virtual BackendStatus QuantizeKv(const float* x, int64_t ldx, int64_t rows, int64_t kv_heads, int64_t head_dim,
+                                   const cuda::RowQuantizer& quantizer, const cuda::KvCodes& kv);
+  virtual BackendStatus AttentionKv(const cuda::AttentionBatch& batch, const float* q, int64_t ldq,
+                                    const cuda::KvCodes& k, const cuda::KvCodes& v, float* out, int64_t ldo);
   // y[n, out] = x[n, in] W^T for a contiguous W[out, in], all float32.
   virtual BackendStatus Linear(const float* x, int64_t ldx, const float* w, float* y, int64_t n, int64_t out,
                                int64_t in) = 0;
@@ -154,11 +162,16 @@ class Backend {
                                    int32_t* workspace, const cuda::SortedTokens& sorted);
   virtual BackendStatus QuantizeRows(const cuda::RowSource& source, const cuda::RowQuantizer& quantizer, int8_t* codes,
                                      float* scales, int32_t* zeros, int32_t* sums);
-  virtual BackendStatus GatherRowsBf16(const cuda::RowSource& source, uint16_t* y);
+  virtual BackendStatus GatherRowsBf16(const cuda::RowSource& source, int terms, uint16_t* y);
   virtual BackendStatus GroupedGemm(cuda::GemmFormat format, const cuda::GroupedGemmArguments& arguments);
   virtual BackendStatus GroupedBf16(const cuda::GroupedBf16Arguments& arguments);  // cuda/grouped_bf16.h, likewise
-  // In place, every row on an asymmetric grid of its own (cuda/fake_quant.h): attention's operands.
-  virtual BackendStatus FakeQuantPerToken(float* x, int64_t ldx, int64_t rows, int64_t n, int bits, float clip_ratio);
+  // In place, every row on a grid of its own (cuda/fake_quant.h): attention's operands, rows that no product takes as
+  // codes.
+  virtual BackendStatus FakeQuantPerToken(float* x, int64_t ldx, int64_t rows, int64_t n,
+                                          const cuda::RowQuantizer& quantizer);
+  // One step of what is done to rows at run time (cuda/transform_rows.h).
+  virtual BackendStatus TransformRows(const cuda::RowSource& source, const cuda::RowTransform& transform,
+                                      const cuda::RowSets& sets, float* y);
   virtual BackendStatus CombineExperts(const float* x, int64_t ldx, const int32_t* slot_of_pair, int64_t tokens,
                                        int64_t k, int64_t hidden, bool add, float* out, int64_t ldo);
 

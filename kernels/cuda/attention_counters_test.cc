@@ -6,6 +6,7 @@
 #include "gtest/gtest.h"
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/attention_decode.h"
+#include "kernels/cuda/attention_kv.h"
 #include "kernels/cuda/hessian.h"
 #include "kernels/emulation/counters.h"
 
@@ -62,6 +63,36 @@ TEST(AttentionCountersTest, PrefillDoesWhatItMustWithoutBankConflicts) {
     // q once, k and v once per block that sees them: the rows that are there.
     const uint64_t rows = kQueries + 2 * (128 + 200);
     EXPECT_EQ(counted.copied_bytes, 2 * rows * dim * sizeof(Bf16)) << dim;
+  }
+}
+
+// Codes: the same products, half or a quarter of the bytes of keys and values.
+TEST(AttentionCountersTest, PrefillOverCodesHasNoBankConflicts) {
+  for (const int64_t dim : {32, 64, 128}) {
+    for (const int bits : {4, 8}) {
+      constexpr int kQueries = 200;
+      Problem p(kQueries, kQueries, 2, 1, dim);
+      std::vector<float> x(kQueries * dim, 0.5f), k_grids(2 * kQueries), v_grids(2 * kQueries);
+      Storage k(kQueries * dim), v(kQueries * dim);  // more than enough
+      const int64_t ld = dim * bits / 8;
+      const KvCodes keys{bits, reinterpret_cast<uint8_t*>(k.data()), ld, k_grids.data()};
+      const KvCodes values{bits, reinterpret_cast<uint8_t*>(v.data()), ld, v_grids.data()};
+      RowQuantizer quantizer;
+      quantizer.bits = bits;
+      ASSERT_EQ(QuantizeKv(x.data(), dim, kQueries, 1, dim, quantizer, keys, nullptr), 0);
+      ASSERT_EQ(QuantizeKv(x.data(), dim, kQueries, 1, dim, quantizer, values, nullptr), 0);
+      ResetCounters();
+      ASSERT_EQ(AttentionKv(p.batch, p.q.data(), 2 * dim, keys, values, p.out.data(), 2 * dim, nullptr), 0);
+      const Counters counted = ReadCounters();
+      EXPECT_EQ(counted.BankConflicts(), 0u) << dim << ", " << bits;
+      EXPECT_GT(counted.shared_accesses, 0u);
+      // Blocks of 128 queries see 2 and 4 tiles of 64 keys; blocks of 64 (heads of 128 channels) 1, 2, 3 and 4.
+      const uint64_t mmas = 2 * 16 * 64 * dim / (16 * 8 * 16), tiles = dim == 128 ? 1 + 2 + 3 + 4 : 2 * (2 + 4);
+      EXPECT_EQ(counted.mma_bf16, 2 * tiles * 4 * mmas) << dim << ", " << bits;
+      const uint64_t rows = dim == 128 ? 64 + 128 + 192 + 200 : 128 + 200;
+      EXPECT_EQ(counted.copied_bytes, 2 * (kQueries * dim * sizeof(Bf16) + 2 * rows * ld)) << dim << ", " << bits;
+      EXPECT_NEAR(p.out[5], 0.5, 0.01);
+    }
   }
 }
 

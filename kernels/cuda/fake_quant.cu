@@ -1,4 +1,5 @@
 #include "kernels/cuda/fake_quant.h"
+#include "kernels/cuda/row_grid.h"
 #include "kernels/emulation/cuda_emulation.h"
 
 namespace eaq::kernels::cuda {
@@ -10,7 +11,7 @@ constexpr unsigned kAll = 0xffffffffu;
 
 // One block per row. Reads the row twice: for its range, then to round it. A row of a few thousand floats stays in the
 // cache between the two, so the time is that of one read and one write.
-__global__ void FakeQuantPerTokenKernel(float* x, int64_t ldx, int64_t n, int bits, float clip_ratio) {
+__global__ void FakeQuantPerTokenKernel(float* x, int64_t ldx, int64_t n, RowQuantizer q) {
   float* row = x + static_cast<int64_t>(blockIdx.x) * ldx;
 
   // Smallest and largest, 0 among them. Comparisons with NaN are false: NaN never enters.
@@ -39,33 +40,24 @@ __global__ void FakeQuantPerTokenKernel(float* x, int64_t ldx, int64_t n, int bi
   }
 
   // The grid: every thread computes the same numbers.
-  const float max_code = static_cast<float>((1 << bits) - 1);
-  low = __fmul_rn(low, clip_ratio);  // never fused with the subtraction below: the bits of the CPU
-  high = __fmul_rn(high, clip_ratio);
-  if (low == 0.0f && high == 0.0f) {
-    low = -1.0f;
-    high = 1.0f;
-  }
-  float scale = (high - low) / max_code;
-  if (scale < 1e-30f) scale = 1e-30f;
-  float zero = rintf(-low / scale);
-  if (!(zero > 0.0f)) zero = 0.0f;  // also NaN, of a range that is not finite
-  if (zero > max_code) zero = max_code;
+  const float max_code = static_cast<float>((1 << q.bits) - 1);
+  RowGridParams grid = {q.fixed_scale, static_cast<float>(q.fixed_zero)};
+  if (!q.fixed) grid = GridOfRow(q, {low, high, false});
 
-  const float first = -zero, last = max_code - zero;
+  const float first = 0.0f - grid.zero, last = max_code - grid.zero;
   for (int64_t i = threadIdx.x; i < n; i += kThreads) {
-    float q = rintf(row[i] / scale);
-    q = q < first ? first : q;
-    q = q > last ? last : q;
-    row[i] = scale * q;
+    float level = rintf(row[i] / grid.scale);
+    level = level < first ? first : level;
+    level = level > last ? last : level;
+    row[i] = grid.scale * level;
   }
 }
 
 }  // namespace
 
-int FakeQuantPerToken(float* x, int64_t ldx, int64_t rows, int64_t n, int bits, float clip_ratio, void* stream) {
+int FakeQuantPerToken(float* x, int64_t ldx, int64_t rows, int64_t n, const RowQuantizer& quantizer, void* stream) {
   if (rows == 0 || n == 0) return 0;
-  EAQ_LAUNCH(FakeQuantPerTokenKernel, static_cast<unsigned>(rows), kThreads, 0, stream, x, ldx, n, bits, clip_ratio);
+  EAQ_LAUNCH(FakeQuantPerTokenKernel, static_cast<unsigned>(rows), kThreads, 0, stream, x, ldx, n, quantizer);
   return EAQ_LAUNCH_ERROR();
 }
 

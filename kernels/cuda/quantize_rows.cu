@@ -1,5 +1,6 @@
 #include "kernels/cuda/bfloat16.h"
 #include "kernels/cuda/quantize_rows.h"
+#include "kernels/cuda/row_grid.h"
 #include "kernels/cuda/warp_reduce.h"
 #include "kernels/emulation/cuda_emulation.h"
 
@@ -61,13 +62,7 @@ __device__ inline Four Divided(const Row& row, Four f, int64_t column) {
 
 __device__ inline int64_t ColumnOf(int64_t brick, int lane) { return brick * 128 + lane * 4; }
 
-// Smallest and largest with 0 among them; broken: NaN was there (which no comparison lets in).
-struct Range {
-  float low, high;
-  bool broken;
-};
-
-__device__ inline void Widen(Range* range, const Four& f) {
+__device__ inline void Widen(RowRange* range, const Four& f) {
 #pragma unroll
   for (int j = 0; j < 4; ++j) {
     range->low = f.v[j] < range->low ? f.v[j] : range->low;
@@ -76,52 +71,16 @@ __device__ inline void Widen(Range* range, const Four& f) {
   }
 }
 
-__device__ inline Range OfWarp(Range range) {
+__device__ inline RowRange OfWarp(RowRange range) {
   range.low = WarpMin(range.low);
   range.high = WarpMax(range.high);
   range.broken = __any_sync(kAll, range.broken) != 0;
   return range;
 }
 
-struct Grid {
-  float scale;
-  float zero;  // 0 .. 2^bits - 1
-};
-
-// ParamsFromRangeUnchecked of eaq/quant/grid.cc with a float32 scale.
-__device__ inline Grid GridOf(const RowQuantizer& q, Range range) {
-  const float max_code = static_cast<float>((1 << q.bits) - 1), middle = static_cast<float>(1 << (q.bits - 1));
-  // __fmul_rn: never fused with the subtraction below, which would change the scale's last bit.
-  float low = __fmul_rn(q.clip_ratio, range.low), high = __fmul_rn(q.clip_ratio, range.high);
-  Grid grid;
-  if (q.grid == RowGrid::kAsymmetric) {
-    if (low == 0.0f && high == 0.0f) {
-      low = -1.0f;
-      high = 1.0f;
-    }
-    grid.scale = (high - low) / max_code;
-    if (fabsf(grid.scale) < 1e-30f) grid.scale = 1e-30f;
-    float zero = rintf(-low / grid.scale);
-    if (!(zero > 0.0f)) zero = 0.0f;
-    grid.zero = zero > max_code ? max_code : zero;
-  } else {
-    float largest = -low > high ? -low : high;
-    if (largest == 0.0f) largest = 1e-5f;
-    grid.zero = middle;
-    if (q.grid == RowGrid::kSymmetricFullRange) {
-      grid.scale = (-low > high ? largest : -largest) / middle;
-    } else {
-      grid.scale = largest / (middle - 1);
-    }
-    if (fabsf(grid.scale) < 1e-30f) grid.scale = copysignf(1e-30f, grid.scale);
-  }
-  if (range.broken || !(fabsf(grid.scale) <= 3.4028235e38f)) grid.scale = NAN;
-  return grid;
-}
-
 // Codes of a lane's four columns, each in a byte, and their sum over the warp. Columns beyond the row have code 0.
-__device__ inline uint32_t Codes(const RowQuantizer& q, const Grid& grid, const Four& f, int64_t column, int64_t cols,
-                                 int* sum) {
+__device__ inline uint32_t Codes(const RowQuantizer& q, const RowGridParams& grid, const Four& f, int64_t column,
+                                 int64_t cols, int* sum) {
   const float middle = static_cast<float>(1 << (q.bits - 1));
   const float zero = grid.zero - middle;  // around 0
   const float first = -middle, last = middle - 1;
@@ -175,9 +134,9 @@ __global__ void __launch_bounds__(kThreads) QuantizeRowsKernel(Arguments a) {
 #pragma unroll
   for (int j = 0; j < kHeld; ++j) held[j] = Divided(row, held[j], ColumnOf(warp + j * kRowWarps, lane));
 
-  Grid grid = {q.fixed_scale, static_cast<float>(q.fixed_zero)};
+  RowGridParams grid = {q.fixed_scale, static_cast<float>(q.fixed_zero)};
   if (!q.per_group) {
-    Range range = {0, 0, false};
+    RowRange range = {0, 0, false};
 #pragma unroll
     for (int j = 0; j < kHeld; ++j) Widen(&range, held[j]);
     for (int64_t brick = warp + kHeld * kRowWarps; brick < a.bricks; brick += kRowWarps) {
@@ -198,7 +157,7 @@ __global__ void __launch_bounds__(kThreads) QuantizeRowsKernel(Arguments a) {
       }
     }
     if (!q.fixed) {
-      grid = GridOf(q, range);
+      grid = GridOfRow(q, range);
     } else if (range.broken || !(fabsf(range.low) <= 3.4028235e38f && range.high <= 3.4028235e38f)) {
       grid.scale = NAN;
     }
@@ -211,9 +170,9 @@ __global__ void __launch_bounds__(kThreads) QuantizeRowsKernel(Arguments a) {
   int total = 0;
   const auto round = [&](int64_t brick, const Four& f) {
     if (q.per_group) {
-      Range range = {0, 0, false};
+      RowRange range = {0, 0, false};
       Widen(&range, f);
-      grid = GridOf(q, OfWarp(range));
+      grid = GridOfRow(q, OfWarp(range));
       if (exists && lane == 0) {
         a.scales[i * a.bricks + brick] = grid.scale;
         a.zeros[i * a.bricks + brick] = static_cast<int32_t>(grid.zero) - middle;
@@ -267,16 +226,24 @@ void LaunchQuantize(const Arguments& a, void* stream) {
 }
 
 template <bool kVector>
-__global__ void __launch_bounds__(kThreads) GatherRowsBf16Kernel(RowSource source, int64_t bricks, uint16_t* y) {
+__global__ void __launch_bounds__(kThreads)
+    GatherRowsBf16Kernel(RowSource source, int64_t bricks, int terms, uint16_t* y) {
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const int64_t i = blockIdx.x;
   const Row row = RowOf(source, i);
   for (int64_t brick = warp; brick < bricks; brick += kWarps) {
-    const Four f = Divided(row, Load<kVector>(row, ColumnOf(brick, lane)), ColumnOf(brick, lane));
-    uint2 packed;
-    packed.x = PackBf16(f.v[0], f.v[1]);
-    packed.y = PackBf16(f.v[2], f.v[3]);
-    reinterpret_cast<uint2*>(y)[(i * bricks + brick) * 32 + lane] = packed;
+    Four f = Divided(row, Load<kVector>(row, ColumnOf(brick, lane)), ColumnOf(brick, lane));
+    for (int t = 0; t < terms; ++t) {
+      uint2 packed;
+      packed.x = PackBf16(f.v[0], f.v[1]);
+      packed.y = PackBf16(f.v[2], f.v[3]);
+      reinterpret_cast<uint2*>(y)[((t * source.rows + i) * bricks + brick) * 32 + lane] = packed;
+      const uint32_t words[2] = {packed.x, packed.y};
+#pragma unroll
+      for (int j = 0; j < 4; ++j) {  // exact: what is left has fewer bits
+        f.v[j] -= __uint_as_float(j % 2 == 0 ? words[j / 2] << 16 : words[j / 2] & 0xffff0000u);
+      }
+    }
   }
 }
 
@@ -308,15 +275,15 @@ int QuantizeRows(const RowSource& source, const RowQuantizer& quantizer, int8_t*
   return EAQ_LAUNCH_ERROR();
 }
 
-int GatherRowsBf16(const RowSource& source, uint16_t* y, void* stream) {
-  if (!Valid(source) || reinterpret_cast<uintptr_t>(y) % 8 != 0) return kInvalidValue;
+int GatherRowsBf16(const RowSource& source, int terms, uint16_t* y, void* stream) {
+  if (!Valid(source) || terms < 1 || terms > 3 || reinterpret_cast<uintptr_t>(y) % 8 != 0) return kInvalidValue;
   if (source.rows == 0) return 0;
   const int64_t bricks = PaddedColumns(source.cols) / kBrickColumns;
   const auto rows = static_cast<unsigned>(source.rows);
   if (CanVector(source)) {
-    EAQ_LAUNCH(GatherRowsBf16Kernel<true>, rows, kThreads, 0, stream, source, bricks, y);
+    EAQ_LAUNCH(GatherRowsBf16Kernel<true>, rows, kThreads, 0, stream, source, bricks, terms, y);
   } else {
-    EAQ_LAUNCH(GatherRowsBf16Kernel<false>, rows, kThreads, 0, stream, source, bricks, y);
+    EAQ_LAUNCH(GatherRowsBf16Kernel<false>, rows, kThreads, 0, stream, source, bricks, terms, y);
   }
   return EAQ_LAUNCH_ERROR();
 }

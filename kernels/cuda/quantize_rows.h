@@ -52,8 +52,10 @@ struct RowQuantizer {
 int QuantizeRows(const RowSource& source, const RowQuantizer& quantizer, int8_t* codes, float* scales, int32_t* zeros,
                  int32_t* sums, void* stream);
 
-// The same without rounding to codes: y[rows, P] bfloat16 (bits), padded with 0.
-int GatherRowsBf16(const RowSource& source, uint16_t* y, void* stream);
+// The same without rounding to codes: y[terms, rows, P] bfloat16 (bits), padded with 0. Term t is what is left of a
+// number after the terms before it, rounded to nearest: 1 .. 3 terms hold 8, 16 or all 24 bits of a float32. (A number
+// that is not finite leaves NaN.)
+int GatherRowsBf16(const RowSource& source, int terms, uint16_t* y, void* stream);
 
 }  // namespace eaq::kernels::cuda
 

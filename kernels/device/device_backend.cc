@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "kernels/cuda/attention.h"
+#include "kernels/cuda/attention_kv.h"
 #include "kernels/cuda/combine.h"
 #include "kernels/cuda/embed.h"
 #include "kernels/cuda/fake_quant.h"
@@ -18,6 +19,7 @@
 #include "kernels/cuda/route.h"
 #include "kernels/cuda/silu_mul.h"
 #include "kernels/cuda/sort_tokens.h"
+#include "kernels/cuda/transform_rows.h"
 #include "kernels/device/open.h"
 
 namespace eaq::kernels {
@@ -53,6 +55,17 @@ class DeviceBackend : public Backend {
     return Check(cuda::Attention(b, q, ldq, k, ldk, v, ldv, out, ldo, stream()), "Attention of ", b.sequences,
                  " sequences of at most ", b.max_queries, " queries, ", b.heads, " heads on ", b.kv_heads, " of ",
                  b.head_dim);
+  }
+  BackendStatus QuantizeKv(const float* x, int64_t ldx, int64_t rows, int64_t kv_heads, int64_t head_dim,
+                           const cuda::RowQuantizer& quantizer, const cuda::KvCodes& kv) override {
+    return Check(cuda::QuantizeKv(x, ldx, rows, kv_heads, head_dim, quantizer, kv, stream()), "QuantizeKv of ", rows,
+                 " rows, ", kv_heads, " heads of ", head_dim, ", to ", quantizer.bits, " bits in ", kv.bits);
+  }
+  BackendStatus AttentionKv(const cuda::AttentionBatch& b, const float* q, int64_t ldq, const cuda::KvCodes& k,
+                            const cuda::KvCodes& v, float* out, int64_t ldo) override {
+    return Check(cuda::AttentionKv(b, q, ldq, k, v, out, ldo, stream()), "AttentionKv of ", b.sequences,
+                 " sequences of at most ", b.max_queries, " queries, ", b.heads, " heads on ", b.kv_heads, " of ",
+                 b.head_dim, ", codes of ", k.bits, " bits");
   }
   BackendStatus Linear(const float* x, int64_t ldx, const float* w, float* y, int64_t n, int64_t out,
                        int64_t in) override {
@@ -94,8 +107,9 @@ class DeviceBackend : public Backend {
     return Check(cuda::QuantizeRows(source, quantizer, codes, scales, zeros, sums, stream()), "QuantizeRows of [",
                  source.rows, ", ", source.cols, "] to ", quantizer.bits, " bits");
   }
-  BackendStatus GatherRowsBf16(const cuda::RowSource& source, uint16_t* y) override {
-    return Check(cuda::GatherRowsBf16(source, y, stream()), "GatherRowsBf16 of [", source.rows, ", ", source.cols, "]");
+  BackendStatus GatherRowsBf16(const cuda::RowSource& source, int terms, uint16_t* y) override {
+    return Check(cuda::GatherRowsBf16(source, terms, y, stream()), "GatherRowsBf16 of [", source.rows, ", ",
+                 source.cols, "] to ", terms, " terms");
   }
   BackendStatus GroupedGemm(cuda::GemmFormat format, const cuda::GroupedGemmArguments& arguments) override {
     cuda::GroupedGemmArguments a = arguments;
@@ -110,9 +124,16 @@ class DeviceBackend : public Backend {
     return Check(cuda::GroupedBf16(a, stream()), "GroupedBf16 of ", a.slots, " slots over ", a.expert_count,
                  " experts [", a.rows, ", ", a.cols, "]");
   }
-  BackendStatus FakeQuantPerToken(float* x, int64_t ldx, int64_t rows, int64_t n, int bits, float clip_ratio) override {
-    return Check(cuda::FakeQuantPerToken(x, ldx, rows, n, bits, clip_ratio, stream()), "FakeQuantPerToken of [", rows,
-                 ", ", n, "] to ", bits, " bits");
+  BackendStatus FakeQuantPerToken(float* x, int64_t ldx, int64_t rows, int64_t n,
+                                  const cuda::RowQuantizer& quantizer) override {
+    return Check(cuda::FakeQuantPerToken(x, ldx, rows, n, quantizer, stream()), "FakeQuantPerToken of [", rows, ", ", n,
+                 "] to ", quantizer.bits, " bits");
+  }
+  BackendStatus TransformRows(const cuda::RowSource& source, const cuda::RowTransform& t, const cuda::RowSets& sets,
+                              float* y) override {
+    constexpr const char* kKinds[] = {"copy", "rotation", "permutation", "Hadamard matrix"};
+    return Check(cuda::TransformRows(source, t, sets, y, stream()), "TransformRows of [", source.rows, ", ",
+                 source.cols, "], ", kKinds[static_cast<int>(t.kind)], ", blocks of ", t.block, ", stride ", t.stride);
   }
   BackendStatus CombineExperts(const float* x, int64_t ldx, const int32_t* slot_of_pair, int64_t tokens, int64_t k,
                                int64_t hidden, bool add, float* out, int64_t ldo) override {

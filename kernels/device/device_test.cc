@@ -172,7 +172,7 @@ TEST(BackendTest, WhatIsNotThereSaysWhy) {
 
   std::unique_ptr<Backend> cpu;
   ASSERT_FINE(OpenBackend(BackendKind::kCpu, &cpu));
-  EXPECT_NE(cpu->GatherRowsBf16(cuda::RowSource(), nullptr).text().find("no op of the backend \"cpu\""),
+  EXPECT_NE(cpu->GatherRowsBf16(cuda::RowSource(), 1, nullptr).text().find("no op of the backend \"cpu\""),
             std::string::npos);
 }
 

@@ -186,6 +186,14 @@ std::unique_ptr<Backend> MakeHostBackend(BackendKind kind) {
   return std::make_unique<CpuBackend>();
 }
 
+BackendStatus Backend::QuantizeKv(const float*, int64_t, int64_t, int64_t, int64_t, const cuda::RowQuantizer&,
+                                  const cuda::KvCodes&) {
+  return NotThere(*this, "QuantizeKv");
+}
+BackendStatus Backend::AttentionKv(const cuda::AttentionBatch&, const float*, int64_t, const cuda::KvCodes&,
+                                   const cuda::KvCodes&, float*, int64_t) {
+  return NotThere(*this, "AttentionKv");
+}
 BackendStatus Backend::RouteTopK(const float*, int64_t, int64_t, const cuda::RouteOptions&, int32_t*, float*) {
   return NotThere(*this, "RouteTopK");
 }
@@ -196,13 +204,18 @@ BackendStatus Backend::QuantizeRows(const cuda::RowSource&, const cuda::RowQuant
                                     int32_t*) {
   return NotThere(*this, "QuantizeRows");
 }
-BackendStatus Backend::GatherRowsBf16(const cuda::RowSource&, uint16_t*) { return NotThere(*this, "GatherRowsBf16"); }
+BackendStatus Backend::GatherRowsBf16(const cuda::RowSource&, int, uint16_t*) {
+  return NotThere(*this, "GatherRowsBf16");
+}
 BackendStatus Backend::GroupedGemm(cuda::GemmFormat, const cuda::GroupedGemmArguments&) {
   return NotThere(*this, "GroupedGemm");
 }
 BackendStatus Backend::GroupedBf16(const cuda::GroupedBf16Arguments&) { return NotThere(*this, "GroupedBf16"); }
-BackendStatus Backend::FakeQuantPerToken(float*, int64_t, int64_t, int64_t, int, float) {
+BackendStatus Backend::FakeQuantPerToken(float*, int64_t, int64_t, int64_t, const cuda::RowQuantizer&) {
   return NotThere(*this, "FakeQuantPerToken");
+}
+BackendStatus Backend::TransformRows(const cuda::RowSource&, const cuda::RowTransform&, const cuda::RowSets&, float*) {
+  return NotThere(*this, "TransformRows");
 }
 BackendStatus Backend::CombineExperts(const float*, int64_t, const int32_t*, int64_t, int64_t, int64_t, bool, float*,
                                       int64_t) {

@@ -8,6 +8,7 @@
 
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/attention_decode.h"
+#include "kernels/cuda/attention_kv.h"
 #include "kernels/selftest/check.h"
 #include "kernels/selftest/device_memory.h"
 #include "kernels/selftest/random.h"
@@ -225,6 +226,164 @@ EAQ_CHECK_CASE(AttentionDecodeBf16) {
 EAQ_CHECK_CASE(AttentionDecodeBf16Out) { CheckShape<Bf16, Bf16>(c, kDecodeShapes[1], true); }
 EAQ_CHECK_CASE(AttentionDecodeFloat) {
   for (const Shape& s : kDecodeShapes) CheckShape<float, float>(c, s, true);
+}
+
+// The grid of a head's numbers and its codes, in float as the CPU finds them (eaq/quant/activation_quant.h).
+struct HeadCodes {
+  float scale, zero;
+  std::vector<int> codes;
+};
+HeadCodes CodesOf(const float* x, int64_t n, int bits, float clip_ratio) {
+  float low = 0, high = 0;
+  for (int64_t i = 0; i < n; ++i) low = std::min(low, x[i]), high = std::max(high, x[i]);
+  low *= clip_ratio;
+  high *= clip_ratio;
+  const auto last = static_cast<float>((1 << bits) - 1);
+  if (low == 0 && high == 0) low = -1, high = 1;
+  HeadCodes head;
+  head.scale = (high - low) / last;
+  const float zero = std::nearbyint(-low / head.scale);
+  head.zero = zero > 0 ? std::min(zero, last) : 0.0f;
+  for (int64_t i = 0; i < n; ++i) {
+    head.codes.push_back(static_cast<int>(std::clamp(std::nearbyint(x[i] / head.scale) + head.zero, 0.0f, last)));
+  }
+  return head;
+}
+
+// VALUES (of P's keys or values) as codes on the device, each compared with its twin; they become the numbers that the
+// codes stand for.
+class Codes {
+ public:
+  Codes(Checker& c, const char* name, const Problem<float>& p, int64_t rows, int bits, int held, float clip_ratio,
+        std::vector<float>& values)
+      : row_bytes_(p.shape_.kv_heads * p.shape_.dim * held / 8),
+        ld_((row_bytes_ + 15) / 16 * 16 + 16),
+        codes_(name, rows * ld_),
+        grids_(name, rows * p.shape_.kv_heads * 2) {
+    const int64_t heads = p.shape_.kv_heads, dim = p.shape_.dim;
+    for (float& value : values) value = std::isnan(value) ? 1e30f : value;  // no part of a sequence: must not be read
+    DeviceArray<float> x(name, values);
+    kv_ = {held, codes_.data(), ld_, grids_.data()};
+    cuda::RowQuantizer quantizer{bits, cuda::RowGrid::kAsymmetric, clip_ratio};
+    c.Expect(cuda::QuantizeKv(x.data(), p.ldk_, rows, heads, dim, quantizer, kv_, nullptr) == 0, "QuantizeKv");
+    const std::vector<uint8_t> got = codes_.Download();
+    const std::vector<float> got_grids = grids_.Download();
+    std::vector<float> grids;
+    int64_t wrong = 0;
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t h = 0; h < heads; ++h) {
+        float* const numbers = &values[r * p.ldk_ + h * dim];
+        const HeadCodes want = CodesOf(numbers, dim, bits, clip_ratio);
+        grids.push_back(want.scale);
+        grids.push_back(want.zero);
+        for (int64_t i = 0; i < dim; ++i) {
+          const int64_t at = h * dim + i;
+          const int code = held == 8 ? got[r * ld_ + at] : got[r * ld_ + at / 2] >> (at % 2 * 4) & 15;
+          wrong += code != want.codes[i];
+          numbers[i] = want.scale * (static_cast<float>(want.codes[i]) - want.zero);
+        }
+      }
+    }
+    c.Expect(wrong == 0, wrong, " codes of ", name, " differ");
+    c.Same(got_grids, grids, name);
+  }
+  const cuda::KvCodes& kv() const { return kv_; }
+
+ private:
+  int64_t row_bytes_, ld_;
+  DeviceArray<uint8_t> codes_;
+  DeviceArray<float> grids_;
+  cuda::KvCodes kv_;
+};
+
+// Keys and values as codes of BITS bits, held in 4 or 8. T: queries.
+template <typename T>
+void CheckCodes(Checker& c, const Shape& shape, int bits, bool decode) {
+  Problem<float> p(shape, c.seed());
+  std::vector<T> queries(p.q_.size());
+  for (size_t i = 0; i < p.q_.size(); ++i) {
+    Narrow(p.q_[i], &queries[i]);
+    p.q_[i] = Widen(queries[i]);
+  }
+  const int64_t rows = static_cast<int64_t>(p.k_.size()) / p.ldk_;
+  const int held = bits <= 4 ? 4 : 8;
+  const Codes k(c, "keys", p, rows, bits, held, 1.0f, p.k_), v(c, "values", p, rows, bits, held, 0.9f, p.v_);
+  DeviceArray<int32_t> query_begin("query_begin", p.query_begin_), key_begin("key_begin", p.key_begin_),
+      key_count("key_count", p.key_count_);
+  const cuda::AttentionBatch batch = p.Batch(query_begin.data(), key_begin.data(), key_count.data());
+  const int64_t ldo = shape.heads * shape.dim + 8, results = decode ? batch.sequences : p.query_begin_.back();
+  DeviceArray<T> q("q", queries);
+  DeviceArray<float> out("out", results * ldo), workspace("workspace", decode ? cuda::DecodeWorkspace(batch) : 0);
+  const int error = decode ? cuda::AttentionDecodeKv(batch, q.data(), p.ldq_, k.kv(), v.kv(), workspace.data(),
+                                                     out.data(), ldo, nullptr)
+                           : cuda::AttentionKv(batch, q.data(), p.ldq_, k.kv(), v.kv(), out.data(), ldo, nullptr);
+  c.Expect(error == 0, "launch: error ", error);
+  const std::vector<float> got = out.Download();
+  const double of_p = sizeof(T) == 2 && !decode ? kBf16 : 0;
+  Distance distance;
+  for (int64_t s = 0; s < batch.sequences; ++s) {
+    const int of_sequence = decode ? 1 : shape.sequences[s].first;
+    for (int i = 0; i < of_sequence; ++i) {
+      const int64_t row = decode ? s : p.query_begin_[s] + i, position = p.key_count_[s] - of_sequence + i;
+      for (int h = 0; h < shape.heads; ++h) {
+        const Expected e = p.Of(static_cast<int>(s), row, h, position, of_p, 0);
+        for (int64_t d = 0; d < shape.dim; ++d) {
+          const double value = got[row * ldo + h * shape.dim + d];
+          c.Near(value, e.value[d], e.bound[d], "out", row * ldo + h * shape.dim + d);
+          distance.Add(value, e.value[d]);
+        }
+      }
+      for (int64_t d = shape.heads * shape.dim; d < ldo; ++d) {
+        c.Expect(std::isnan(got[row * ldo + d]), "wrote beyond the row");
+      }
+    }
+  }
+  // A key's probability times its value's scale is rounded once for all columns: with one key that is the distance.
+  const double limit = of_p + 1e-6;
+  c.Expect(distance.value() <= limit, "distance ", distance.value(), " above ", limit);
+}
+
+EAQ_CHECK_CASE(AttentionKvBf16) {
+  for (const Shape& s : kShapes) CheckCodes<Bf16>(c, s, s.heads == 2 ? 4 : 8, false);
+  CheckCodes<Bf16>(c, kShapes[0], 4, false);
+  CheckCodes<Bf16>(c, kShapes[1], 3, false);
+}
+EAQ_CHECK_CASE(AttentionKvFloat) {
+  for (const Shape& s : kShapes) CheckCodes<float>(c, s, s.heads == 1 ? 8 : 4, false);
+  CheckCodes<float>(c, kShapes[1], 6, false);
+}
+EAQ_CHECK_CASE(AttentionDecodeKvBf16) {
+  for (const Shape& s : kDecodeShapes) CheckCodes<Bf16>(c, s, s.heads % 3 == 1 ? 8 : 4, true);
+  CheckCodes<Bf16>(c, kDecodeShapes[3], 8, true);
+}
+EAQ_CHECK_CASE(AttentionDecodeKvFloat) {
+  for (const Shape& s : kDecodeShapes) CheckCodes<float>(c, s, s.heads == 8 ? 8 : 4, true);
+}
+
+// A head with NaN is NaN as a whole, and no other is.
+EAQ_CHECK_CASE(QuantizeKvBrokenHeads) {
+  Random random(c.seed());
+  std::vector<float> x = random.Normals(3 * 64);
+  x[5] = NAN;
+  x[64 + 40] = INFINITY;
+  DeviceArray<float> dx("x", x), grids("grids", 3 * 2 * 2);
+  DeviceArray<uint8_t> codes("codes", 3 * 64);
+  const cuda::KvCodes kv{8, codes.data(), 64, grids.data()};
+  cuda::RowQuantizer quantizer;
+  c.Expect(cuda::QuantizeKv(dx.data(), 64, 3, 2, 32, quantizer, kv, nullptr) == 0, "launch");
+  const std::vector<float> got = grids.Download();
+  for (int head = 0; head < 6; ++head) {
+    c.Expect(std::isnan(got[2 * head]) == (head == 0 || head == 3), "scale of head ", head, ": ", got[2 * head]);
+  }
+  quantizer.bits = 9;
+  c.Expect(cuda::QuantizeKv(dx.data(), 64, 3, 2, 32, quantizer, kv, nullptr) != 0, "9 bits");
+  quantizer.bits = 4;
+  c.Expect(cuda::QuantizeKv(dx.data(), 64, 3, 1, 48, quantizer, kv, nullptr) != 0, "heads of 48");
+  cuda::AttentionBatch batch;
+  batch.heads = batch.kv_heads = 2, batch.head_dim = 32;
+  const cuda::KvCodes narrow{4, codes.data(), 64, grids.data()};
+  c.Expect(cuda::AttentionKv(batch, dx.data(), 64, kv, narrow, dx.data(), 64, nullptr) != 0, "keys of 8, values of 4");
+  c.Expect(cuda::AttentionKv(batch, dx.data(), 64, kv, kv, dx.data(), 64, nullptr) == 0, "no sequences");
 }
 
 EAQ_CHECK_CASE(AttentionLimits) {

@@ -174,7 +174,7 @@ struct Layer {
       q.pack4 = format.activation_bits == 4;
       cuda::QuantizeRows(source, q, x_in.data(), x_scales.data(), x_zeros.data(), x_sums.data(), stream);
     } else {
-      cuda::GatherRowsBf16(source, reinterpret_cast<uint16_t*>(x_in.data()), stream);
+      cuda::GatherRowsBf16(source, 1, reinterpret_cast<uint16_t*>(x_in.data()), stream);
     }
   }
   void QuantizeHidden(void* stream) {  // bfloat16: the first product's epilogue has done it

@@ -202,20 +202,39 @@ EAQ_CHECK_CASE(QuantizeRowsEdges) {
 EAQ_CHECK_CASE(GatherRowsBf16) {
   Random random(c.seed());
   for (const int64_t cols : {1, 128, 203}) {
-    const int64_t padded = cuda::PaddedColumns(cols);
-    const std::vector<float> x = random.Normals(4 * cols);
-    const std::vector<int32_t> gather = {5, 0, 7, -1, 2};
-    DeviceArray<float> dx("x", x);
-    DeviceArray<int32_t> dg("gather", gather);
-    DeviceArray<uint16_t> y("y", 5 * padded);
-    cuda::RowSource source{dx.data(), cols, 5, cols, dg.data(), 2};
-    c.Expect(cuda::GatherRowsBf16(source, y.data(), nullptr) == 0, "launch");
-    std::vector<uint16_t> want(5 * padded, 0);
-    for (int64_t r = 0; r < 5; ++r)
-      for (int64_t i = 0; i < cols && gather[r] >= 0; ++i)
-        want[r * padded + i] = cuda::ToBf16(x[gather[r] / 2 * cols + i]).bits;
-    c.Same(y.Download(), want, "y");
+    for (const int terms : {1, 2, 3}) {
+      const int64_t padded = cuda::PaddedColumns(cols);
+      std::vector<float> x = random.Normals(4 * cols);
+      x[0] = std::numeric_limits<float>::infinity();
+      const std::vector<int32_t> gather = {5, 0, 7, -1, 2};
+      DeviceArray<float> dx("x", x);
+      DeviceArray<int32_t> dg("gather", gather);
+      DeviceArray<uint16_t> y("y", terms * 5 * padded);
+      cuda::RowSource source{dx.data(), cols, 5, cols, dg.data(), 2};
+      c.Expect(cuda::GatherRowsBf16(source, terms, y.data(), nullptr) == 0, "launch");
+      std::vector<uint16_t> want(terms * 5 * padded, 0);
+      const std::vector<uint16_t> got = y.Download();
+      for (int64_t r = 0; r < 5; ++r) {
+        for (int64_t i = 0; i < cols && gather[r] >= 0; ++i) {
+          const double value = x[gather[r] / 2 * cols + i];
+          double rest = value, sum = 0;
+          for (int t = 0; t < terms; ++t) {
+            const int64_t at = (t * 5 + r) * padded + i;
+            want[at] = cuda::ToBf16(static_cast<float>(rest)).bits;
+            const double term = cuda::ToFloat(cuda::Bf16{want[at]});
+            rest -= term;
+            sum += cuda::ToFloat(cuda::Bf16{got[at]});
+          }
+          // 9, 17 or all 24 bits: a term's error is at most half its last place.
+          constexpr double kError[] = {0x1p-8, 0x1p-16, 0};
+          if (std::isfinite(value)) c.Near(sum, value, kError[terms - 1] * std::fabs(value), "sum of terms", i);
+        }
+      }
+      c.Same(got, want, "y");
+    }
   }
+  cuda::RowSource none;
+  c.Expect(cuda::GatherRowsBf16(none, 4, nullptr, nullptr) != 0, "4 terms");
 }
 
 }  // namespace
