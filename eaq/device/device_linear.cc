@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "eaq/base/status_macros.h"
 #include "eaq/quant/packing.h"
 #include "eaq/quant/quantized_linear.h"
@@ -19,6 +18,7 @@ using kernels::cuda::CanonicalWeights;
 using kernels::cuda::GemmFormat;
 using kernels::cuda::RowGrid;
 using kernels::cuda::RowQuantizer;
+using Kind = ProductFormat::Kind;
 
 template <typename... Words>
 absl::Status Refused(const LinearId& id, const Words&... words) {
@@ -36,78 +36,39 @@ RowGrid RowGridOf(GridKind kind) {
   }
 }
 
-absl::StatusOr<InputFormat> FormatOf(const LinearId& id, const ActivationQuantizer& activation,
-                                     const OnlineTransform* online, int64_t cols) {
-  InputFormat input;
-  if (online != nullptr && !online->steps.empty()) {
-    if (online->steps.size() > 1 || online->steps[0].kind != OnlineStep::Kind::kDivide) {
-      return Refused(id, "its input goes through \"", online->ToString(),
-                     "\" at run time; expected nothing, or one division");
-    }
-    input.divisors = online->steps[0].divisors;
-  }
-  if (activation.identity()) return input;
-  const GridSpec& spec = activation.spec();
-  if (spec.kind == GridKind::kBinary) return Refused(id, "binary activations");
-  if (!activation.is_static() && spec.granularity == Granularity::kGroup && spec.group_size < cols) {
-    return Refused(id, "activations on a grid per ", spec.group_size, " channels; expected one a token");
-  }
-  input.bits = spec.bits;
-  input.quantizer.bits = spec.bits;
-  input.quantizer.grid = RowGridOf(spec.kind);
-  input.quantizer.clip_ratio = activation.clip_ratio();
-  if (activation.is_static()) {
-    input.quantizer.fixed = true;
-    input.quantizer.fixed_scale = activation.static_params().scale;
-    input.quantizer.fixed_zero = static_cast<int>(activation.static_params().zero);
-  }
-  return input;
-}
-
-// The width in which codes of BITS run; 0: none.
-int HeldWidth(int bits, bool integer_activations) {
-  if (integer_activations) return bits <= 4 ? 4 : 8;
-  return bits <= 4 ? bits : bits <= 6 ? 6 : 0;
-}
-
-absl::StatusOr<CanonicalWeights> Canonical(const LinearId& id, const QuantizedMatrix& q, bool integer_activations) {
+// Nothing where kernels cannot take the codes: binary ones, groups of columns that are not consecutive, a scale that is
+// no float16 number.
+std::optional<CanonicalWeights> Canonical(const QuantizedMatrix& q) {
   const GridSpec& grid = q.grid;
-  if (grid.kind == GridKind::kBinary) return Refused(id, "binary weights");
-  if (!q.group_bits.empty()) return Refused(id, "weights with widths by group");
-  if (!q.group_of_column.empty()) return Refused(id, "groups of columns that are not consecutive");
-  const int width = HeldWidth(grid.bits, integer_activations);
-  if (width == 0) {
-    return Refused(id, "weights of ", grid.bits, " bits beside 16-bit activations; expected at most 6 bits");
-  }
+  if (!q.group_of_column.empty()) return std::nullopt;
   CanonicalWeights w;
   w.rows = q.rows;
   w.cols = q.cols;
-  w.bits = width;
-  const bool grouped = grid.granularity == Granularity::kGroup && grid.group_size < q.cols;
-  if (grouped) {
-    w.group = grid.group_size;
-    const bool small = w.group == 32 || w.group == 64;
-    if (w.group != 128 && !(small && !integer_activations && width <= 4)) {
-      return Refused(id, "grids of ", w.group, " columns beside ",
-                     integer_activations ? "integer activations" : absl::StrCat("weights of ", width, " bits"),
-                     "; expected 128", integer_activations || width > 4 ? "" : ", 64 or 32", " or one grid a row");
-    }
+  w.bits = grid.bits;
+  for (const uint8_t bits : q.group_bits) {
+    if (bits < 2) return std::nullopt;
+    w.bits = std::max<int>(w.bits, bits);
   }
-  // A symmetric grid's zero is the middle of its own width: codes move with it to the middle of the wider one.
-  const int shift = grid.symmetric() ? (1 << (width - 1)) - (1 << (grid.bits - 1)) : 0;
-  w.codes.resize(q.codes.size());
-  for (size_t i = 0; i < q.codes.size(); ++i) w.codes[i] = static_cast<uint8_t>(q.codes[i] + shift);
-  const int64_t groups = w.groups();
+  if (q.group_bits.empty() && grid.kind == GridKind::kBinary) return std::nullopt;
+  if (grid.granularity == Granularity::kGroup && grid.group_size < q.cols) w.group = grid.group_size;
+  w.codes = q.codes;
+  const bool own_zeros = !grid.symmetric() || !q.group_bits.empty();
   for (int64_t r = 0; r < q.rows; ++r) {
-    for (int64_t g = 0; g < groups; ++g) {
+    for (int64_t g = 0; g < w.groups(); ++g) {
       const GridParams p = q.ParamsAt(r, g * std::max<int64_t>(w.group, 1));
       const uint16_t scale = FloatToF16(p.scale);
-      if (F16ToFloat(scale) != p.scale) return Refused(id, "the scale ", p.scale, " is no float16 number");
+      if (F16ToFloat(scale) != p.scale) return std::nullopt;
       w.scales.push_back(scale);
-      if (!grid.symmetric()) w.zeros.push_back(static_cast<uint8_t>(p.zero));
+      if (own_zeros) w.zeros.push_back(static_cast<uint8_t>(p.zero));
     }
   }
   return w;
+}
+
+// Whether every scale can be taken 16 times.
+bool ScalesLeaveRoom(const CanonicalWeights& w) {
+  return std::all_of(w.scales.begin(), w.scales.end(),
+                     [](uint16_t scale) { return std::abs(F16ToFloat(scale)) <= 65504.0f / 16; });
 }
 
 bool AllBf16(const Matrix& m) {
@@ -124,10 +85,97 @@ bool SameNumbers(const RowQuantizer& a, const RowQuantizer& b) {
          (!a.fixed || (a.fixed_scale == b.fixed_scale && a.fixed_zero == b.fixed_zero));
 }
 
+// Whether a launch can take one's numbers in the place of the other's.
+bool AlikeTransform(const InputFormat& a, const InputFormat& b) {
+  if (a.online == nullptr || b.online == nullptr) return a.online == b.online;
+  const auto& x = a.online->steps;
+  const auto& y = b.online->steps;
+  return std::equal(x.begin(), x.end(), y.begin(), y.end(), [](const OnlineStep& s, const OnlineStep& t) {
+    return s.kind == t.kind && s.block == t.block && s.stride == t.stride && s.rotation.rows() == t.rotation.rows();
+  });
+}
+
+// The numbers that LINEAR multiplies by, where its codes cannot be taken.
+std::shared_ptr<const Matrix> Borrowed(const Matrix& m) { return {std::shared_ptr<const Matrix>(), &m}; }
+
+// In codes of WIDTH bits: a symmetric grid's zero is the middle of its own width, and its codes move with it.
+CanonicalWeights Widened(const CanonicalWeights& codes, int width) {
+  CanonicalWeights wide = codes;
+  const int shift = codes.zeros.empty() ? (1 << (width - 1)) - (1 << (codes.bits - 1)) : 0;
+  wide.bits = width;
+  for (uint8_t& code : wide.codes) code = static_cast<uint8_t>(code + shift);
+  return wide;
+}
+
+// The kernels for codes: all have GROUP columns a grid and between the narrowest and the widest of WIDTHS bits.
+// False: none.
+bool ChooseCodes(const std::set<int>& widths, bool room, ProductFormat& product) {
+  const int narrowest = *widths.begin(), widest = *widths.rbegin();
+  const int64_t group = product.group;
+  const bool whole = group == 0 || group == 128;
+  product.kind = Kind::kQuantized;
+  if (product.input.bits < 16 && product.input.group == 0 && whole) {
+    product.integer = true;
+    const bool narrow = widest <= 4;
+    if (!narrow && narrowest <= 4 && group == 0) {
+      product.format = GemmFormat::kMixedA8;  // HeldCodes: each in 4 or 8
+      return true;
+    }
+    product.width = narrow ? 4 : 8;
+    product.format = !narrow ? GemmFormat::kW8A8 : product.input.bits <= 4 ? GemmFormat::kW4A4 : GemmFormat::kW4A8;
+    product.input.quantizer.pack4 = product.format == GemmFormat::kW4A4;
+    return true;
+  }
+  if (!whole && group != 32 && group != 64) return false;
+  if (widest <= 4) {
+    if (widths.size() > 1 && whole) {
+      product.format = GemmFormat::kMixedA16;
+      return true;
+    }
+    product.width = widest;
+    product.format = widest == 4 ? GemmFormat::kW4A16 : widest == 3 ? GemmFormat::kW3A16 : GemmFormat::kW2A16;
+    return true;
+  }
+  if (widest <= 6 && whole) {
+    product.width = 6;
+    product.format = GemmFormat::kW6A16;
+    return true;
+  }
+  if (!room) return false;
+  product.width = 8;
+  product.planes = 2;
+  product.format = GemmFormat::kW4A16;
+  return true;
+}
+
 }  // namespace
 
-bool operator==(const InputFormat& a, const InputFormat& b) {
-  return a.bits == b.bits && (a.bits > 8 || SameNumbers(a.quantizer, b.quantizer)) && a.divisors == b.divisors;
+absl::StatusOr<InputFormat> FormatOf(const LinearId& id, const ActivationQuantizer& activation,
+                                     const OnlineTransform* online, int64_t cols) {
+  InputFormat input;
+  if (online != nullptr && !online->steps.empty()) input.online = online;
+  if (activation.identity()) return input;
+  const GridSpec& spec = activation.spec();
+  if (spec.kind == GridKind::kBinary) return Refused(id, "binary activations");
+  input.bits = spec.bits;
+  if (spec.granularity == Granularity::kGroup && spec.group_size < cols) input.group = spec.group_size;
+  input.quantizer.bits = spec.bits;
+  input.quantizer.grid = RowGridOf(spec.kind);
+  input.quantizer.clip_ratio = activation.clip_ratio();
+  if (activation.is_static()) {
+    input.quantizer.fixed = true;
+    input.quantizer.fixed_scale = activation.static_params().scale;
+    input.quantizer.fixed_zero = static_cast<int>(activation.static_params().zero);
+  }
+  return input;
+}
+
+bool SameTransform(const InputFormat& a, const InputFormat& b) {
+  return a.online == b.online || (a.online != nullptr && b.online != nullptr && *a.online == *b.online);
+}
+
+bool SameRounding(const InputFormat& a, const InputFormat& b) {
+  return a.bits == b.bits && (a.bits > 8 || (a.group == b.group && SameNumbers(a.quantizer, b.quantizer)));
 }
 
 absl::StatusOr<DeviceLinear> DescribeLinear(const LinearId& id, const Linear& linear, const QuantizedMatrix* codes) {
@@ -136,101 +184,117 @@ absl::StatusOr<DeviceLinear> DescribeLinear(const LinearId& id, const Linear& li
   result.rows = linear.out_features();
   result.cols = linear.in_features();
   ActivationQuantizer activation;
-  bool has_bias = false;
   std::optional<QuantizedMatrix> unpacked;
   if (const auto* dense = dynamic_cast<const DenseLinear*>(&linear)) {
-    result.weight = &dense->weight();
-    has_bias = !dense->bias().empty();
+    result.weight = Borrowed(dense->weight());
+    result.bias = dense->bias();
   } else if (const auto* fake = dynamic_cast<const FakeQuantLinear*>(&linear)) {
-    result.weight = &fake->weight();
-    has_bias = !fake->bias().empty();
+    result.weight = Borrowed(fake->weight());
+    result.bias = fake->bias();
     activation = fake->activation();
   } else if (const auto* packed = dynamic_cast<const PackedLinear*>(&linear)) {
-    if (!packed->patched().empty()) return Refused(id, "rows of a cache stand over it");
-    has_bias = !packed->bias().empty();
+    if (!packed->patched().empty()) return Refused(id, "rows of a cache stand over packed codes");
+    result.bias = packed->bias();
     activation = packed->activation();
     EAQ_ASSIGN_OR_RETURN(unpacked, Unpack(packed->weight()));
     codes = &*unpacked;
   } else {
     return Refused(id, "a kind of linear that is not known here");
   }
-  if (has_bias) return Refused(id, "it has a bias");
   EAQ_ASSIGN_OR_RETURN(result.input, FormatOf(id, activation, linear.online(), result.cols));
-  if (codes == nullptr) {
-    if (result.input.bits < 16) return Refused(id, "quantized activations beside weights that are not quantized");
-    const bool float32 = id.role == Role::kRouter || id.role == Role::kSharedExpertGate || !AllBf16(*result.weight);
-    if (float32) result.input.bits = 32;
-    if (float32 && !result.input.divisors.empty()) return Refused(id, "a division before a product of float32");
-    return result;
-  }
+  if (codes == nullptr) return result;
   if (codes->rows != result.rows || codes->cols != result.cols) {
     return absl::InvalidArgumentError(absl::StrCat(id.ToString(), ": codes of [", codes->rows, ", ", codes->cols,
                                                    "]; expected [", result.rows, ", ", result.cols, "]"));
   }
-  if (result.weight != nullptr && !(Dequantize(*codes) == *result.weight)) {
-    return Refused(id, "its weights are not what its codes say");
+  if (result.weight == nullptr || Dequantize(*codes) == *result.weight) result.codes = Canonical(*codes);
+  if (result.codes) {
+    result.weight = nullptr;
+  } else if (result.weight == nullptr) {
+    result.weight = std::make_shared<const Matrix>(Dequantize(*codes));
   }
-  EAQ_ASSIGN_OR_RETURN(result.codes, Canonical(id, *codes, result.input.bits < 16));
-  result.weight = nullptr;
   return result;
 }
 
-absl::StatusOr<ProductFormat> ChooseProduct(absl::Span<const DeviceLinear> linears) {
+DeviceLinear SelectRows(const DeviceLinear& linear, absl::Span<const int32_t> rows) {
+  DeviceLinear some = linear;
+  some.rows = static_cast<int64_t>(rows.size());
+  const auto select = [&](auto& values, int64_t width) {
+    const auto all = values;
+    values.clear();
+    for (const int32_t row : rows)
+      values.insert(values.end(), all.begin() + row * width, all.begin() + (row + 1) * width);
+  };
+  if (!some.bias.empty()) select(some.bias, 1);
+  if (some.codes) {
+    CanonicalWeights& w = *some.codes;
+    select(w.codes, w.cols);
+    select(w.scales, w.groups());
+    if (!w.zeros.empty()) select(w.zeros, w.groups());
+    w.rows = some.rows;
+    return some;
+  }
+  auto weight = std::make_shared<Matrix>(some.rows, some.cols);
+  for (int64_t r = 0; r < some.rows; ++r) {
+    std::copy_n(linear.weight->row(rows[r]), some.cols, weight->row(r));
+  }
+  some.weight = std::move(weight);
+  return some;
+}
+
+absl::StatusOr<ProductFormat> ChooseProduct(absl::Span<const DeviceLinear> linears, bool together) {
+  const DeviceLinear& first = linears[0];
   ProductFormat product;
-  product.input = linears[0].input;
+  product.input = first.input;
   std::set<int> widths;
+  bool codes = true, room = true;
   for (const DeviceLinear& linear : linears) {
-    const std::string both = absl::StrCat(linears[0].id.ToString(), " in one launch with ", linear.id.ToString());
-    if (!(linear.input == product.input) || linear.codes.has_value() != linears[0].codes.has_value()) {
+    if (!SameRounding(linear.input, first.input) || !AlikeTransform(linear.input, first.input)) {
       return absl::UnimplementedError(absl::StrCat(
-          both, " does not run on a device: their rows are prepared in different ways (", product.input.bits, " and ",
-          linear.input.bits, " bits, other grids, or other divisors); expected the same for all experts of a layer"));
+          first.id.ToString(), " in one launch with ", linear.id.ToString(),
+          " does not run on a device: their rows are prepared in different ways (", first.input.bits, " and ",
+          linear.input.bits,
+          " bits, other grids, or other kinds of transforms); expected the same for all experts of a ", "layer"));
     }
-    if (!linear.codes) continue;
-    if (linear.codes->group != linears[0].codes->group) {
-      return absl::UnimplementedError(absl::StrCat(both, " does not run on a device: grids of ",
-                                                   linears[0].codes->group, " and of ", linear.codes->group,
-                                                   " columns"));
-    }
+    if (together && !linear.bias.empty()) return Refused(linear.id, "it has a bias");
+    product.by_expert = product.by_expert || !SameTransform(linear.input, first.input);
+    codes = codes && linear.codes && first.codes && linear.codes->group == first.codes->group;
+    if (!codes) continue;
     widths.insert(linear.codes->bits);
+    room = room && ScalesLeaveRoom(*linear.codes);
   }
-  if (!linears[0].codes) {
-    product.kind = product.input.bits == 16 ? ProductFormat::Kind::kBf16 : ProductFormat::Kind::kFloat32;
-    if (product.kind == ProductFormat::Kind::kFloat32 && linears.size() > 1) {
-      return Refused(linears[0].id, "weights of experts that are neither quantized nor bfloat16 numbers");
-    }
-    return product;
+  if (codes) {
+    product.group = first.codes->group;
+    if (ChooseCodes(widths, room, product)) return product;
   }
-  product.kind = ProductFormat::Kind::kQuantized;
-  product.group = linears[0].codes->group;
-  const bool integer = product.input.bits < 16;
-  if (widths.size() > 1) {
-    product.format = integer ? GemmFormat::kMixedA8 : GemmFormat::kMixedA16;
-    const bool fits =
-        integer ? product.group == 0 : *widths.rbegin() <= 4 && (product.group == 0 || product.group == 128);
-    if (fits) return product;
-    return Refused(linears[0].id, "experts of ", absl::StrJoin(widths, ", "), " bits in one layer with grids of ",
-                   product.group, " columns (0: a row); expected ",
-                   integer ? "one grid a row" : "2, 3 and 4 bits and grids of 128 columns or of a row");
+  // By their numbers.
+  product.group = 0;
+  const bool routing = first.id.role == Role::kRouter || first.id.role == Role::kSharedExpertGate;
+  bool bf16 = !routing;
+  for (const DeviceLinear& linear : linears) {
+    if (!bf16) break;
+    bf16 = linear.weight != nullptr && AllBf16(*linear.weight);
   }
-  switch (*widths.begin()) {
-    case 8:
-      product.format = GemmFormat::kW8A8;
-      return product;
-    case 6:
-      product.format = GemmFormat::kW6A16;
-      return product;
-    case 4:
-      product.format = !integer ? GemmFormat::kW4A16 : product.input.bits <= 4 ? GemmFormat::kW4A4 : GemmFormat::kW4A8;
-      product.input.quantizer.pack4 = product.format == GemmFormat::kW4A4;
-      return product;
-    case 3:
-      product.format = GemmFormat::kW3A16;
-      return product;
-    default:
-      product.format = GemmFormat::kW2A16;
-      return product;
+  product.kind = bf16 || together ? Kind::kBf16 : Kind::kFloat32;
+  product.planes = bf16 || !together ? 1 : 3;
+  return product;
+}
+
+std::vector<CanonicalWeights> HeldCodes(const CanonicalWeights& codes, const ProductFormat& format) {
+  int width = format.width;
+  if (width == 0) width = !format.integer ? codes.bits : codes.bits <= 4 ? 4 : 8;
+  CanonicalWeights held = Widened(codes, width);
+  if (format.planes == 1) return {std::move(held)};
+  // s (u - z) = 16 s (u / 16 - z / 16) + s (u % 16 - z % 16)
+  CanonicalWeights high = held, low = held;
+  if (held.zeros.empty()) high.zeros = low.zeros = std::vector<uint8_t>(held.scales.size(), 128);
+  for (CanonicalWeights* plane : {&high, &low}) {
+    plane->bits = 4;
+    for (uint8_t& code : plane->codes) code = plane == &high ? code >> 4 : code & 15;
+    for (uint8_t& zero : plane->zeros) zero = plane == &high ? zero >> 4 : zero & 15;
   }
+  for (uint16_t& scale : high.scales) scale = FloatToF16(16 * F16ToFloat(scale));
+  return {std::move(high), std::move(low)};
 }
 
 }  // namespace eaq

@@ -1,24 +1,27 @@
 // What a linear of the model is on a device: its weights as the kernels take them, and how the rows that it reads are
-// prepared. Or why it cannot run there: nothing is computed in another way than the CPU's without a word.
+// prepared. The numbers are always the CPU's; only the form in which they are multiplied differs:
 //
-//   on the CPU                            on the device
-//   weights of 2, 3, 4 (5, 6) bits        codes of 2, 3, 4, 6 bits; rows as bfloat16             (WxA16)
-//   ... and activations of 2 .. 8 bits    codes of 4 or 8 bits; rows as integer codes of 4 or 8  (W4A4, W4A8, W8A8)
-//   weights that are not quantized        bfloat16, where they are bfloat16 numbers; else float32
-//   the router, a shared expert's gate    float32, where not quantized
+//   weights on the CPU          rows on the CPU         on the device
+//   2 .. 8 bits                 2 .. 8 bits a token     codes of 4 or 8 bits by integer codes      (W4A4, W4A8, W8A8)
+//   2 .. 6 bits                 not quantized           codes of 2, 3, 4, 6 bits by bfloat16 terms (W2A16 .. W6A16)
+//   7, 8 bits                   not quantized           the same of two planes of 4 bits, one launch each
+//   2 .. 8 bits                 on grids per group      the last two: rows rounded to their grids, then bfloat16 terms
+//   any other grid or origin    any                     the weights' numbers as three bfloat16 terms, one launch each
+//   not quantized               any                     bfloat16, where they are bfloat16 numbers; else as three terms,
+//                                                       or (a linear that is alone in its launch) float32
 //
-// Codes of a width that no kernel has are held in the next that one has (3 bits beside integer activations in 4): the
-// same integers and grids, hence the same numbers, in more memory. Rounding rows to bfloat16 is the one step that the
-// CPU, which multiplies float32 rows, does not have; integer codes are the CPU's to the bit.
+// Codes of a width that no kernel has, or that experts in one launch do not share, are held in the next that one has:
+// the same integers and grids, hence the same numbers, in more memory. A row that is multiplied as bfloat16 is the sum
+// of ImageOptions::row_terms terms (layer_image.h). Integer codes of rows are the CPU's to the bit.
 //
-// Refused (Unimplemented, with the linear and the reason): rotations, Hadamard blocks and permutations at run time,
-// activations on a grid per group, groups of columns that are not consecutive or not of 32, 64 or 128 columns, binary
-// weights, widths by group, cached rows, biases, weights above 6 bits beside 16-bit activations, and quantized
-// activations beside weights that are not quantized.
+// Refused (Unimplemented, with the linear and the reason): binary activations, biases of experts, run-time transforms
+// beyond transform_rows.h, and experts in one launch whose rows are rounded in different ways or go through different
+// kinds of transforms.
 #ifndef EAQ_DEVICE_DEVICE_LINEAR_H_
 #define EAQ_DEVICE_DEVICE_LINEAR_H_
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -26,6 +29,7 @@
 #include "absl/types/span.h"
 #include "eaq/model/linear.h"
 #include "eaq/model/linear_id.h"
+#include "eaq/quant/activation_quant.h"
 #include "eaq/quant/quantized_matrix.h"
 #include "kernels/cuda/grouped_gemm.h"
 #include "kernels/cuda/pack_weights.h"
@@ -35,37 +39,53 @@ namespace eaq {
 
 // How rows are prepared.
 struct InputFormat {
-  int bits = 16;                          // 2 .. 8: integer codes; 16: bfloat16; 32: as they are
-  kernels::cuda::RowQuantizer quantizer;  // of integer codes
-  std::vector<float> divisors;            // [cols], or empty: none
+  const OnlineTransform* online = nullptr;  // first; of the linear. Null: nothing
+  int bits = 16;                            // 2 .. 8: rounded to grids; 16: not
+  int64_t group = 0;                        // channels of a grid; 0: all of a row
+  kernels::cuda::RowQuantizer quantizer;    // of the grids
 };
-bool operator==(const InputFormat& a, const InputFormat& b);
+// Of ACTIVATION after ONLINE (or null), rows of COLS channels that ID reads.
+absl::StatusOr<InputFormat> FormatOf(const LinearId& id, const ActivationQuantizer& activation,
+                                     const OnlineTransform* online, int64_t cols);
+bool SameTransform(const InputFormat& a, const InputFormat& b);
+bool SameRounding(const InputFormat& a, const InputFormat& b);
 
 struct DeviceLinear {
   LinearId id;
   int64_t rows = 0, cols = 0;
   InputFormat input;
-  std::optional<kernels::cuda::CanonicalWeights> codes;  // of a width that kernels have; absent: not quantized
-  const Matrix* weight = nullptr;                        // where there are no codes: of the model's linear
+  std::vector<float> bias;                               // or empty
+  std::optional<kernels::cuda::CanonicalWeights> codes;  // 2 .. 8 bits, groups of any size; or
+  std::shared_ptr<const Matrix> weight;                  // the numbers themselves
 };
 
 // LINEAR outlives the result. CODES: those of a FakeQuantLinear (which holds dequantised weights alone), or null where
-// it is not quantized; a PackedLinear has its own. InvalidArgument when CODES do not give the weights that LINEAR
-// holds.
+// it is not quantized; a PackedLinear has its own. They are used where they give the weights that LINEAR holds (rows
+// that stand over it do not). InvalidArgument for codes of another shape.
 absl::StatusOr<DeviceLinear> DescribeLinear(const LinearId& id, const Linear& linear, const QuantizedMatrix* codes);
+
+// The rows ROWS of LINEAR alone.
+DeviceLinear SelectRows(const DeviceLinear& linear, absl::Span<const int32_t> rows);
 
 // How one launch takes linears of one shape, one an expert.
 struct ProductFormat {
   enum class Kind { kQuantized, kBf16, kFloat32 };
   Kind kind = Kind::kFloat32;
   kernels::cuda::GemmFormat format = kernels::cuda::GemmFormat::kW8A8;  // kQuantized
-  int64_t group = 0;                                                    // columns of a grid; 0: the row
-  InputFormat input;
+  int width = 0;           // kQuantized: in which all codes are held; 0: each in its own
+  int64_t group = 0;       // columns of a grid; 0: the row
+  int planes = 1;          // launches whose results add up: of 4 bits each, or terms of bfloat16 weights
+  bool integer = false;    // rows as codes; else as bfloat16 terms or, kFloat32, as they are
+  bool by_expert = false;  // every expert transforms rows in its own way
+  InputFormat input;       // of all, but for the numbers of transforms by expert
 };
 
-// Unimplemented where LINEARS, of one shape, cannot run in one launch: it names two that differ in how their rows are
-// prepared, or widths that no kernel takes together.
-absl::StatusOr<ProductFormat> ChooseProduct(absl::Span<const DeviceLinear> linears);
+// TOGETHER: several linears may come to this launch (experts, or a shared one's), which has no float32 product.
+absl::StatusOr<ProductFormat> ChooseProduct(absl::Span<const DeviceLinear> linears, bool together);
+
+// CODES of LINEAR as FORMAT holds them, plane by plane, the high bits first.
+std::vector<kernels::cuda::CanonicalWeights> HeldCodes(const kernels::cuda::CanonicalWeights& codes,
+                                                       const ProductFormat& format);
 
 }  // namespace eaq
 

@@ -2,123 +2,147 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstring>
+#include <numeric>
 #include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "eaq/base/status_macros.h"
+#include "eaq/device/image_builder.h"
+#include "eaq/model/routing_policy.h"
 #include "eaq/quant/quantized_attention.h"
+#include "eaq/tensor/f16.h"
+#include "kernels/cuda/bfloat16.h"
 #include "kernels/cuda/pack_weights.h"
 
 namespace eaq {
 namespace {
 
+using kernels::cuda::CanonicalWeights;
 using kernels::cuda::ExpertMatrix;
 using kernels::cuda::FragmentWeights;
 using kernels::cuda::MmaOrder;
 
-constexpr int64_t kAlignment = 256;
+using Kind = ProductFormat::Kind;
 
-class Builder {
- public:
-  explicit Builder(LayerImage* image) : image_(*image) {}
-
-  template <typename T>
-  int64_t Put(const T* values, size_t count) {
-    std::vector<uint8_t>& bytes = image_.bytes;
-    const int64_t at = static_cast<int64_t>((bytes.size() + kAlignment - 1) / kAlignment * kAlignment);
-    bytes.resize(at + count * sizeof(T));
-    if (count > 0) std::memcpy(bytes.data() + at, values, count * sizeof(T));
-    return at;
-  }
-  template <typename T>
-  int64_t Put(const std::vector<T>& values) {
-    return Put(values.data(), values.size());
-  }
-  // The member at FIELD bytes into entry I of a table of ENTRY bytes each at TABLE points to what lies at TARGET.
-  void Point(int64_t table, size_t entry, size_t i, size_t field, int64_t target) {
-    const int64_t at = table + static_cast<int64_t>(i * entry + field);
-    const uint64_t offset = static_cast<uint64_t>(target);
-    std::memcpy(image_.bytes.data() + at, &offset, sizeof offset);
-    image_.pointers.push_back(at);
-  }
-
- private:
-  LayerImage& image_;
-};
-
-// Rows of bfloat16 numbers, padded to whole bricks.
-std::vector<uint16_t> PaddedBf16(const Matrix& weight) {
-  const int64_t padded = kernels::cuda::PaddedColumns(weight.cols());
-  std::vector<uint16_t> rows(weight.rows() * padded, 0);
-  for (int64_t r = 0; r < weight.rows(); ++r) {
-    for (int64_t c = 0; c < weight.cols(); ++c) {
-      uint32_t bits;
-      std::memcpy(&bits, weight.row(r) + c, sizeof bits);
-      rows[r * padded + c] = static_cast<uint16_t>(bits >> 16);
+// Rows of bfloat16 numbers, padded to whole bricks: REST's, which keeps what they leave.
+std::vector<uint16_t> TakeBf16(Matrix& rest) {
+  const int64_t padded = kernels::cuda::PaddedColumns(rest.cols());
+  std::vector<uint16_t> rows(rest.rows() * padded, 0);
+  for (int64_t r = 0; r < rest.rows(); ++r) {
+    for (int64_t c = 0; c < rest.cols(); ++c) {
+      const kernels::cuda::Bf16 term = kernels::cuda::ToBf16(rest(r, c));
+      rows[r * padded + c] = term.bits;
+      rest(r, c) -= kernels::cuda::ToFloat(term);
     }
   }
   return rows;
 }
 
-// LINEARS of one shape, one an expert. UPS not empty: their partners, quantized alike, interleaved with them.
-Product PutProduct(const ProductFormat& format, absl::Span<const DeviceLinear> linears,
-                   absl::Span<const DeviceLinear> ups, Builder& builder) {
-  Product product;
-  product.format = format;
-  product.experts = linears.size();
-  product.rows = product.outputs = linears[0].rows;
-  product.cols = linears[0].cols;
-  product.swiglu = !ups.empty();
-  if (!format.input.divisors.empty()) product.divisors = builder.Put(format.input.divisors);
-  if (format.kind == ProductFormat::Kind::kFloat32) {
-    product.weights = builder.Put(linears[0].weight->data(), linears[0].weight->size());
-    return product;
+// The numbers that LINEAR multiplies by.
+Matrix NumbersOf(const DeviceLinear& linear) {
+  if (linear.weight != nullptr) return *linear.weight;
+  const kernels::cuda::CanonicalWeights& w = *linear.codes;
+  Matrix numbers(w.rows, w.cols);
+  for (int64_t r = 0; r < w.rows; ++r) {
+    for (int64_t c = 0; c < w.cols; ++c) {
+      const int64_t grid = r * w.groups() + (w.group == 0 ? 0 : c / w.group);
+      const int zero = w.zeros.empty() ? 1 << (w.bits - 1) : w.zeros[grid];
+      numbers(r, c) = F16ToFloat(w.scales[grid]) * static_cast<float>(w.codes[r * w.cols + c] - zero);
+    }
   }
-  if (format.kind == ProductFormat::Kind::kBf16) {
-    std::vector<int64_t> rows;
-    for (const DeviceLinear& linear : linears) rows.push_back(builder.Put(PaddedBf16(*linear.weight)));
-    product.weights = builder.Put(rows);
-    for (size_t e = 0; e < rows.size(); ++e) builder.Point(product.weights, sizeof(uint64_t), e, 0, rows[e]);
-    return product;
-  }
+  return numbers;
+}
+
+// A plane of codes, one matrix an expert: the launch's table.
+int64_t PutCodes(absl::Span<const CanonicalWeights> experts, MmaOrder order, ImageBuilder& builder) {
   struct Places {
     int64_t codes, scales, zeros, sums;
   };
   std::vector<Places> places;
-  std::vector<ExpertMatrix> table(linears.size(), ExpertMatrix{});
-  const MmaOrder order = format.input.bits < 16 ? MmaOrder::kInt8 : MmaOrder::kBf16;
-  for (size_t e = 0; e < linears.size(); ++e) {
-    FragmentWeights packed;
-    if (product.swiglu) {
-      const auto both = kernels::cuda::InterleaveGateUp(*linears[e].codes, *ups[e].codes);
-      product.rows = both.rows;
-      packed = PackWeights(both, order);
-    } else {
-      packed = PackWeights(*linears[e].codes, order);
-    }
-    table[e].bits = linears[e].codes->bits;
+  std::vector<ExpertMatrix> table(experts.size(), ExpertMatrix{});
+  for (size_t e = 0; e < experts.size(); ++e) {
+    const FragmentWeights packed = PackWeights(experts[e], order);
+    table[e].bits = experts[e].bits;
     places.push_back({builder.Put(packed.codes), builder.Put(packed.scales),
                       packed.zeros.empty() ? -1 : builder.Put(packed.zeros), builder.Put(packed.column_sums)});
   }
-  product.weights = builder.Put(table);
+  const int64_t at = builder.Put(table);
   for (size_t e = 0; e < places.size(); ++e) {
     const auto point = [&](size_t field, int64_t target) {
-      if (target >= 0) builder.Point(product.weights, sizeof(ExpertMatrix), e, field, target);
+      if (target >= 0) builder.Point(at, sizeof(ExpertMatrix), e, field, target);
     };
     point(offsetof(ExpertMatrix, codes), places[e].codes);
     point(offsetof(ExpertMatrix, scales), places[e].scales);
     point(offsetof(ExpertMatrix, zeros), places[e].zeros);
     point(offsetof(ExpertMatrix, column_sums), places[e].sums);
   }
+  return at;
+}
+
+// LINEARS of one shape, one an expert. UPS not empty: their partners, held alike, interleaved with them.
+Product PutProduct(const ProductFormat& format, RowsImage input, absl::Span<const DeviceLinear> linears,
+                   absl::Span<const DeviceLinear> ups, ImageBuilder& builder) {
+  Product product;
+  product.format = format;
+  product.input = std::move(input);
+  product.experts = linears.size();
+  product.rows = product.outputs = linears[0].rows;
+  product.cols = linears[0].cols;
+  product.swiglu = !ups.empty();
+  if (!linears[0].bias.empty()) product.bias = builder.Put(linears[0].bias);
+  if (format.kind == Kind::kFloat32) {
+    const Matrix numbers = NumbersOf(linears[0]);
+    product.weights = {builder.Put(numbers.data(), numbers.size())};
+    return product;
+  }
+  if (format.kind == Kind::kBf16) {
+    std::vector<Matrix> rest;
+    for (const DeviceLinear& linear : linears) rest.push_back(NumbersOf(linear));
+    for (int plane = 0; plane < format.planes; ++plane) {
+      std::vector<int64_t> rows;
+      for (Matrix& numbers : rest) rows.push_back(builder.Put(TakeBf16(numbers)));
+      const int64_t table = builder.Put(rows);
+      for (size_t e = 0; e < rows.size(); ++e) builder.Point(table, sizeof(uint64_t), e, 0, rows[e]);
+      product.weights.push_back(table);
+    }
+    return product;
+  }
+  std::vector<std::vector<CanonicalWeights>> planes(format.planes);
+  for (size_t e = 0; e < linears.size(); ++e) {
+    std::vector<CanonicalWeights> held = HeldCodes(*linears[e].codes, format);
+    if (product.swiglu) {
+      held[0] = kernels::cuda::InterleaveGateUp(held[0], HeldCodes(*ups[e].codes, format)[0]);
+      product.rows = held[0].rows;
+    }
+    for (int plane = 0; plane < format.planes; ++plane) planes[plane].push_back(std::move(held[plane]));
+  }
+  const MmaOrder order = format.integer ? MmaOrder::kInt8 : MmaOrder::kBf16;
+  for (const auto& experts : planes) product.weights.push_back(PutCodes(experts, order, builder));
   return product;
+}
+
+// Whether gate and up, of expert e each, can be one matrix.
+bool Interleave(const ProductFormat& of_gates, const ProductFormat& of_ups, absl::Span<const DeviceLinear> gates,
+                absl::Span<const DeviceLinear> ups) {
+  if (of_gates.kind != Kind::kQuantized || of_ups.kind != Kind::kQuantized || of_gates.planes > 1 ||
+      of_ups.planes > 1 || of_gates.integer != of_ups.integer || of_gates.group != of_ups.group) {
+    return false;
+  }
+  for (size_t e = 0; e < gates.size(); ++e) {
+    const CanonicalWeights gate = HeldCodes(*gates[e].codes, of_gates)[0], up = HeldCodes(*ups[e].codes, of_ups)[0];
+    if (gate.bits != up.bits || gate.zeros.empty() != up.zeros.empty()) return false;
+  }
+  return true;
 }
 
 class LayerWalk {
  public:
-  LayerWalk(const DecoderLayer& layer, const CodesOf& codes, LayerImage* image)
-      : layer_(layer), codes_(codes), builder_(image) {}
+  LayerWalk(const DecoderLayer& layer, const CodesOf& codes, const ImageOptions& options, LayerImage* image)
+      : layer_(layer),
+        codes_(codes),
+        builder_(image->bytes, image->pointers),
+        rows_(std::clamp(options.row_terms, 1, kMostRowTerms), builder_) {}
 
   absl::StatusOr<DeviceLinear> Describe(Role role, int expert = -1) const {
     const LinearId id{layer_.norms().layer, role, expert};
@@ -126,43 +150,53 @@ class LayerWalk {
   }
   absl::StatusOr<Product> Single(Role role) {
     EAQ_ASSIGN_OR_RETURN(const DeviceLinear linear, Describe(role));
-    EAQ_ASSIGN_OR_RETURN(const ProductFormat format, ChooseProduct({&linear, 1}));
-    return PutProduct(format, {&linear, 1}, {}, builder_);
+    EAQ_ASSIGN_OR_RETURN(const ProductFormat format, ChooseProduct({&linear, 1}, false));
+    EAQ_ASSIGN_OR_RETURN(RowsImage rows, rows_.Put(format, {&linear, 1}));
+    return PutProduct(format, std::move(rows), {&linear, 1}, {}, builder_);
   }
-  // Of experts 0 .. COUNT - 1, or of the one that is no expert's (COUNT 0).
-  absl::StatusOr<SwiGluImage> SwiGlu(Role gate, Role up, Role down, int count) {
+  // Of EXPERTS, or (none) of the one that is no expert's.
+  absl::StatusOr<SwiGluImage> SwiGlu(Role gate, Role up, Role down, absl::Span<const int32_t> experts) {
     std::vector<DeviceLinear> gates, ups, downs;
     SwiGluImage image;
-    for (int e = count == 0 ? -1 : 0; e < count; ++e) {
-      for (auto [role, list, ids] : {std::make_tuple(gate, &gates, &image.gates), std::make_tuple(up, &ups, &image.ups),
-                                     std::make_tuple(down, &downs, &image.downs)}) {
+    std::vector<int32_t> list(experts.begin(), experts.end());
+    if (list.empty()) list.push_back(-1);
+    for (const int32_t e : list) {
+      for (auto [role, linears, ids] :
+           {std::make_tuple(gate, &gates, &image.gates), std::make_tuple(up, &ups, &image.ups),
+            std::make_tuple(down, &downs, &image.downs)}) {
         EAQ_ASSIGN_OR_RETURN(DeviceLinear linear, Describe(role, e));
         ids->push_back(linear.id);
-        list->push_back(std::move(linear));
+        linears->push_back(std::move(linear));
       }
     }
     image.width = gates[0].rows;
-    EAQ_ASSIGN_OR_RETURN(const ProductFormat of_gates, ChooseProduct(gates));
-    EAQ_ASSIGN_OR_RETURN(const ProductFormat of_ups, ChooseProduct(ups));
-    EAQ_ASSIGN_OR_RETURN(const ProductFormat of_downs, ChooseProduct(downs));
-    bool together = of_gates.kind == ProductFormat::Kind::kQuantized && of_gates.input == of_ups.input;
-    for (size_t e = 0; e < gates.size() && together; ++e) {
-      together = gates[e].codes && ups[e].codes && gates[e].codes->bits == ups[e].codes->bits &&
-                 gates[e].codes->group == ups[e].codes->group &&
-                 gates[e].codes->zeros.empty() == ups[e].codes->zeros.empty();
-    }
-    image.gate =
-        PutProduct(of_gates, gates, together ? absl::MakeConstSpan(ups) : absl::Span<const DeviceLinear>(), builder_);
-    if (!together) image.up = PutProduct(of_ups, ups, {}, builder_);
-    image.down = PutProduct(of_downs, downs, {}, builder_);
+    EAQ_ASSIGN_OR_RETURN(const ProductFormat of_gates, ChooseProduct(gates, true));
+    EAQ_ASSIGN_OR_RETURN(const ProductFormat of_ups, ChooseProduct(ups, true));
+    EAQ_ASSIGN_OR_RETURN(const ProductFormat of_downs, ChooseProduct(downs, true));
+    EAQ_ASSIGN_OR_RETURN(RowsImage to_gates, rows_.Put(of_gates, gates));
+    EAQ_ASSIGN_OR_RETURN(RowsImage to_ups, rows_.Put(of_ups, ups));
+    EAQ_ASSIGN_OR_RETURN(RowsImage to_downs, rows_.Put(of_downs, downs));
+    // silu(gate) * up needs whole sums.
+    const bool together = to_gates.terms == 1 && SameRows(to_gates, to_ups) && Interleave(of_gates, of_ups, gates, ups);
+    image.gate = PutProduct(of_gates, std::move(to_gates), gates,
+                            together ? absl::MakeConstSpan(ups) : absl::Span<const DeviceLinear>(), builder_);
+    if (!together) image.up = PutProduct(of_ups, std::move(to_ups), ups, {}, builder_);
+    image.down = PutProduct(of_downs, std::move(to_downs), downs, {}, builder_);
     return image;
   }
+  // Of queries and keys after their rotation.
+  absl::StatusOr<StepImage> Hadamard(int64_t block) {
+    const OnlineTransform turn{{OnlineStep::Hadamard(block)}};
+    return rows_.Step(turn, LinearId{layer_.norms().layer, Role::kQ});
+  }
+  int64_t PutKept(const std::vector<int32_t>& kept) { return builder_.Put(kept); }
   int64_t PutNorm(const std::vector<float>& weight) { return weight.empty() ? -1 : builder_.Put(weight); }
 
  private:
   const DecoderLayer& layer_;
   const CodesOf& codes_;
-  Builder builder_;
+  ImageBuilder builder_;
+  RowsWriter rows_;
 };
 
 // What a layer may not have, beside its linears.
@@ -172,8 +206,7 @@ absl::Status CheckRuns(const DecoderLayer& layer) {
   const auto refused = [&](const auto&... words) {
     return absl::UnimplementedError(absl::StrCat("layer ", norms.layer, " does not run on a device: ", words...));
   };
-  if (norms.qk_hadamard > 0) return refused("queries and keys go through Hadamard blocks of ", norms.qk_hadamard);
-  if (norms.routing != nullptr) return refused("it has a routing policy (pruned or dropped experts)");
+  if (norms.routing != nullptr && norms.routing->drop) return refused("experts are dropped at run time");
   if (config.clip_qkv) return refused("queries, keys and values are clipped at ", *config.clip_qkv);
   if (config.head_dim != 32 && config.head_dim != 64 && config.head_dim != 128) {
     return refused("heads of ", config.head_dim, " channels; expected 32, 64 or 128");
@@ -188,9 +221,10 @@ absl::Status CheckRuns(const DecoderLayer& layer) {
   for (const ActivationQuantizer* quantizer : {&operands->keys(), &operands->values()}) {
     const GridSpec& spec = quantizer->spec();
     if (quantizer->identity()) continue;
-    if (quantizer->is_static() || spec.kind != GridKind::kAsymmetric || spec.group_size != config.head_dim) {
-      return refused("attention operands on a ", quantizer->ToString(),
-                     " grid; expected asymmetric, dynamic, a head's");
+    // Heads are rounded one by one, so that a grid a token is one a head.
+    const bool smaller = spec.granularity == Granularity::kGroup && spec.group_size < config.head_dim;
+    if (quantizer->is_static() || spec.kind == GridKind::kBinary || smaller) {
+      return refused("attention operands on a ", quantizer->ToString(), " grid; expected a dynamic one a head");
     }
   }
   return absl::OkStatus();
@@ -198,14 +232,15 @@ absl::Status CheckRuns(const DecoderLayer& layer) {
 
 }  // namespace
 
-absl::StatusOr<LayerImage> MakeLayerImage(const DecoderLayer& layer, const CodesOf& codes) {
+absl::StatusOr<LayerImage> MakeLayerImage(const DecoderLayer& layer, const CodesOf& codes,
+                                          const ImageOptions& options) {
   EAQ_RETURN_IF_ERROR(CheckRuns(layer));
   const ModelConfig& config = layer.config();
   const LayerParams& norms = layer.norms();
   LayerImage image;
   LayerPlan& plan = image.plan;
   plan.layer = norms.layer;
-  LayerWalk walk(layer, codes, &image);
+  LayerWalk walk(layer, codes, options, &image);
   plan.input_norm = walk.PutNorm(norms.input_norm);
   plan.post_norm = walk.PutNorm(norms.post_norm);
   plan.q_norm = walk.PutNorm(norms.q_norm);
@@ -214,12 +249,20 @@ absl::StatusOr<LayerImage> MakeLayerImage(const DecoderLayer& layer, const Codes
   EAQ_ASSIGN_OR_RETURN(plan.k, walk.Single(Role::kK));
   EAQ_ASSIGN_OR_RETURN(plan.v, walk.Single(Role::kV));
   EAQ_ASSIGN_OR_RETURN(plan.o, walk.Single(Role::kO));
+  if (norms.qk_hadamard > 0) {
+    EAQ_ASSIGN_OR_RETURN(plan.turn_keys, walk.Hadamard(norms.qk_hadamard));
+  }
   if (const auto* operands = dynamic_cast<const QuantizedAttention*>(layer.operands()); operands != nullptr) {
-    if (!operands->keys().identity()) plan.keys = operands->keys();
-    if (!operands->values().identity()) plan.values = operands->values();
+    const LinearId q{norms.layer, Role::kQ};
+    if (!operands->keys().identity()) {
+      EAQ_ASSIGN_OR_RETURN(plan.keys, FormatOf(q, operands->keys(), nullptr, config.head_dim));
+    }
+    if (!operands->values().identity()) {
+      EAQ_ASSIGN_OR_RETURN(plan.values, FormatOf(q, operands->values(), nullptr, config.head_dim));
+    }
   }
   if (!config.IsMoe(norms.layer)) {
-    EAQ_ASSIGN_OR_RETURN(plan.experts, walk.SwiGlu(Role::kGate, Role::kUp, Role::kDown, 0));
+    EAQ_ASSIGN_OR_RETURN(plan.experts, walk.SwiGlu(Role::kGate, Role::kUp, Role::kDown, {}));
     return image;
   }
   EAQ_ASSIGN_OR_RETURN(plan.router, walk.Single(Role::kRouter));
@@ -227,18 +270,18 @@ absl::StatusOr<LayerImage> MakeLayerImage(const DecoderLayer& layer, const Codes
   plan.route.sigmoid = config.router_score == RouterScore::kSigmoid;
   plan.route.renormalise = config.norm_topk_prob;
   plan.route.scale = static_cast<float>(config.routed_scaling);
-  EAQ_ASSIGN_OR_RETURN(plan.experts,
-                       walk.SwiGlu(Role::kGate, Role::kUp, Role::kDown, static_cast<int>(config.num_experts)));
+  std::vector<int32_t> experts(config.num_experts);
+  std::iota(experts.begin(), experts.end(), 0);
+  if (norms.routing != nullptr && !norms.routing->kept.empty()) {
+    plan.kept = experts = norms.routing->kept;
+    plan.kept_table = walk.PutKept(plan.kept);
+  }
+  EAQ_ASSIGN_OR_RETURN(plan.experts, walk.SwiGlu(Role::kGate, Role::kUp, Role::kDown, experts));
   if (config.shared_width > 0) {
-    EAQ_ASSIGN_OR_RETURN(plan.shared, walk.SwiGlu(Role::kSharedGate, Role::kSharedUp, Role::kSharedDown, 0));
+    EAQ_ASSIGN_OR_RETURN(plan.shared, walk.SwiGlu(Role::kSharedGate, Role::kSharedUp, Role::kSharedDown, {}));
   }
   if (plan.shared && config.shared_expert_gated) {
     EAQ_ASSIGN_OR_RETURN(plan.shared_gate, walk.Single(Role::kSharedExpertGate));
-    if (plan.shared->down.format.kind == ProductFormat::Kind::kFloat32) {
-      return absl::UnimplementedError(absl::StrCat(plan.shared->downs[0].ToString(),
-                                                   " does not run on a device: a gated ",
-                                                   "expert's weights that are neither quantized nor bfloat16 numbers"));
-    }
   }
   return image;
 }

@@ -13,23 +13,28 @@
 
 #include "absl/status/statusor.h"
 #include "eaq/device/device_linear.h"
+#include "eaq/device/rows_image.h"
 #include "eaq/model/layer.h"
-#include "eaq/quant/activation_quant.h"
 #include "eaq/quant/quantized_matrix.h"
 #include "kernels/cuda/route.h"
 
 namespace eaq {
 
-// One launch: a linear, or one linear of every expert.
+// A linear, or one linear of every expert: launches over the same slots, whose results add up.
 struct Product {
   ProductFormat format;
+  RowsImage input;
   int64_t experts = 1;
-  int64_t rows = 0;       // of the matrices as the kernel has them
-  int64_t cols = 0;       // inputs
-  int64_t outputs = 0;    // results of a row
-  bool swiglu = false;    // gate and up as one matrix: silu(gate) * up
-  int64_t weights = 0;    // offset of the launch's table (of pointers to bfloat16; of ExpertMatrix), or of float32 rows
-  int64_t divisors = -1;  // offset, or -1
+  int64_t rows = 0;     // of the matrices as the kernel has them
+  int64_t cols = 0;     // inputs
+  int64_t outputs = 0;  // results of a row
+  bool swiglu = false;  // gate and up as one matrix: silu(gate) * up
+  // Offsets, by plane: the launch's table (of pointers to bfloat16; of ExpertMatrix), or float32 rows.
+  std::vector<int64_t> weights;
+  int64_t bias = -1;  // offset of [outputs], or -1
+
+  // Launches for one set of results.
+  int64_t launches() const { return static_cast<int64_t>(weights.size()) * input.terms; }
 };
 
 struct SwiGluImage {
@@ -47,10 +52,14 @@ struct LayerPlan {
   Product q, k, v, o;
   std::optional<Product> router;  // absent: a dense layer
   kernels::cuda::RouteOptions route;
-  SwiGluImage experts;                              // of a dense layer: one
-  std::optional<SwiGluImage> shared;                // a shared expert
-  std::optional<Product> shared_gate;               // its sigmoid gate
-  std::optional<ActivationQuantizer> keys, values;  // attention operands: queries and keys; values
+  // The experts that can be chosen, rising: the mixture of this layer, numbered from 0 in this order. Empty: all.
+  std::vector<int32_t> kept;
+  int64_t kept_table = -1;                  // their offset
+  SwiGluImage experts;                      // of a dense layer: one
+  std::optional<SwiGluImage> shared;        // a shared expert
+  std::optional<Product> shared_gate;       // its sigmoid gate
+  std::optional<StepImage> turn_keys;       // queries and keys after their rotation
+  std::optional<InputFormat> keys, values;  // grids of attention operands, one a head: queries and keys; values
 };
 
 struct LayerImage {
@@ -62,10 +71,20 @@ struct LayerImage {
 // The codes of a linear of LAYER, or null where it is not quantized or has its own.
 using CodesOf = std::function<const QuantizedMatrix*(const LinearId&)>;
 
-// Unimplemented, with the reason, for what does not run on a device: linears (device_linear.h), rotations of queries
-// and keys, clipping of them, routing policies, operands on other grids than one of their own a head, heads of other
-// than 32, 64 and 128 channels, more than 512 experts.
-absl::StatusOr<LayerImage> MakeLayerImage(const DecoderLayer& layer, const CodesOf& codes);
+struct ImageOptions {
+  // A row beside 16-bit activations enters a product as the sum of so many bfloat16 numbers each (kernels/cuda/
+  // quantize_rows.h), one launch a term. Two hold 16 bits: evaluation, whose numbers are to be the CPU's. One holds 8
+  // and is the fast form, with gate and up in one launch: rounding rows so moves a perplexity by some thousandths
+  // (docs/gpu.md).
+  int row_terms = 2;
+};
+inline constexpr int kMostRowTerms = 2;
+
+// Unimplemented, with the reason, for what does not run on a device: linears (device_linear.h), clipping of queries,
+// keys and values, experts dropped at run time, operands on static grids or others than one of their own a head, heads
+// of other than 32, 64 and 128 channels, more than 512 experts.
+absl::StatusOr<LayerImage> MakeLayerImage(const DecoderLayer& layer, const CodesOf& codes,
+                                          const ImageOptions& options = {});
 
 }  // namespace eaq
 

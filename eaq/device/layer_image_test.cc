@@ -5,13 +5,16 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "eaq/base/rng.h"
 #include "eaq/base/status_matchers.h"
 #include "eaq/device/device_runner.h"
 #include "eaq/device/testing.h"
+#include "eaq/model/routing_policy.h"
 #include "eaq/model/synthetic.h"
 #include "eaq/quant/fake_quant.h"
 #include "eaq/quant/packing.h"
@@ -48,12 +51,11 @@ DeviceFormat Format(GridSpec weights, GridSpec activations, std::vector<int> mix
   return {"", weights, activations, std::move(mixed)};
 }
 
-// LAYER on the device against ROUNDED, which rounds rows as the device does, on random hidden states.
-void ExpectAgrees(const DecoderLayer& layer, const DecoderLayer& rounded, const CodesOf& codes = nullptr) {
-  EAQ_ASSERT_OK_AND_ASSIGN(const LayerImage image, MakeLayerImage(
-                                                       layer, codes ? codes : [](const LinearId&) {
-                                                         return static_cast<const QuantizedMatrix*>(nullptr);
-                                                       }));
+// LAYER on the device, rows as so many terms, against WANTED, on random hidden states.
+void ExpectAgrees(const DecoderLayer& layer, const DecoderLayer& wanted, int row_terms,
+                  const CodesOf& codes = NoCodes) {
+  SCOPED_TRACE(absl::StrCat(row_terms, " terms"));
+  EAQ_ASSERT_OK_AND_ASSIGN(const LayerImage image, MakeLayerImage(layer, codes, {row_terms}));
   DeviceRunner::Options options;
   options.observe_inputs = true;
   EAQ_ASSERT_OK_AND_ASSIGN(const auto runner, DeviceRunner::Create(kernels::LinkedDevice(), layer.config(), options));
@@ -61,17 +63,25 @@ void ExpectAgrees(const DecoderLayer& layer, const DecoderLayer& rounded, const 
   Matrix hidden(14, layer.config().hidden_size);
   for (int64_t i = 0; i < hidden.size(); ++i) hidden.data()[i] = static_cast<float>(rng.Normal());
   EAQ_ASSERT_OK_AND_ASSIGN(const LayerAgreement agreement,
-                           CompareLayer(rounded, image, hidden.const_view(), {9, 5}, *runner));
+                           CompareLayer(wanted, image, hidden.const_view(), {9, 5}, *runner));
   for (const std::string& what : agreement.unexplained) ADD_FAILURE() << what;
   EXPECT_LE(agreement.worst, kLayerNoise);
   EXPECT_GE(agreement.unaffected, 7) << agreement.ties << " ties, " << agreement.choice_ties << " of choices";
 }
 
-void ExpectAgrees(const ModelConfig& config, const DeviceFormat& format, int layer = 0) {
-  const LayerParams params = RandomLayer(config, layer, 11);
+// Two terms are the layer's own numbers; with one the rows of products without integer activations are rounded.
+void ExpectAgrees(const ModelConfig& config, const LayerParams& params, const DeviceFormat& format) {
   EAQ_ASSERT_OK_AND_ASSIGN(const auto plain, LayerInFormat(config, params, format, false));
   EAQ_ASSERT_OK_AND_ASSIGN(const auto rounded, LayerInFormat(config, params, format, true));
-  ExpectAgrees(*plain, *rounded);
+  ExpectAgrees(*plain, *plain, 2);
+  if (!format.activations.quantized()) ExpectAgrees(*plain, *rounded, 1);
+}
+void ExpectAgrees(const ModelConfig& config, const DeviceFormat& format) {
+  ExpectAgrees(config, RandomLayer(config, 0, 11), format);
+}
+void ExpectTwoTermsAgree(const ModelConfig& config, const DeviceFormat& format) {
+  EAQ_ASSERT_OK_AND_ASSIGN(const auto layer, LayerInFormat(config, RandomLayer(config, 0, 11), format, false));
+  ExpectAgrees(*layer, *layer, 2);
 }
 
 TEST(LayerImageTest, NormsOfHeadsAndWindows) {
@@ -98,10 +108,10 @@ TEST(LayerImageTest, DenseLayers) {
   config.dense_layers = {0};
   config.dense_width = 136;
   ExpectAgrees(config, Format(Grid(4, GridKind::kSymmetricFullRange), Grid(4, GridKind::kSymmetricFullRange)));
-  // Random weights are no bfloat16 numbers: float32 products, of rows as they are.
+  // Random weights are no bfloat16 numbers: float32 products of rows as they are, experts' in three terms.
   EAQ_ASSERT_OK_AND_ASSIGN(const auto plain,
                            LayerInFormat(config, RandomLayer(config, 0, 11), Format(GridSpec(), GridSpec()), false));
-  ExpectAgrees(*plain, *plain);
+  ExpectAgrees(*plain, *plain, 2);
 }
 
 TEST(LayerImageTest, WidthsWithoutAKernelRunInTheNext) {
@@ -142,10 +152,7 @@ TEST(LayerImageTest, WhatThePipelineMakes) {
     linears[id] = std::make_shared<FakeQuantLinear>(Dequantize(codes[id]), linear.bias, activation,
                                                     id.role == Role::kGate || id.role == Role::kUp ? online : nullptr);
   }
-  GridSpec operands = Grid(8);
-  operands.granularity = Granularity::kGroup;
-  operands.group_size = config.head_dim;
-  EAQ_ASSERT_OK_AND_ASSIGN(QuantizedAttention attention, QuantizedAttention::Create(operands, 32, 1.0, 0.8));
+  EAQ_ASSERT_OK_AND_ASSIGN(QuantizedAttention attention, QuantizedAttention::Create(Grid(8), 32, 1.0, 0.8));
   EAQ_ASSERT_OK_AND_ASSIGN(
       const auto layer,
       DecoderLayer::Create(config, params, linears, std::make_shared<const QuantizedAttention>(std::move(attention))));
@@ -153,11 +160,117 @@ TEST(LayerImageTest, WhatThePipelineMakes) {
     const auto at = codes.find(id);
     return at == codes.end() ? nullptr : &at->second;
   };
-  ExpectAgrees(*layer, *layer, find);
+  ExpectAgrees(*layer, *layer, 2, find);
 
+  // Codes that do not give the linear's weights, as where cached rows stand over them: the weights count.
   codes[{0, Role::kO}].codes[7] ^= 1;
-  EXPECT_THAT(MakeLayerImage(*layer, find).status().ToString(),
-              HasSubstr("L0.o does not run on a device: its weights"));
+  codes[{0, Role::kDown, 1}].codes[9] ^= 1;
+  ExpectAgrees(*layer, *layer, 2, find);
+  codes[{0, Role::kO}].rows -= 1;
+  EXPECT_THAT(MakeLayerImage(*layer, find).status().ToString(), HasSubstr("L0.o: codes of ["));
+}
+
+OnlineTransform Turns(const std::vector<OnlineStep>& steps) { return {steps}; }
+
+// An orthogonal matrix: the Householder reflection of a random vector.
+Matrix RandomRotation(int64_t n, Rng& rng) {
+  std::vector<double> v(n);
+  double norm = 0;
+  for (double& x : v) {
+    x = rng.Normal();
+    norm += x * x;
+  }
+  Matrix rotation(n, n);
+  for (int64_t i = 0; i < n; ++i)
+    for (int64_t j = 0; j < n; ++j) rotation(i, j) = static_cast<float>((i == j) - 2 * v[i] * v[j] / norm);
+  return rotation;
+}
+
+std::vector<int32_t> RandomOrder(int64_t n, Rng& rng) {
+  std::vector<int32_t> order(n);
+  std::iota(order.begin(), order.end(), 0);
+  for (int64_t i = n - 1; i > 0; --i) std::swap(order[i], order[rng.Below(i + 1)]);
+  return order;
+}
+
+// Every kind of step before every linear: DuQuant's on hidden states, an own one for each expert, QuaRot's before o (of
+// blocks and across heads) and down (of an order that is no power of two), a division alone.
+TEST(LayerImageTest, TransformsAtRunTime) {
+  ModelConfig config = SmallConfig();
+  config.expert_width = 40;
+  Rng rng(7, "layer_image_test/transforms");
+  const auto divide = [&](int64_t n) {
+    std::vector<float> divisors(n);
+    for (float& d : divisors) d = static_cast<float>(0.5 + rng.Uniform());
+    return OnlineStep::Divide(std::move(divisors));
+  };
+  const auto duquant = [&](int64_t n, int64_t block) {
+    return std::make_shared<const OnlineTransform>(
+        Turns({divide(n), OnlineStep::Rotate(RandomRotation(block, rng)), OnlineStep::Permute(RandomOrder(n, rng)),
+               OnlineStep::Rotate(RandomRotation(block, rng))}));
+  };
+  LayerParams params = RandomLayer(config, 0, 11);
+  params.qk_hadamard = 32;
+  const auto hidden = duquant(config.hidden_size, 32), between = duquant(config.expert_width, 8);
+  const auto heads =
+      std::make_shared<const OnlineTransform>(Turns({OnlineStep::Hadamard(32), OnlineStep::Hadamard(2, 32)}));
+  const auto down = std::make_shared<const OnlineTransform>(Turns({OnlineStep::Hadamard(20), divide(40)}));
+  for (auto& [id, linear] : params.linears) {
+    if (id.role == Role::kO) {
+      linear.online = heads;
+    } else if (id.role == Role::kDown) {
+      linear.online = id.expert % 2 == 0
+                          ? down
+                          : std::make_shared<const OnlineTransform>(Turns({OnlineStep::Hadamard(20), divide(40)}));
+    } else if (id.role == Role::kUp) {
+      linear.online = duquant(config.hidden_size, 32);  // each its own
+    } else {
+      linear.online = hidden;
+    }
+  }
+  ExpectAgrees(config, params, Format(Grid(4), Grid(8)));
+  ExpectAgrees(config, params, Format(Grid(3), GridSpec()));
+  for (auto& [id, linear] : params.linears) {
+    if (id.role == Role::kDown) linear.online = between;
+    if (id.role == Role::kGate || id.role == Role::kUp) linear.online = hidden;
+  }
+  ExpectAgrees(config, params, Format(Grid(4), Grid(4)));  // gate and up together
+}
+
+// Grids and widths that no kernel has beside these rows.
+TEST(LayerImageTest, NumbersWithoutAKernelOfTheirOwn) {
+  const ModelConfig config = SmallConfig();
+  const auto grouped = [](int bits, int64_t group, GridKind kind = GridKind::kAsymmetric) {
+    GridSpec grid = Grid(bits, kind);
+    grid.granularity = Granularity::kGroup;
+    grid.group_size = group;
+    return grid;
+  };
+  ExpectAgrees(config, Format(Grid(8), GridSpec()));  // two planes
+  ExpectAgrees(config, Format(grouped(8, 32, GridKind::kSymmetricFullRange), GridSpec()));
+  ExpectAgrees(config, Format(grouped(6, 64), GridSpec()));
+  ExpectAgrees(config, Format(Grid(4), GridSpec(), {2, 8, 6, 4}));
+  ExpectAgrees(config, Format(grouped(4, 32), GridSpec(), {2, 3, 4}));
+  ExpectTwoTermsAgree(config, Format(grouped(3, 24), GridSpec()));  // no groups of 24: as numbers
+  ExpectTwoTermsAgree(config, Format(Grid(8), grouped(8, 32)));     // rows on grids per group
+  ExpectTwoTermsAgree(config, Format(grouped(4, 32), grouped(4, 28, GridKind::kSymmetricRestricted)));
+  ExpectTwoTermsAgree(config, Format(grouped(8, 32), Grid(8)));
+  ExpectTwoTermsAgree(config, Format(grouped(4, 128), Grid(8), {4, 8}));
+  GridSpec binary = Grid(1, GridKind::kBinary);
+  ExpectTwoTermsAgree(config, Format(binary, GridSpec(), {2, 1, 4}));
+  ExpectTwoTermsAgree(config, Format(GridSpec(), Grid(8)));  // weights as they are
+}
+
+TEST(LayerImageTest, BiasesAndPrunedExperts) {
+  ModelConfig config = SmallConfig();
+  config.attention_bias = true;
+  LayerParams params = RandomLayer(config, 0, 15);
+  RoutingPolicy policy;
+  policy.kept = {0, 2, 3, 6, 7};
+  params.routing = std::make_shared<const RoutingPolicy>(policy);
+  ExpectAgrees(config, params, Format(Grid(4), Grid(8)));
+  config.norm_topk_prob = true;
+  ExpectAgrees(config, params, Format(Grid(4), GridSpec()));
 }
 
 // A batch is cut where max_rows says; a sequence's numbers do not depend on it.
@@ -165,9 +278,7 @@ TEST(DeviceRunnerTest, BatchesDoNotMatter) {
   const ModelConfig config = SmallConfig();
   EAQ_ASSERT_OK_AND_ASSIGN(const auto layer,
                            LayerInFormat(config, RandomLayer(config, 0, 13), Format(Grid(4), Grid(8)), false));
-  EAQ_ASSERT_OK_AND_ASSIGN(const LayerImage image, MakeLayerImage(*layer, [](const LinearId&) {
-                             return static_cast<const QuantizedMatrix*>(nullptr);
-                           }));
+  EAQ_ASSERT_OK_AND_ASSIGN(const LayerImage image, MakeLayerImage(*layer, NoCodes));
   Rng rng(5, "layer_image_test/batches");
   Matrix hidden(12, config.hidden_size);
   for (int64_t i = 0; i < hidden.size(); ++i) hidden.data()[i] = static_cast<float>(rng.Normal());
@@ -195,7 +306,7 @@ absl::Status ImageOf(const ModelConfig& config, const std::function<void(LayerPa
   edit(params);
   const auto layer = LayerInFormat(config, params, Format(weights, activations), false);
   if (!layer.ok()) return layer.status();
-  return MakeLayerImage(**layer, [](const LinearId&) { return static_cast<const QuantizedMatrix*>(nullptr); }).status();
+  return MakeLayerImage(**layer, NoCodes).status();
 }
 
 TEST(LayerImageTest, WhatCannotRunIsRefusedWithTheReason) {
@@ -205,34 +316,20 @@ TEST(LayerImageTest, WhatCannotRunIsRefusedWithTheReason) {
     EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented) << status;
     EXPECT_THAT(std::string(status.message()), HasSubstr(why));
   };
-  GridSpec per_group = Grid(8);
-  per_group.granularity = Granularity::kGroup;
-  per_group.group_size = 32;
-  GridSpec odd_groups = per_group;
-  odd_groups.bits = 4;
-  odd_groups.group_size = 24;
-  refuses(ImageOf(config, nothing, Grid(8), GridSpec()), "L0.q does not run on a device: weights of 8 bits");
-  refuses(ImageOf(config, nothing, Grid(8), per_group), "activations on a grid per 32 channels");
-  refuses(ImageOf(config, nothing, odd_groups, GridSpec()), "grids of 24 columns");
-  refuses(ImageOf(config, nothing, per_group, Grid(8)), "grids of 32 columns beside integer activations");
-  refuses(ImageOf(config, nothing, GridSpec(), GridSpec()), "experts that are neither quantized nor bfloat16");
   const auto rotate = [](LayerParams& params) {
-    auto online = std::make_shared<OnlineTransform>();
-    online->steps.push_back(OnlineStep::Hadamard(8));
-    params.linears.at({0, Role::kDown, 3}).online = online;
+    params.linears.at({0, Role::kDown, 3}).online =
+        std::make_shared<const OnlineTransform>(Turns({OnlineStep::Hadamard(8)}));
   };
-  refuses(ImageOf(config, rotate, Grid(4), Grid(8)), "L0.e3.down does not run on a device: its input goes through");
-  const auto divide = [&](LayerParams& params) {
-    auto online = std::make_shared<OnlineTransform>();
-    online->steps.push_back(OnlineStep::Divide(std::vector<float>(config.hidden_size, 2.0f)));
-    params.linears.at({0, Role::kGate, 2}).online = online;
+  refuses(ImageOf(config, rotate, Grid(4), Grid(8)), "L0.e0.down in one launch with L0.e3.down");
+  const auto drop = [](LayerParams& params) {
+    RoutingPolicy policy;
+    policy.drop = ExpertDrop{0.5f, 0};
+    params.routing = std::make_shared<const RoutingPolicy>(policy);
   };
-  refuses(ImageOf(config, divide, Grid(4), Grid(8)), "L0.e0.gate in one launch with L0.e2.gate");
-  const auto hadamard = [](LayerParams& params) { params.qk_hadamard = 32; };
-  refuses(ImageOf(config, hadamard, Grid(4), Grid(8)), "layer 0 does not run on a device: queries and keys");
-  ModelConfig biased = config;
-  biased.attention_bias = true;
-  refuses(ImageOf(biased, nothing, Grid(4), Grid(8)), "it has a bias");
+  refuses(ImageOf(config, drop, Grid(4), Grid(8)), "layer 0 does not run on a device: experts are dropped");
+  ModelConfig clipped = config;
+  clipped.clip_qkv = 3.0;
+  refuses(ImageOf(clipped, nothing, Grid(4), Grid(8)), "clipped at 3");
   ModelConfig heads = config;
   heads.head_dim = 16;
   refuses(ImageOf(heads, nothing, Grid(4), Grid(8)), "heads of 16 channels");

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <numeric>
+#include <tuple>
 #include <vector>
 
 #include "eaq/base/status_macros.h"
@@ -11,6 +12,7 @@
 #include "eaq/device/copy_rows.h"
 #include "eaq/model/rope.h"
 #include "kernels/cuda/attention.h"
+#include "kernels/cuda/attention_kv.h"
 #include "kernels/cuda/grouped_bf16.h"
 #include "kernels/cuda/grouped_gemm.h"
 #include "kernels/cuda/quantize_rows.h"
@@ -35,16 +37,21 @@ void LayerPass::Lay(const ModelConfig& config, int64_t rows, Buffers& b, Take ta
   const int64_t pairs = rows * std::max<int64_t>(1, config.experts_per_token), slots = std::max(rows, pairs);
   const int64_t between =
       std::max({pairs * config.expert_width, rows * config.dense_width, rows * config.shared_width});
-  const int64_t input =
-      2 * std::max({rows * PaddedColumns(std::max(hidden, width)), pairs * PaddedColumns(config.expert_width),
-                    rows * PaddedColumns(config.dense_width), rows * PaddedColumns(config.shared_width)});
   const int64_t widest = std::max({hidden, width, config.expert_width, config.dense_width, config.shared_width});
   const int64_t experts = std::max<int64_t>(1, config.num_experts);
+  // Rows of a product, in numbers: of tokens or slots, hidden states or what lies between.
+  const int64_t of_rows =
+      std::max({rows * PaddedColumns(width), slots * PaddedColumns(std::max(hidden, config.expert_width)),
+                rows * PaddedColumns(config.dense_width), rows * PaddedColumns(config.shared_width)});
   take(b.hidden, "hidden", rows * hidden);
   take(b.normed, "normed", rows * hidden);
   take(b.q, "queries", rows * width);
   take(b.k, "keys", rows * kv_width);
   take(b.v, "values", rows * kv_width);
+  take(b.k_codes, "codes of keys", rows * kv_width);
+  take(b.v_codes, "codes of values", rows * kv_width);
+  take(b.k_grids, "grids of keys", rows * config.num_kv_heads * 2);
+  take(b.v_grids, "grids of values", rows * config.num_kv_heads * 2);
   take(b.context, "context", rows * width);
   take(b.output, "output", rows * hidden);
   take(b.cosines, "cosines", rows * config.head_dim / 2);
@@ -52,9 +59,11 @@ void LayerPass::Lay(const ModelConfig& config, int64_t rows, Buffers& b, Take ta
   take(b.query_begin, "query_begin", rows + 1);
   take(b.key_begin, "key_begin", rows);
   take(b.key_count, "key_count", rows);
-  take(b.identity, "identity", rows);
+  take(b.identity, "identity", slots);
+  take(b.zero_slots, "zero_slots", rows);
   take(b.one_expert, "one_expert", 2 + 2 * std::size(kTiles));
   take(b.logits, "router logits", rows * experts);
+  take(b.kept_logits, "logits of kept experts", rows * experts);
   take(b.weights, "expert weights", slots);
   take(b.shared_weights, "shared expert's weights", rows);
   take(b.chosen, "chosen experts", slots);
@@ -67,7 +76,10 @@ void LayerPass::Lay(const ModelConfig& config, int64_t rows, Buffers& b, Take ta
   take(b.gate, "gate", between);
   take(b.up, "up", between);
   take(b.expert_output, "expert output", slots * hidden);
-  take(b.input, "prepared rows", input);
+  take(b.partial, "partial sums", std::max({slots * hidden, between, rows * width, rows * experts}));
+  take(b.changed, "changed rows", of_rows);
+  take(b.changed_again, "changed rows again", of_rows);
+  take(b.input, "prepared rows", of_rows * kMostRowTerms * int64_t{sizeof(uint16_t)});
   take(b.scales, "scales of rows", slots);
   take(b.zeros, "zeros of rows", slots);
   take(b.sums, "sums of rows", slots * (PaddedColumns(widest) / kernels::cuda::kBrickColumns + 1));
@@ -93,7 +105,8 @@ absl::Status LayerPass::Run(MatrixView hidden, absl::Span<const int64_t> lengths
 absl::Status LayerPass::Start(MatrixView hidden, absl::Span<const int64_t> lengths) {
   EAQ_RETURN_IF_ERROR(AsStatus(workspace_.TakeAll([&](auto take) { Lay(config_, rows_, b_, take); })));
 
-  std::vector<int32_t> query_begin = {0}, key_begin, key_count, identity(rows_), one_expert = {0, 0};
+  std::vector<int32_t> query_begin = {0}, key_begin, key_count, zero_slots(rows_, 0), one_expert = {0, 0},
+                       identity(rows_ * std::max<int64_t>(1, config_.experts_per_token));
   longest_ = *std::max_element(lengths.begin(), lengths.end());
   const auto rope = GetRopeTable(config_, longest_);
   const int64_t half = config_.head_dim / 2;
@@ -120,6 +133,7 @@ absl::Status LayerPass::Start(MatrixView hidden, absl::Span<const int64_t> lengt
   EAQ_RETURN_IF_ERROR(put(b_.key_begin, key_begin));
   EAQ_RETURN_IF_ERROR(put(b_.key_count, key_count));
   EAQ_RETURN_IF_ERROR(put(b_.identity, identity));
+  EAQ_RETURN_IF_ERROR(put(b_.zero_slots, zero_slots));
   EAQ_RETURN_IF_ERROR(put(b_.one_expert, one_expert));
   EAQ_RETURN_IF_ERROR(put(b_.cosines, cosines));
   EAQ_RETURN_IF_ERROR(put(b_.sines, sines));
@@ -136,20 +150,11 @@ absl::Status LayerPass::Attend() {
     for (const Role role : {Role::kQ, Role::kK, Role::kV})
       EAQ_RETURN_IF_ERROR(ObserveInput({layer_.layer, role}, b_.normed, hidden));
   }
-  const Product* prepared = nullptr;
+  const Product* before = nullptr;
   for (const auto& [product, to] : {std::pair(&layer_.q, b_.q), {&layer_.k, b_.k}, {&layer_.v, b_.v}}) {
-    const bool same = prepared != nullptr && prepared->format.input == product->format.input &&
-                      prepared->format.input.quantizer.pack4 == product->format.input.quantizer.pack4;
-    if (product->format.kind == ProductFormat::Kind::kFloat32) {
-      EAQ_RETURN_IF_ERROR(Linear(*product, b_.normed, to));
-      continue;
-    }
-    if (!same) EAQ_RETURN_IF_ERROR(Prepare(*product, b_.normed, rows_));
-    prepared = product;
-    Slots slots;
-    slots.count = rows_;
-    slots.offsets = b_.one_expert;
-    EAQ_RETURN_IF_ERROR(Launch(*product, slots, false, false, to));
+    const bool prepared = before != nullptr && !product->input.floats() && SameRows(before->input, product->input);
+    EAQ_RETURN_IF_ERROR(Linear(*product, b_.normed, to, prepared));
+    before = product;
   }
   const auto normalize = [&](float* x, int64_t norm, int64_t heads) {
     if (config_.qk_norm == QkNorm::kFullWidth) {
@@ -168,14 +173,24 @@ absl::Status LayerPass::Attend() {
       backend_.RotaryHalfSplit(b_.q, width, b_.cosines, b_.sines, rows_, config_.num_heads, config_.head_dim)));
   EAQ_RETURN_IF_ERROR(AsStatus(
       backend_.RotaryHalfSplit(b_.k, kv_width, b_.cosines, b_.sines, rows_, config_.num_kv_heads, config_.head_dim)));
-  const auto round = [&](const std::optional<ActivationQuantizer>& to, float* x, int64_t heads) {
-    if (!to) return absl::OkStatus();
-    const int64_t n = config_.head_dim;
-    return AsStatus(backend_.FakeQuantPerToken(x, n, rows_ * heads, n, to->spec().bits, to->clip_ratio()));
+  if (layer_.turn_keys) {
+    for (const auto& [x, cols] : {std::pair(b_.q, width), {b_.k, kv_width}}) {
+      kernels::cuda::RowSource source;
+      source.x = x;
+      source.ldx = source.cols = cols;
+      source.rows = rows_;
+      EAQ_RETURN_IF_ERROR(Transform(*layer_.turn_keys, source, {}, x));
+    }
+  }
+  const auto round = [&](const std::optional<InputFormat>& to, float* x, int64_t heads) {
+    return to ? Round(*to, x, rows_ * heads, config_.head_dim) : absl::OkStatus();
   };
   EAQ_RETURN_IF_ERROR(round(layer_.keys, b_.q, config_.num_heads));
-  EAQ_RETURN_IF_ERROR(round(layer_.keys, b_.k, config_.num_kv_heads));
-  EAQ_RETURN_IF_ERROR(round(layer_.values, b_.v, config_.num_kv_heads));
+  const bool codes = layer_.keys && layer_.values;
+  if (!codes) {
+    EAQ_RETURN_IF_ERROR(round(layer_.keys, b_.k, config_.num_kv_heads));
+    EAQ_RETURN_IF_ERROR(round(layer_.values, b_.v, config_.num_kv_heads));
+  }
 
   kernels::cuda::AttentionBatch batch;
   batch.sequences = sequences_;
@@ -188,29 +203,55 @@ absl::Status LayerPass::Attend() {
   batch.head_dim = config_.head_dim;
   batch.window = config_.sliding_window;
   batch.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(config_.head_dim)));
-  EAQ_RETURN_IF_ERROR(
-      AsStatus(backend_.Attention(batch, b_.q, width, b_.k, kv_width, b_.v, kv_width, b_.context, width)));
+  if (codes) {
+    EAQ_RETURN_IF_ERROR(AttendCodes(batch));
+  } else {
+    EAQ_RETURN_IF_ERROR(
+        AsStatus(backend_.Attention(batch, b_.q, width, b_.k, kv_width, b_.v, kv_width, b_.context, width)));
+  }
   if (observes()) EAQ_RETURN_IF_ERROR(ObserveInput({layer_.layer, Role::kO}, b_.context, width));
   EAQ_RETURN_IF_ERROR(Linear(layer_.o, b_.context, b_.output));
   return AsStatus(backend_.AddRmsNorm(b_.hidden, hidden, b_.output, hidden, At<float>(layer_.post_norm), eps, b_.normed,
                                       hidden, rows_, hidden));
 }
 
+absl::Status LayerPass::AttendCodes(const kernels::cuda::AttentionBatch& batch) {
+  const int64_t width = config_.num_heads * config_.head_dim, kv_width = config_.num_kv_heads * config_.head_dim;
+  const int bits = std::max(layer_.keys->bits, layer_.values->bits) <= 4 ? 4 : 8;
+  const int64_t ld = kv_width * bits / 8;
+  const kernels::cuda::KvCodes keys{bits, b_.k_codes, ld, b_.k_grids}, values{bits, b_.v_codes, ld, b_.v_grids};
+  for (const auto& [x, format, to] : {std::tuple(b_.k, &*layer_.keys, &keys), {b_.v, &*layer_.values, &values}}) {
+    EAQ_RETURN_IF_ERROR(AsStatus(
+        backend_.QuantizeKv(x, kv_width, rows_, config_.num_kv_heads, config_.head_dim, format->quantizer, *to)));
+  }
+  return AsStatus(backend_.AttentionKv(batch, b_.q, width, keys, values, b_.context, width));
+}
+
 absl::Status LayerPass::FeedForward() {
   const int64_t hidden = config_.hidden_size;
-  Slots all;  // every row, of one expert
-  all.count = rows_;
-  all.offsets = b_.one_expert;
-  all.pair_of_slot = all.slot_of_pair = b_.identity;
+  Slots all = AllRows();
   if (!layer_.router) return SwiGlu(layer_.experts, all);
 
   if (observes()) EAQ_RETURN_IF_ERROR(ObserveInput({layer_.layer, Role::kRouter}, b_.normed, hidden));
   EAQ_RETURN_IF_ERROR(Linear(*layer_.router, b_.normed, b_.logits));
-  EAQ_RETURN_IF_ERROR(
-      AsStatus(backend_.RouteTopK(b_.logits, rows_, config_.num_experts, layer_.route, b_.chosen, b_.weights)));
+  const float* logits = b_.logits;
+  int64_t experts = config_.num_experts;
+  if (!layer_.kept.empty()) {  // only theirs
+    kernels::cuda::RowSource source;
+    source.x = b_.logits;
+    source.ldx = config_.num_experts;
+    source.rows = rows_;
+    source.cols = experts = static_cast<int64_t>(layer_.kept.size());
+    StepImage select;
+    select.kind = kernels::cuda::RowTransform::Kind::kPermute;
+    select.permutation = layer_.kept_table;
+    EAQ_RETURN_IF_ERROR(Transform(select, source, {}, b_.kept_logits));
+    logits = b_.kept_logits;
+  }
+  EAQ_RETURN_IF_ERROR(AsStatus(backend_.RouteTopK(logits, rows_, experts, layer_.route, b_.chosen, b_.weights)));
   if (!observers_.empty()) EAQ_RETURN_IF_ERROR(ObserveRouter());
   Slots routed;
-  routed.experts = config_.num_experts;
+  routed.experts = experts;
   routed.k = layer_.route.k;
   routed.count = rows_ * routed.k;
   routed.offsets = b_.offsets;
@@ -236,7 +277,7 @@ absl::Status LayerPass::FeedForward() {
 
 absl::Status LayerPass::SwiGlu(const SwiGluImage& mlp, const Slots& slots) {
   const int64_t hidden = config_.hidden_size;
-  if (observes() && slots.sorted) {  // a launch sorts by itself
+  if (slots.sorted && (observes() || mlp.gate.input.by_expert)) {  // a launch sorts by itself
     const int32_t* unused;
     EAQ_RETURN_IF_ERROR(TileOffsets(slots, kTiles[0], &unused));
   }
@@ -244,37 +285,82 @@ absl::Status LayerPass::SwiGlu(const SwiGluImage& mlp, const Slots& slots) {
     EAQ_RETURN_IF_ERROR(ObserveExperts(mlp.gates, b_.normed, hidden, true, slots));
     EAQ_RETURN_IF_ERROR(ObserveExperts(mlp.ups, b_.normed, hidden, true, slots));
   }
-  const auto rows_to = [&](const Product& product, float* y) -> absl::Status {
-    if (product.format.kind == ProductFormat::Kind::kFloat32) return Linear(product, b_.normed, y);
-    EAQ_RETURN_IF_ERROR(Prepare(product, b_.normed, rows_));
-    return Launch(product, slots, slots.sorted, false, y);
+  const auto from_tokens = [&](const Product& product, bool prepared, float* y) -> absl::Status {
+    if (!prepared) EAQ_RETURN_IF_ERROR(Prepare(product.input, hidden, b_.normed, slots, false, nullptr));
+    return Launch(product, slots, slots.sorted && !product.input.by_expert, false, y);
   };
-  EAQ_RETURN_IF_ERROR(rows_to(mlp.gate, b_.gate));
+  EAQ_RETURN_IF_ERROR(from_tokens(mlp.gate, false, b_.gate));
   if (mlp.up) {
-    EAQ_RETURN_IF_ERROR(rows_to(*mlp.up, b_.up));
+    EAQ_RETURN_IF_ERROR(from_tokens(*mlp.up, SameRows(mlp.gate.input, mlp.up->input), b_.up));
     EAQ_RETURN_IF_ERROR(
         AsStatus(backend_.SiluMul(b_.gate, mlp.width, b_.up, mlp.width, b_.gate, mlp.width, slots.count, mlp.width)));
   }
   if (observes()) EAQ_RETURN_IF_ERROR(ObserveExperts(mlp.downs, b_.gate, mlp.width, false, slots));
-  if (mlp.down.format.kind == ProductFormat::Kind::kFloat32) {
-    EAQ_RETURN_IF_ERROR(Linear(mlp.down, b_.gate, b_.expert_output));
-  } else {
-    EAQ_RETURN_IF_ERROR(Prepare(mlp.down, b_.gate, slots.count));
-    EAQ_RETURN_IF_ERROR(Launch(mlp.down, slots, false, true, b_.expert_output));
-  }
+  EAQ_RETURN_IF_ERROR(Prepare(mlp.down.input, mlp.width, b_.gate, slots, true, nullptr));
+  EAQ_RETURN_IF_ERROR(Launch(mlp.down, slots, false, true, b_.expert_output));
   return AsStatus(backend_.CombineExperts(b_.expert_output, hidden, slots.slot_of_pair, rows_, slots.k, hidden, true,
                                           b_.hidden, hidden));
 }
 
-absl::Status LayerPass::Prepare(const Product& product, const float* x, int64_t rows) {
+absl::Status LayerPass::Transform(const StepImage& step, kernels::cuda::RowSource source,
+                                  const kernels::cuda::RowSets& sets, float* y) {
+  kernels::cuda::RowTransform transform;
+  transform.kind = step.kind;
+  transform.block = step.block;
+  transform.stride = step.stride;
+  transform.core_order = step.core_order;
+  transform.rotation = At<float>(step.rotation);
+  transform.permutation = At<int32_t>(step.permutation);
+  transform.core = At<int8_t>(step.core);
+  source.divisors = At<float>(step.divisors);
+  return AsStatus(backend_.TransformRows(source, transform, sets, y));
+}
+
+absl::Status LayerPass::Round(const InputFormat& rounding, float* x, int64_t rows, int64_t cols) {
+  const int64_t group = rounding.group == 0 ? cols : rounding.group;
+  if (cols % group == 0) {
+    return AsStatus(backend_.FakeQuantPerToken(x, group, rows * (cols / group), group, rounding.quantizer));
+  }
+  for (int64_t c = 0; c < cols; c += group) {  // the last group of a row is shorter
+    EAQ_RETURN_IF_ERROR(
+        AsStatus(backend_.FakeQuantPerToken(x + c, cols, rows, std::min(group, cols - c), rounding.quantizer)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status LayerPass::Prepare(const RowsImage& input, int64_t cols, const float* x, const Slots& slots, bool by_slot,
+                                const float** floats) {
   kernels::cuda::RowSource source;
   source.x = x;
-  source.ldx = source.cols = product.cols;
-  source.rows = rows;
-  source.divisors = At<float>(product.divisors);
-  const InputFormat& input = product.format.input;
-  if (input.bits == 16) return AsStatus(backend_.GatherRowsBf16(source, reinterpret_cast<uint16_t*>(b_.input)));
-  return AsStatus(backend_.QuantizeRows(source, input.quantizer, reinterpret_cast<int8_t*>(b_.input), b_.scales,
+  source.ldx = source.cols = cols;
+  source.rows = by_slot || input.by_expert ? slots.count : rows_;
+  kernels::cuda::RowSets sets;
+  if (input.by_expert) {
+    sets = {slots.pair_of_slot, b_.chosen};
+    if (!by_slot) {
+      source.gather = slots.pair_of_slot;
+      source.gather_divisor = static_cast<int32_t>(slots.k);
+    }
+  }
+  float *to = b_.changed, *other = b_.changed_again;
+  for (const StepImage& step : input.steps) {
+    EAQ_RETURN_IF_ERROR(Transform(step, source, sets, to));
+    source.x = to;
+    source.gather = nullptr;
+    std::swap(to, other);
+  }
+  if (input.rounds) EAQ_RETURN_IF_ERROR(Round(input.input, other, source.rows, cols));  // where the last step wrote
+  source.divisors = At<float>(input.divisors);
+  switch (input.form) {
+    case RowsImage::Form::kFloat32:
+      *floats = source.x;
+      return absl::OkStatus();
+    case RowsImage::Form::kBf16:
+      return AsStatus(backend_.GatherRowsBf16(source, input.terms, reinterpret_cast<uint16_t*>(b_.input)));
+    case RowsImage::Form::kCodes:
+      break;
+  }
+  return AsStatus(backend_.QuantizeRows(source, input.input.quantizer, reinterpret_cast<int8_t*>(b_.input), b_.scales,
                                         b_.zeros, b_.sums));
 }
 
@@ -292,16 +378,35 @@ absl::Status LayerPass::TileOffsets(const Slots& slots, int64_t tile, const int3
 }
 
 absl::Status LayerPass::Launch(const Product& product, const Slots& slots, bool gather, bool weigh, float* y) {
+  const int64_t rows = gather ? rows_ : slots.count;  // that are prepared
+  const int64_t term_bytes = rows * PaddedColumns(product.cols) * int64_t{sizeof(uint16_t)};
+  bool first = true;
+  for (const int64_t weights : product.weights) {
+    for (int term = 0; term < product.input.terms; ++term) {
+      EAQ_RETURN_IF_ERROR(
+          LaunchOne(product, weights, b_.input + term * term_bytes, slots, gather, weigh, first ? y : b_.partial));
+      if (!first) {
+        EAQ_RETURN_IF_ERROR(AsStatus(backend_.CombineExperts(b_.partial, product.outputs, b_.identity, slots.count, 1,
+                                                             product.outputs, true, y, product.outputs)));
+      }
+      first = false;
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status LayerPass::LaunchOne(const Product& product, int64_t weights, const uint8_t* input, const Slots& slots,
+                                  bool gather, bool weigh, float* y) {
   if (product.format.kind == ProductFormat::Kind::kBf16) {
     kernels::cuda::GroupedBf16Arguments a;
     EAQ_RETURN_IF_ERROR(TileOffsets(slots, kernels::cuda::kBf16TokenTile, &a.tile_offsets));
-    a.experts = At<const uint16_t*>(product.weights);
+    a.experts = At<const uint16_t*>(weights);
     a.expert_count = product.experts;
     a.rows = product.rows;
     a.cols = product.cols;
     a.offsets = slots.offsets;
     a.slots = slots.count;
-    a.x = reinterpret_cast<const uint16_t*>(b_.input);
+    a.x = reinterpret_cast<const uint16_t*>(input);
     if (gather) a.x_rows = slots.pair_of_slot;
     a.x_row_divisor = static_cast<int32_t>(slots.k);
     a.y = y;
@@ -313,15 +418,15 @@ absl::Status LayerPass::Launch(const Product& product, const Slots& slots, bool 
   kernels::cuda::GroupedGemmArguments a;
   a.token_tile = kernels::cuda::TokenTile(slots.count, slots.experts);
   EAQ_RETURN_IF_ERROR(TileOffsets(slots, a.token_tile, &a.tile_offsets));
-  a.experts = At<kernels::cuda::ExpertMatrix>(product.weights);
+  a.experts = At<kernels::cuda::ExpertMatrix>(weights);
   a.expert_count = product.experts;
   a.rows = product.rows;
   a.cols = product.cols;
   a.group = product.format.group;
   a.offsets = slots.offsets;
   a.slots = slots.count;
-  a.x = b_.input;
-  if (product.format.input.bits < 16) {
+  a.x = input;
+  if (product.format.integer) {
     a.x_scales = b_.scales;
     a.x_zeros = b_.zeros;
     a.x_sums = b_.sums;
@@ -337,16 +442,28 @@ absl::Status LayerPass::Launch(const Product& product, const Slots& slots, bool 
   return AsStatus(backend_.GroupedGemm(product.format.format, a));
 }
 
-absl::Status LayerPass::Linear(const Product& product, const float* x, float* y) {
-  if (product.format.kind == ProductFormat::Kind::kFloat32) {
-    return AsStatus(
-        backend_.Linear(x, product.cols, At<float>(product.weights), y, rows_, product.outputs, product.cols));
+LayerPass::Slots LayerPass::AllRows() const {
+  Slots all;
+  all.count = rows_;
+  all.offsets = b_.one_expert;
+  all.pair_of_slot = all.slot_of_pair = b_.identity;
+  return all;
+}
+
+absl::Status LayerPass::Linear(const Product& product, const float* x, float* y, bool prepared) {
+  const Slots all = AllRows();
+  const float* floats = nullptr;
+  if (!prepared) EAQ_RETURN_IF_ERROR(Prepare(product.input, product.cols, x, all, false, &floats));
+  if (product.input.floats()) {
+    EAQ_RETURN_IF_ERROR(AsStatus(
+        backend_.Linear(floats, product.cols, At<float>(product.weights[0]), y, rows_, product.outputs, product.cols)));
+  } else {
+    EAQ_RETURN_IF_ERROR(Launch(product, all, false, false, y));
   }
-  EAQ_RETURN_IF_ERROR(Prepare(product, x, rows_));
-  Slots slots;
-  slots.count = rows_;
-  slots.offsets = b_.one_expert;
-  return Launch(product, slots, false, false, y);
+  if (product.bias < 0) return absl::OkStatus();
+  // The one row of the bias under every row.
+  return AsStatus(backend_.CombineExperts(At<float>(product.bias), product.outputs, b_.zero_slots, rows_, 1,
+                                          product.outputs, true, y, product.outputs));
 }
 
 absl::Status LayerPass::ObserveInput(const LinearId& id, const float* x, int64_t cols) {
@@ -397,6 +514,9 @@ absl::Status LayerPass::ObserveRouter() {
   EAQ_RETURN_IF_ERROR(AsStatus(device.CopyOut(logits.data(), b_.logits, logits.size() * int64_t{sizeof(float)})));
   EAQ_RETURN_IF_ERROR(AsStatus(device.CopyOut(chosen.data(), b_.chosen, chosen.size() * int64_t{sizeof(int32_t)})));
   EAQ_RETURN_IF_ERROR(AsStatus(device.CopyOut(weights.data(), b_.weights, weights.size() * int64_t{sizeof(float)})));
+  if (!layer_.kept.empty()) {
+    for (int32_t& expert : chosen) expert = layer_.kept[expert];
+  }
   int64_t first = 0;
   for (size_t s = 0; s < observers_.size(); first += lengths_[s++]) {
     const size_t from = first * k, count = lengths_[s] * k;

@@ -12,6 +12,8 @@
 #include "eaq/model/observer.h"
 #include "eaq/tensor/matrix.h"
 #include "kernels/backend.h"
+#include "kernels/cuda/attention.h"
+#include "kernels/cuda/transform_rows.h"
 #include "kernels/device/arena.h"
 
 namespace eaq {
@@ -37,14 +39,19 @@ class LayerPass {
   // Device memory of a batch; R rows, S slots (rows, or rows * k).
   struct Buffers {
     float *hidden, *normed, *q, *k, *v, *context, *output;  // [R, .]
+    uint8_t *k_codes, *v_codes;                             // [R, kv width]
+    float *k_grids, *v_grids;                               // [R, kv heads, 2]
     float *cosines, *sines;                                 // [R, head_dim / 2]
     int32_t *query_begin, *key_begin, *key_count;           // of sequences
-    int32_t *identity, *one_expert;                         // [R] 0, 1, ...; {0, R} and tile offsets for each tile
-    float *logits, *weights, *shared_weights;               // [R, experts], [S], [R]
-    int32_t *chosen, *shared_chosen;                        // [S], [R]
+    int32_t *identity, *zero_slots, *one_expert;  // [S] 0, 1, ...; [R] 0; {0, R} and tile offsets for each tile
+    float *logits, *kept_logits;                  // [R, experts]
+    float *weights, *shared_weights;              // [S], [R]
+    int32_t *chosen, *shared_chosen;              // [S], [R]
     int32_t *pair_of_slot, *slot_of_pair, *offsets, *tile_offsets, *sort_workspace;
     float *gate, *up, *expert_output;  // [S, .]
-    uint8_t* input;                    // rows prepared for a product: codes or bfloat16
+    float* partial;                    // one launch's results among several that add up
+    float *changed, *changed_again;    // [S, .] rows after run-time transforms, by turns
+    uint8_t* input;                    // rows prepared for a product: codes or terms of bfloat16
     float* scales;
     int32_t *zeros, *sums;
   };
@@ -65,12 +72,24 @@ class LayerPass {
   absl::Status Attend();
   absl::Status FeedForward();
   absl::Status SwiGlu(const SwiGluImage& mlp, const Slots& slots);
-  // Rows x[rows, cols] as PRODUCT wants them into Buffers::input.
-  absl::Status Prepare(const Product& product, const float* x, int64_t rows);
-  // y[slots, outputs] of prepared rows; GATHER: slot s reads the row of its token, else row s.
+  // Rows x as INPUT wants them: Buffers::input, or (float32) *FLOATS. Of every token, or BY_SLOT of every slot; an
+  // expert's own transform makes rows of slots from either.
+  absl::Status Prepare(const RowsImage& input, int64_t cols, const float* x, const Slots& slots, bool by_slot,
+                       const float** floats);
+  // x through STEP: y[rows, cols]. SETS: of whom, where experts have their own.
+  absl::Status Transform(const StepImage& step, kernels::cuda::RowSource source, const kernels::cuda::RowSets& sets,
+                         float* y);
+  // Attention with keys and values as codes, where both are rounded to grids of at most 8 bits.
+  absl::Status AttendCodes(const kernels::cuda::AttentionBatch& batch);
+  // In place, to grids of ROUNDING.
+  absl::Status Round(const InputFormat& rounding, float* x, int64_t rows, int64_t cols);
+  // y[slots, outputs] of prepared rows, all launches; GATHER: slot s reads the row of its token, else row s.
   absl::Status Launch(const Product& product, const Slots& slots, bool gather, bool weigh, float* y);
-  // Both, of one linear over all rows.
-  absl::Status Linear(const Product& product, const float* x, float* y);
+  absl::Status LaunchOne(const Product& product, int64_t weights, const uint8_t* input, const Slots& slots, bool gather,
+                         bool weigh, float* y);
+  // Both, of one linear over all rows; PREPARED: rows are there already.
+  absl::Status Linear(const Product& product, const float* x, float* y, bool prepared = false);
+  Slots AllRows() const;
   // Tile offsets of SLOTS for tiles of TILE.
   absl::Status TileOffsets(const Slots& slots, int64_t tile, const int32_t** offsets);
 

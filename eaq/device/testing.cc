@@ -22,20 +22,24 @@ void RoundToBf16(Matrix& m) {
   }
 }
 
+// ONLINE first, then rows are rounded; LINEAR has no transform of its own.
 class Bf16RowsLinear : public Linear {
  public:
-  explicit Bf16RowsLinear(std::shared_ptr<const Linear> linear) : linear_(std::move(linear)) {}
-  const OnlineTransform* online() const override { return linear_->online(); }
+  Bf16RowsLinear(std::shared_ptr<const Linear> linear, std::shared_ptr<const OnlineTransform> online)
+      : linear_(std::move(linear)), online_(std::move(online)) {}
+  const OnlineTransform* online() const override { return online_.get(); }
   int64_t out_features() const override { return linear_->out_features(); }
   int64_t in_features() const override { return linear_->in_features(); }
   void Forward(ConstMatrixView x, MatrixView y) const override {
     Matrix rounded(x);
+    if (online_ != nullptr) online_->ApplyToInput(rounded.view());
     RoundToBf16(rounded);
     linear_->Forward(rounded.const_view(), y);
   }
 
  private:
   std::shared_ptr<const Linear> linear_;
+  std::shared_ptr<const OnlineTransform> online_;
 };
 
 // What LINEAR makes of its rows before the product.
@@ -96,10 +100,11 @@ class TieFinder {
     // In the order in which numbers depend on each other; a row that is reached already explains what follows in it.
     for (const Role role : {Role::kQ, Role::kK, Role::kV}) Linear({layer, role}, true);
     Linear({layer, Role::kO}, false);
+    if (cpu_.inputs.count({layer, Role::kRouter}) > 0) Linear({layer, Role::kRouter}, false);
     Choices();
     for (const auto& [id, rows] : cpu_.inputs) {
       if (id.role == Role::kGate || id.role == Role::kUp || id.role == Role::kSharedGate ||
-          id.role == Role::kSharedUp || id.role == Role::kRouter || id.role == Role::kSharedExpertGate) {
+          id.role == Role::kSharedUp || id.role == Role::kSharedExpertGate) {
         Linear(id, false);
       }
     }
@@ -192,28 +197,29 @@ std::vector<DeviceFormat> DeviceFormats() {
           {"mixed W2-4A16", Grid(4), none, {2, 3, 4}}};
 }
 
-std::shared_ptr<const Linear> WithBf16Rows(std::shared_ptr<const Linear> linear) {
-  return std::make_shared<Bf16RowsLinear>(std::move(linear));
-}
-
 absl::StatusOr<std::unique_ptr<DecoderLayer>> LayerInFormat(const ModelConfig& config, const LayerParams& params,
                                                             const DeviceFormat& format, bool bf16_rows) {
   DecoderLayer::Linears linears;
   for (const auto& [id, linear] : params.linears) {
     std::shared_ptr<const Linear>& made = linears[id];
     const bool routing = id.role == Role::kRouter || id.role == Role::kSharedExpertGate;
-    if (routing || !format.weights.quantized()) {
-      made = std::make_shared<DenseLinear>(linear.weight, linear.bias, linear.online);
+    const bool rounds_rows = bf16_rows && !routing && !format.activations.quantized();
+    const auto online = rounds_rows ? nullptr : linear.online;
+    EAQ_ASSIGN_OR_RETURN(ActivationQuantizer activation, ActivationQuantizer::Dynamic(format.activations));
+    if (routing) {
+      made = std::make_shared<DenseLinear>(linear.weight, linear.bias, online);
+    } else if (!format.weights.quantized()) {
+      made = std::make_shared<FakeQuantLinear>(linear.weight, linear.bias, std::move(activation), online);
     } else {
       GridSpec grid = format.weights;
-      if (id.expert >= 0 && !format.mixed.empty()) grid.bits = format.mixed[id.expert % format.mixed.size()];
+      if (id.expert >= 0 && !format.mixed.empty()) {
+        grid = WithBits(grid, format.mixed[id.expert % format.mixed.size()]);
+      }
       EAQ_ASSIGN_OR_RETURN(const QuantizedMatrix rounded, QuantizeNearest(linear.weight.view(), grid));
       EAQ_ASSIGN_OR_RETURN(PackedMatrix packed, Pack(rounded));
-      EAQ_ASSIGN_OR_RETURN(ActivationQuantizer activation, ActivationQuantizer::Dynamic(format.activations));
-      EAQ_ASSIGN_OR_RETURN(made,
-                           PackedLinear::Create(std::move(packed), linear.bias, std::move(activation), linear.online));
+      EAQ_ASSIGN_OR_RETURN(made, PackedLinear::Create(std::move(packed), linear.bias, std::move(activation), online));
     }
-    if (bf16_rows && !routing && !format.activations.quantized()) made = WithBf16Rows(made);
+    if (rounds_rows) made = std::make_shared<Bf16RowsLinear>(made, linear.online);
   }
   return DecoderLayer::Create(config, params, std::move(linears));
 }

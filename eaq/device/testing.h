@@ -29,12 +29,9 @@ struct DeviceFormat {
 std::vector<DeviceFormat> DeviceFormats();
 
 // The layer with its linears but the router rounded to nearest in FORMAT, behind PackedLinears. BF16_ROWS: rows that
-// are not quantized are rounded to bfloat16 before a product, as a device does.
+// are not quantized are rounded to bfloat16 before a product, as a device does that takes them as one term.
 absl::StatusOr<std::unique_ptr<DecoderLayer>> LayerInFormat(const ModelConfig& config, const LayerParams& params,
                                                             const DeviceFormat& format, bool bf16_rows);
-
-// A linear whose rows are rounded to bfloat16 first.
-std::shared_ptr<const Linear> WithBf16Rows(std::shared_ptr<const Linear> linear);
 
 // ||got - want|| / ||want|| of N numbers.
 double RelativeDistance(const float* got, const float* want, int64_t n);
@@ -61,7 +58,7 @@ struct LayerAgreement {
 // roundings: 136 * 2^-24 of the magnitudes each.
 inline constexpr double kLayerNoise = 6 * 136 * 0x1p-24;
 
-// CPU: the layer that rounds where the device does (WithBf16Rows). IMAGE is its layer's; RUNNER observes inputs. HIDDEN
+// CPU: the layer that rounds where the device does. IMAGE is its layer's; RUNNER observes inputs. HIDDEN
 // holds sequences of LENGTHS and is left alone.
 absl::StatusOr<LayerAgreement> CompareLayer(const DecoderLayer& cpu, const LayerImage& image, ConstMatrixView hidden,
                                             absl::Span<const int64_t> lengths, DeviceRunner& runner);
