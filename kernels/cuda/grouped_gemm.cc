@@ -1,9 +1,10 @@
 #include "kernels/cuda/grouped_gemm.h"
 
+#include "kernels/cuda/grouped_wgmma.h"
+
 namespace eaq::kernels::cuda {
 
 // One translation unit each (grouped_gemm_*.cu): they compile side by side.
-int GroupedGemmW8A8(const GroupedGemmArguments& a, void* stream);
 int GroupedGemmW4A8(const GroupedGemmArguments& a, void* stream);
 int GroupedGemmW4A4(const GroupedGemmArguments& a, void* stream);
 int GroupedGemmW6A16(const GroupedGemmArguments& a, void* stream);
@@ -42,7 +43,7 @@ int GroupedGemm(GemmFormat format, const GroupedGemmArguments& a, void* stream) 
   if (small && (integer || format == GemmFormat::kW6A16)) return kInvalidValue;
   switch (format) {
     case GemmFormat::kW8A8:
-      return GroupedGemmW8A8(a, stream);
+      return PrefersWgmma(a) ? GroupedWgmma(a, stream) : GroupedGemmW8A8(a, stream);
     case GemmFormat::kW4A8:
       return GroupedGemmW4A8(a, stream);
     case GemmFormat::kW4A4:

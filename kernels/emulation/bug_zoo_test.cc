@@ -1,6 +1,8 @@
 // Bugs that GPU kernels have, each in a small kernel whose template parameter puts it in: every one must be caught, by
 // a report of the emulator, by a wrong result under one of the schedules, by a counter, or by a sanitizer; and nothing
 // may be said of the correct twin. What each needs is in the tests' names and in kernels/emulation/README.md.
+#include "kernels/emulation/bug_zoo.h"
+
 #include <cmath>
 #include <cstdint>
 #include <numeric>
@@ -17,44 +19,8 @@
 namespace eaq::kernels::emulation {
 namespace {
 
-#if defined(EAQ_EMULATION_ASAN)
-constexpr bool kUnderAsan = true;
-#else
-constexpr bool kUnderAsan = false;
-#endif
-
 constexpr int kThreads = 64;
 constexpr unsigned kAll = 0xffffffffu;
-
-// Schedules under which RUN(), which compares a kernel's result with the truth, returns false.
-template <typename Run>
-std::vector<std::string> WrongUnder(Run run) {
-  std::vector<std::string> wrong;
-  for (const uint64_t seed : {1, 2, 3}) {
-    for (const Options& options : AllSchedules(seed)) {
-      const ScopedOptions scoped(options);
-      if (!run()) wrong.push_back(ToString(options));
-    }
-  }
-  return wrong;
-}
-
-class BugZooDeathTest : public testing::Test {
- protected:
-  void SetUp() override { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
-};
-
-// A race: ThreadSanitizer names it in any schedule; without it some schedule computes nonsense. RUN: a callable for the
-// kernel with the bug.
-#define EXPECT_RACE(run)                                               \
-  do {                                                                 \
-    if (UnderTsan()) {                                                 \
-      EXPECT_DEATH(WrongUnder(run), "data race");                      \
-    } else {                                                           \
-      EXPECT_FALSE(WrongUnder(run).empty()) << "no schedule shows it"; \
-    }                                                                  \
-  } while (0)
-#define EXPECT_NO_ALARM(run) EXPECT_EQ(WrongUnder(run), std::vector<std::string>())
 
 // ---- a barrier is missing between writing shared memory and reading what others wrote
 

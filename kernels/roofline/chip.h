@@ -17,6 +17,7 @@ struct Chip {
   double memory;        // bytes/s, data sheet
   int shared_bytes;     // of a multiprocessor
   double mma_share;     // of those rates that mma.sync can reach; Hopper keeps the rest for wgmma
+  double wgmma_share;   // and wgmma; 0: none
   double memory_share;  // of `memory` that a copy reaches
   double l2;            // bytes/s from the second cache to all multiprocessors
   double latency;       // s, of a load from memory

@@ -43,7 +43,11 @@ void ExpectCounted(const Work& w, const std::string& what) {
   EXPECT_EQ(c.mma_bf16, w.mma_bf16) << what;
   EXPECT_EQ(c.mma_s8, w.mma_s8) << what;
   EXPECT_EQ(c.mma_s4, w.mma_s4) << what;
+  EXPECT_EQ(c.wgmma, w.wgmma) << what;
+  EXPECT_EQ(c.wgmma_columns, w.wgmma_columns) << what;
   EXPECT_EQ(c.copied_bytes, w.copied_bytes) << what;
+  EXPECT_EQ(c.bulk_bytes, w.bulk_bytes) << what;
+  EXPECT_EQ(c.bulk_landed_bytes, w.bulk_landed_bytes) << what;
   EXPECT_EQ(c.global_accesses_16, w.global_accesses_16) << what;
   EXPECT_EQ(c.BankConflicts(), 0u) << what;
 }
@@ -129,6 +133,37 @@ TEST(RooflineTest, GroupedGemmCountsAreThoseOfTheEmulator) {
   }
 }
 
+// Hopper's kernel, as GroupedGemm itself chooses it: clusters of 1, 2, 4; blocks and experts without slots; one and
+// several rounds.
+TEST(RooflineTest, GroupedWgmmaCountsAreThoseOfTheEmulator) {
+  emulation::Options options = emulation::CurrentOptions();
+  options.architecture = 90;
+  const emulation::ScopedOptions scope(options);
+  const std::vector<std::vector<int>> all_loads = {{70, 0, 145}, {300, 3}, {300, 200}, {600, 290, 5}};
+  const int clusters[] = {1, 2, 2, 4};
+  for (size_t i = 0; i < all_loads.size(); ++i) {
+    GemmProblem p;
+    p.kind = {8, 8, 0};
+    p.weight_zeros = i % 2 == 0;
+    p.rows = p.outputs = i % 2 == 0 ? 72 : 550;
+    p.cols = 300;
+    p.loads = all_loads[i];
+    p.token_tile = 128;
+    p.multiprocessors = i % 2 == 0 ? 4 : 13;
+    ASSERT_TRUE(TakesWgmma(p));
+    RunGemm(GemmFormat::kW8A8, p);
+    const Work w = GroupedWgmmaWork(p);
+    const std::string what = "wgmma case " + std::to_string(i);
+    EXPECT_EQ(w.cluster, clusters[i]) << what;
+    ExpectCounted(w, what);
+    ExpectCountedInShared(w, what);
+  }
+  GemmProblem few;
+  few.kind = {8, 8, 0};
+  few.loads = {63, 64};
+  EXPECT_FALSE(TakesWgmma(few));
+}
+
 // At decode an expert has one slot tile: its weights are copied once, which is what memory_bytes counts.
 TEST(RooflineTest, DecodeCopiesEveryWeightOnce) {
   GemmProblem p;
@@ -190,7 +225,7 @@ TEST(RooflineTest, HessianCountsAreThoseOfTheEmulator) {
 
 TEST(RooflineTest, FloorByHand) {
   // 4 SMs at 1 GHz, two blocks on each; 10 items, so the busiest SM has 3 where the mean is 2.5.
-  const Chip chip{"toy", 80, 4, 1e9, 4096, 2048, 1024, 1e12, 100 << 10, 0.5, 0.8, 2e12, 1e-6, 0.5e-6, 2e-6};
+  const Chip chip{"toy", 80, 4, 1e9, 4096, 2048, 1024, 1e12, 100 << 10, 0.5, 0, 0.8, 2e12, 1e-6, 0.5e-6, 2e-6};
   Work w;
   w.launches = 1, w.blocks = 8, w.items = 10;
   w.mma_s8 = 10 * 1000;
@@ -217,6 +252,28 @@ TEST(RooflineTest, FloorByHand) {
   EXPECT_DOUBLE_EQ(f.memory_share, 1e6 / 1e12 / 17e-6);
   EXPECT_DOUBLE_EQ(f.mma_share, 10 * 1000 * 4096.0 / (2048 * 4 * 1e9) / 17e-6);
   EXPECT_NE(Explain(w, chip, 6.0).find("17.00 us"), std::string::npos) << Explain(w, chip, 6.0);
+}
+
+// 8 SMs at 1 GHz, two clusters of 4; 3 items, so the busier cluster has 2 where the mean is 1.5.
+TEST(RooflineTest, FloorOfClustersByHand) {
+  const Chip chip{"toy", 90, 8, 1e9, 0, 4096, 2048, 1e12, 228 << 10, 0.5, 0.8, 0.8, 2e12, 1e-6, 0.5e-6, 2e-6};
+  Work w;
+  w.launches = 1, w.blocks = 8, w.items = 3, w.cluster = 4;
+  w.wgmma = 3 * 4 * 100, w.wgmma_columns = w.wgmma * 128;
+  w.shared_wavefronts = 12000, w.bulk_bytes = 3 * 32000, w.bulk_landed_bytes = 4 * w.bulk_bytes, w.copied_bytes = 12000;
+  w.memory_bytes = 3e5, w.macs = 1e6;
+  w.flight_bytes = 50000;
+  const Floor f = FloorOf(w, chip, 12.0);
+  EXPECT_DOUBLE_EQ(f.waves, 1.5);
+  EXPECT_DOUBLE_EQ(f.tail, 2 / 1.5);
+  // Two items of the busier cluster: 200 products of 64 x 128 x 32 in each SM, 64 cycles at most and 80 in fact.
+  EXPECT_DOUBLE_EQ(f.mma, 200 * 80e-9);
+  EXPECT_DOUBLE_EQ(f.issue, 200 * 12e-9);
+  EXPECT_DOUBLE_EQ(f.l2, (96000 + 12000) / 2e12);
+  EXPECT_DOUBLE_EQ(f.shared, (12000 + (4 * 96000 + 12000 + 32.0 * 1200 * 128) / 128) / 8 * (2 / 1.5) * 1e-9);
+  // Two clusters with 4 x 50000 bytes each in flight, then one.
+  EXPECT_DOUBLE_EQ(f.memory, 2e5 / 0.4e12 + 1e5 / 0.2e12);
+  EXPECT_DOUBLE_EQ(f.mma_share, 1e6 / (4096.0 * 8 * 1e9) / f.seconds);
 }
 
 TEST(RooflineTest, SharedMemoryLimitsResidentBlocks) {

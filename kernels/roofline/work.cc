@@ -108,6 +108,55 @@ Work GroupedGemmWork(const GemmProblem& p) {
   return w;
 }
 
+bool TakesWgmma(const GemmProblem& p) {
+  int64_t slots = 0;
+  for (const int load : p.loads) slots += load;
+  const auto experts = static_cast<int64_t>(p.loads.size());
+  return p.architecture == 90 && p.kind.weight_bits == 8 && p.kind.activation_bits == 8 && !p.kind.grouped() &&
+         experts <= cuda::kWgmmaMostExperts && slots >= experts * cuda::kWgmmaLeastSlots;
+}
+
+Work GroupedWgmmaWork(const GemmProblem& p) {
+  const auto experts = static_cast<int64_t>(p.loads.size());
+  const int64_t padded_rows = CeilDiv(p.rows, 16) * 16, bricks = cuda::PaddedColumns(p.cols) / 128;
+  const int64_t row_tiles = CeilDiv(padded_rows, cuda::kWgmmaRows);
+  int64_t slots = 0, used = 0;
+  for (const int load : p.loads) slots += load;
+  Work w;
+  if (slots == 0) return w;
+  const int cluster = cuda::WgmmaCluster(slots, experts);
+  w.cluster = cluster;
+  // Of 64 outputs x 32 columns: 4 x 4 a brick in every block of a cluster, those without slots too.
+  constexpr int64_t kProducts = cuda::kWgmmaRows / 64 * (128 / 32);
+  for (const int load : p.loads) {
+    const cuda::WgmmaShape shape = cuda::WgmmaShapeOf(load, cluster);
+    const int64_t items = shape.parts * row_tiles, products = items * cluster * bricks * kProducts;
+    w.items += items;
+    w.wgmma += products;
+    w.wgmma_columns += products * (load > 0 ? cuda::WgmmaWidth(shape.share) : 0);
+    used += load > 0;
+  }
+  w.launches = 1;
+  const int64_t at_once = std::max(1, p.multiprocessors / cluster);
+  w.blocks = cluster * std::min(at_once, cuda::WgmmaMostItems(p.rows, slots, experts, cluster));
+  w.threads = cuda::kWgmmaThreads;
+  w.shared_bytes = cuda::WgmmaSharedBytes(experts);
+  w.flight_bytes = (cuda::kWgmmaStages - 1) * (cuda::kWgmmaWeightBytes / cluster + cuda::kWgmmaTokenBytes);
+  // A consumer warp's words of weights: 16 bytes a lane for each product.
+  w.shared_accesses = w.wgmma * 4;
+  w.shared_wavefronts = w.shared_accesses * 4;
+  w.bulk_bytes = w.items * bricks * cuda::kWgmmaWeightBytes;
+  w.bulk_landed_bytes = w.bulk_bytes * cluster;
+  w.copied_bytes = slots * row_tiles * bricks * 128;
+  w.memory_bytes = static_cast<double>(used) * padded_rows * (bricks * 128.0 + (p.weight_zeros ? 3 : 2)) +
+                   static_cast<double>(p.x_rows) * (bricks * 128.0 + 12) +
+                   static_cast<double>(slots) * p.outputs * p.y_bytes;
+  w.macs = static_cast<double>(slots) * p.rows * p.cols;
+  // The prefix sum of items, its search, offsets, the expert, the table of rows, the first stage; results.
+  w.dependent_loads = Log2(experts) + 7;
+  return w;
+}
+
 Work AttentionWork(const AttentionProblem& p) {
   constexpr int64_t kRows = 128, kKeys = 64;  // attention.cu
   Work w;

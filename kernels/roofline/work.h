@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/cuda/grouped_gemm_tiles.h"
+#include "kernels/cuda/grouped_wgmma_tiles.h"
 
 namespace eaq::kernels::roofline {
 
@@ -18,17 +19,20 @@ struct Work {
   int64_t shared_accesses = 0, shared_wavefronts = 0;  // plain ones that are counted (ptx::LoadShared)
   int64_t copied_bytes = 0;                            // by cp.async, from the second cache or memory
   int64_t global_accesses_16 = 0;                      // of a thread
+  int64_t wgmma = 0, wgmma_columns = 0;                // of a warpgroup, 64 x N x 32; the sum of N
+  int64_t bulk_bytes = 0, bulk_landed_bytes = 0;       // read for a cluster, and written to its shared memories
 
   double memory_bytes = 0;   // every operand and result once: the least that memory moves
   double macs = 0;           // multiply-adds that the result needs, without padding
-  int64_t items = 0;         // equal pieces of work that blocks take by turns; 0: too uneven to count
+  int64_t items = 0;         // equal pieces of work that blocks (clusters) take by turns; 0: too uneven to count
+  int cluster = 1;           // blocks that share an item
   int threads = 0;           // of a block
   int resident = 1;          // blocks of a multiprocessor that registers are limited for
   int64_t shared_bytes = 0;  // of a block
   int64_t flight_bytes = 0;  // of a block: loads that are on their way while it computes
   int dependent_loads = 0;   // one after the other, before the first product and after the last
 
-  int64_t mmas() const { return mma_bf16 + mma_s8 + mma_s4; }
+  int64_t mmas() const { return mma_bf16 + mma_s8 + mma_s4 + 4 * wgmma; }  // of a warp
 };
 
 // Experts' loads: `tokens` tokens choose k different experts of `experts` at random, from a fixed stream.
@@ -49,6 +53,9 @@ struct GemmProblem {
 // The tile that GroupedGemm takes.
 cuda::GemmTileShape TileOf(const GemmProblem& p);
 Work GroupedGemmWork(const GemmProblem& p);
+// Whether GroupedGemm takes grouped_wgmma.h for it, and that kernel's work.
+bool TakesWgmma(const GemmProblem& p);
+Work GroupedWgmmaWork(const GemmProblem& p);
 
 // Causal attention without window. Prefill: `queries` = keys; decode: one query a sequence.
 struct AttentionProblem {

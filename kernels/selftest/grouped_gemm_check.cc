@@ -7,6 +7,7 @@
 
 #include "kernels/cuda/bfloat16.h"
 #include "kernels/cuda/grouped_gemm.h"
+#include "kernels/cuda/grouped_wgmma.h"
 #include "kernels/cuda/half.h"
 #include "kernels/cuda/pack_weights.h"
 #include "kernels/cuda/quantize_rows.h"
@@ -50,6 +51,7 @@ struct Case {
   // A second launch lays rows of patch_format over the results of the first: expert e has patch_rows - e % 2 of them.
   int64_t patch_rows = 0;
   GemmFormat patch_format = GemmFormat::kW8A8;
+  int cluster = 0;  // by grouped_wgmma with clusters of so many blocks, and then by mma: the same bits
 };
 
 CanonicalWeights RandomWeights(Random& random, const Case& k, int64_t rows, int bits) {
@@ -266,7 +268,10 @@ void CheckGemm(Checker& c, const Case& k) {
   }
   std::vector<float> y;
   for (int run = 0; run < 2; ++run) {
-    if (!c.Expect(cuda::GroupedGemm(k.format, a, nullptr) == 0, "launch")) return;
+    const int error = k.cluster == 0 ? cuda::GroupedGemm(k.format, a, nullptr)
+                      : run == 0     ? cuda::GroupedWgmmaOfClusters(a, k.cluster, nullptr)
+                                     : cuda::GroupedGemmW8A8(a, nullptr);
+    if (!c.Expect(error == 0, "launch")) return;
     if (k.patch_rows > 0) {
       cuda::GroupedGemmArguments over = a;
       over.experts = d_patches.data();
@@ -287,7 +292,8 @@ void CheckGemm(Checker& c, const Case& k) {
   const std::string name = std::string(Name(k.format)) + (k.group == 0 ? "" : " g" + std::to_string(k.group)) +
                            (k.weight_zeros ? " zeros" : "") + (k.x_zeros ? " x-zeros" : "") + " tile " +
                            std::to_string(k.token_tile) + (k.swiglu ? " swiglu" : "") + (k.bf16_out ? " bf16" : "") +
-                           (k.patch_rows > 0 ? " patch" : "");
+                           (k.patch_rows > 0 ? " patch" : "") +
+                           (k.cluster > 0 ? " wgmma, clusters of " + std::to_string(k.cluster) : "");
   const bool exact = ActivationBits(k.format) != 16 && k.group == 0 && !k.swiglu && !k.bf16_out && !k.router;
   const double tolerance = Tolerance(k);
   for (int64_t e = 0; e < experts; ++e) {
@@ -447,6 +453,88 @@ EAQ_CHECK_CASE(GroupedGemmPatches) {
     integer.bf16_out = swiglu;
     CheckGemm(c, integer);
   }
+}
+
+// Hopper's own kernel against the twin and, bit for bit, against mma's. Elsewhere it refuses.
+bool WgmmaIsHere(Checker& c) {
+  if (cuda::HasWgmma()) return true;
+  float y = 0;
+  cuda::GroupedGemmArguments a;
+  a.expert_count = a.slots = a.rows = a.cols = a.outputs = a.ldy = 1;
+  a.x_scales = a.y = &y;
+  c.Expect(cuda::GroupedWgmma(a, nullptr) != 0, "grouped_wgmma runs without wgmma");
+  return false;
+}
+
+Case WgmmaCase(int cluster, int64_t rows, int64_t cols, std::vector<int> loads, int multiprocessors) {
+  Case k{GemmFormat::kW8A8, 0, false, false, 128, rows, cols, std::move(loads)};
+  k.cluster = cluster;
+  k.multiprocessors = multiprocessors;
+  return k;
+}
+
+// Every width of the product (a block's share of 1 to 144 slots), one and several rounds of the ring, one cluster for
+// all items.
+EAQ_CHECK_CASE(GroupedWgmmaWidths) {
+  if (!WgmmaIsHere(c)) return;
+  for (const int slots : {1, 64, 65, 96, 97, 112, 113, 128, 129, 144, 145}) {
+    Case k = WgmmaCase(1, 72, slots % 2 == 0 ? 120 : 700, {slots}, 1);
+    k.weight_zeros = slots % 3 == 0;
+    k.x_zeros = slots % 3 == 1;
+    CheckGemm(c, k);
+  }
+}
+
+// Clusters: experts without slots, with one slot, with fewer than blocks, with more than a cluster takes at once;
+// outputs of no, one and several whole tiles.
+EAQ_CHECK_CASE(GroupedWgmmaClusters) {
+  if (!WgmmaIsHere(c)) return;
+  for (const int cluster : {1, 2, 4}) {
+    CheckGemm(c, WgmmaCase(cluster, 300, 300, {3, 0, 40 * cluster, 1}, cluster));
+    CheckGemm(c, WgmmaCase(cluster, 16, 129, {0, 144 * cluster + 5, 0}, 3 * cluster));
+    CheckGemm(c, WgmmaCase(cluster, 1, 1, {0, 0, 1, 0}, 4 * cluster));
+    Case gather = WgmmaCase(cluster, 512, 520, {70 * cluster, 9, 0, 33}, 2 * cluster);
+    gather.gather = gather.weight_zeros = gather.x_zeros = true;
+    CheckGemm(c, gather);
+  }
+}
+
+EAQ_CHECK_CASE(GroupedWgmmaEpilogues) {
+  if (!WgmmaIsHere(c)) return;
+  for (const int cluster : {1, 2, 4}) {
+    Case gate_up = WgmmaCase(cluster, 130, 260, {50 * cluster, 18, 0, 1}, 2 * cluster);
+    gate_up.swiglu = gate_up.gather = gate_up.weight_zeros = gate_up.x_zeros = true;
+    CheckGemm(c, gate_up);
+    gate_up.weight_zeros = gate_up.x_zeros = false;
+    CheckGemm(c, gate_up);
+    Case down = WgmmaCase(cluster, 260, 130, {30 * cluster, 2}, cluster);
+    down.router = true;
+    CheckGemm(c, down);
+    down.patch_rows = 5;
+    CheckGemm(c, down);
+  }
+}
+
+// The entry of all formats takes it where experts have many slots.
+EAQ_CHECK_CASE(GroupedWgmmaIsChosen) {
+  if (!WgmmaIsHere(c)) return;
+  float y = 0;
+  cuda::GroupedGemmArguments a;
+  a.expert_count = 8;
+  a.slots = 8 * cuda::kWgmmaLeastSlots;
+  a.y = &y;
+  c.Expect(cuda::PrefersWgmma(a), "many slots");
+  a.slots -= 1;
+  c.Expect(!cuda::PrefersWgmma(a), "few slots");
+  a.slots += 1;
+  a.group = 128;
+  c.Expect(!cuda::PrefersWgmma(a) && cuda::GroupedWgmma(a, nullptr) != 0, "groups");
+  a.group = 0;
+  a.y = nullptr;
+  c.Expect(!cuda::PrefersWgmma(a) && cuda::GroupedWgmma(a, nullptr) != 0, "bfloat16 results");
+  Case k = WgmmaCase(0, 72, 300, {100, 80, 20}, 4);
+  k.weight_zeros = true;
+  CheckGemm(c, k);
 }
 
 EAQ_CHECK_CASE(GroupedGemmLimits) {

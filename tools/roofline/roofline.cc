@@ -65,6 +65,9 @@ class Slots {
                         k.weight_bits, k.activation_bits, k.weight_bits, k.activation_bits, k.grids, t.row_warps,
                         t.token_warps, t.row_tiles, t.token_tiles, t.bricks, t.stages, t.blocks));
   }
+  double OfWgmma(int cluster, bool swiglu) const {
+    return Of(90, absl::StrFormat("grouped_wgmma: GroupedWgmmaKernel<%d, %s>", cluster, swiglu ? "true" : "false"));
+  }
 
  private:
   sass::Ceilings ceilings_;
@@ -90,8 +93,13 @@ Row Product(const Model& m, const Format& f, int64_t tokens, bool gate_up, const
   p.token_tile = kernels::cuda::TokenTile(tokens * m.k, m.experts);
   p.multiprocessors = chip.multiprocessors;
   p.architecture = chip.architecture;
-  return {absl::StrCat(m.name, " ", f.name, " ", tokens, gate_up ? " gate+up" : " down"),
-          kernels::roofline::GroupedGemmWork(p), slots.OfGemm(chip.architecture, f.kind, TileOf(p))};
+  const std::string name = absl::StrCat(m.name, " ", f.name, " ", tokens, gate_up ? " gate+up" : " down");
+  if (kernels::roofline::TakesWgmma(p)) {
+    Work work = kernels::roofline::GroupedWgmmaWork(p);
+    const double of_wgmma = slots.OfWgmma(work.cluster, gate_up);
+    return {name, std::move(work), of_wgmma};
+  }
+  return {name, kernels::roofline::GroupedGemmWork(p), slots.OfGemm(chip.architecture, f.kind, TileOf(p))};
 }
 
 std::vector<Row> Others(const Chip& chip, const Slots& slots) {
