@@ -1,7 +1,7 @@
 // Keys and values as codes of 8 or 4 bits, on a grid for each head and token: half or a quarter of a bf16 cache. What
 // eaq/quant/quantized_attention.h does to them, in the form that attention reads.
-#ifndef KERNELS_CUDA_KV_CODES_H_
-#define KERNELS_CUDA_KV_CODES_H_
+#ifndef KERNELS_CUDA_ATTENTION_KV_H_
+#define KERNELS_CUDA_ATTENTION_KV_H_
 
 #include <cstdint>
 
@@ -48,4 +48,4 @@ int AttentionDecodeKv(const AttentionBatch& batch, const float* q, int64_t ldq, 
 
 }  // namespace eaq::kernels::cuda
 
-#endif  // KERNELS_CUDA_KV_CODES_H_
+#endif  // KERNELS_CUDA_ATTENTION_KV_H_
