@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "eaq/base/status_macros.h"
+#include "eaq/device/device_ops.h"
 #include "kernels/device/open.h"
 
 namespace eaq {
@@ -42,6 +43,7 @@ absl::StatusOr<std::unique_ptr<DeviceEvaluation>> DeviceEvaluation::Create(const
   EAQ_ASSIGN_OR_RETURN(const kernels::BackendKind kind, ParseKind(backend));
   std::unique_ptr<DeviceEvaluation> evaluation(new DeviceEvaluation);
   EAQ_ASSIGN_OR_RETURN(evaluation->runner_, DeviceRunner::Create(kind, config));
+  evaluation->ops_ = DeviceOps(evaluation->runner_->backend());
   return evaluation;
 }
 

@@ -1,4 +1,4 @@
-// The evaluation windows through the quantized layers on a device (eaq/device) instead of the CPU.
+// A trial on a device (eaq/device): what quantizes there, and the evaluation windows through the quantized layers.
 #ifndef EXPERIMENTS_DEVICE_EVALUATION_H_
 #define EXPERIMENTS_DEVICE_EVALUATION_H_
 
@@ -12,6 +12,7 @@
 #include "eaq/eval/trace.h"
 #include "eaq/model/config.h"
 #include "eaq/proto/trial.pb.h"
+#include "eaq/quant/quantize_ops.h"
 #include "eaq/recipe/stage.h"
 
 namespace eaq {
@@ -35,11 +36,15 @@ class DeviceEvaluation {
   // where the layer does not run on a device.
   absl::Status Advance(const DecoderLayer& layer, const SolvedLinears* solved, Tracer& tracer);
 
+  // For the pipeline, between the calls of Advance.
+  const QuantizeOps& ops() const { return *ops_; }
+
   const std::string& device_name() const { return runner_->device().properties().name; }
 
  private:
   DeviceEvaluation() = default;
   std::unique_ptr<DeviceRunner> runner_;
+  std::unique_ptr<QuantizeOps> ops_;
 };
 
 }  // namespace eaq

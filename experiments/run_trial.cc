@@ -191,6 +191,7 @@ absl::StatusOr<TrialResult> RunTrial(const TrialSpec& spec, const RunOptions& op
     inputs.calibration = &calibration;
     inputs.cache = &cache;
     inputs.cache_salt = salt;
+    if (device != nullptr) inputs.ops = &device->ops();
     inputs.pool = &pool;
     inputs.progress = &progress;
     EAQ_ASSIGN_OR_RETURN(const auto allocator, MakeStage<AllocateSlot>(spec.recipe().allocate(), "allocate"));

@@ -169,16 +169,47 @@ TEST_F(RunTrialTest, AnotherBackendIsAnotherTrial) {
   EXPECT_NEAR(ValueOf(*on_device, "nll"), ValueOf(on_cpu, "nll"), 0.01);
   EXPECT_NEAR(ValueOf(*on_device, "kl"), ValueOf(on_cpu, "kl"), 0.02);
   EXPECT_GT(ValueOf(*on_device, "router_topk_agreement"), 0.5);
+  // Rows that are transformed at run time, too.
+  TrialSpec rotated = Spec("calibration { none {} } transform { quarot {} } solve { nearest {} }");
+  EAQ_ASSERT_OK_AND_ASSIGN(const TrialResult rotated_on_cpu, Run(rotated, 1, ""));
+  rotated.set_backend("emulation");
+  EAQ_ASSERT_OK_AND_ASSIGN(const TrialResult rotated_on_device, Run(rotated, 1, ""));
+  EXPECT_NEAR(ValueOf(rotated_on_device, "nll"), ValueOf(rotated_on_cpu, "nll"), 0.01);
 
   TrialSpec tasks = emulated;
   tasks.mutable_evaluation()->add_task()->set_name("story");
   EXPECT_THAT(Run(tasks, 1, "").status().ToString(), HasSubstr("backend"));
-  TrialSpec rotated = Spec("calibration { none {} } transform { quarot {} } solve { nearest {} }");
-  rotated.set_backend("emulation");
-  EXPECT_THAT(Run(rotated, 1, "").status().ToString(), HasSubstr("does not run on a device"));
+  TrialSpec dropping = emulated;
+  dropping.mutable_recipe()->mutable_online_pruning();
+  EXPECT_THAT(Run(dropping, 1, "").status().ToString(), HasSubstr("online_pruning with backend \"emulation\""));
   TrialSpec nowhere = cpu;
   nowhere.set_backend("cuda");
   EXPECT_THAT(Run(nowhere, 1, "").status().ToString(), HasSubstr("--config=gpu"));
+}
+
+// GPTQ on the device: its second moments are the CPU's to float32's noise, which flips the few codes at ties.
+TEST_F(RunTrialTest, ABackendQuantizesToo) {
+  TrialSpec spec = Spec(kGptq);
+  EAQ_ASSERT_OK_AND_ASSIGN(const TrialResult on_cpu, Run(spec, 1, ""));
+  spec.set_backend("emulation");
+  const auto on_device = Run(spec, 2, "");
+  if (kernels::LinkedDevice() != kernels::BackendKind::kEmulation) GTEST_SKIP() << "--config=gpu";
+  ASSERT_THAT(on_device.status(), IsOk());
+  ASSERT_EQ(on_device->linear_size(), on_cpu.linear_size());
+  int equal = 0;
+  for (int i = 0; i < on_cpu.linear_size(); ++i) {
+    EXPECT_NEAR(on_device->linear(i).output_error(), on_cpu.linear(i).output_error(), 0.02) << on_cpu.linear(i).id();
+    equal += on_device->linear(i).weight_error() == on_cpu.linear(i).weight_error();
+  }
+  EXPECT_GT(equal, on_cpu.linear_size() / 2);
+  const auto hash = [](const TrialResult& result, const std::string& stage) {
+    for (const StageRun& run : result.stage()) {
+      if (run.stage() == stage) return run.hash();
+    }
+    return std::string();
+  };
+  EXPECT_NE(hash(on_cpu, "profile/L0"), "");
+  EXPECT_NE(hash(*on_device, "profile/L0"), hash(on_cpu, "profile/L0"));  // the device did sum
 }
 
 // What the model wrote is measured beside the text it would have read, and both only where it wrote.

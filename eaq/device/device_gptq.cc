@@ -1,13 +1,13 @@
 #include "eaq/device/device_gptq.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "eaq/base/status_macros.h"
 #include "eaq/device/backend_status.h"
 #include "kernels/cuda/hessian.h"
 #include "kernels/cuda/round_block.h"
-#include "kernels/device/arena.h"
 
 namespace eaq {
 namespace {
@@ -21,31 +21,57 @@ int64_t Bytes(int64_t count) {
 
 }  // namespace
 
-absl::StatusOr<Hessian> DeviceHessian(kernels::Backend& backend, ConstMatrixView x) {
-  const int64_t n = x.cols, workspace = kernels::cuda::HessianWorkspace(kTokens, n);
-  kernels::Device& device = *backend.device();
-  double* h;
-  float *rows, *scratch;
-  kernels::Arena arena;
-  EAQ_RETURN_IF_ERROR(AsStatus(arena.CreateFor(&device, "second moments", device.checked(), [&](auto take) {
-    take(h, "second moments", n * n);
-    take(rows, "inputs", kTokens * n);
-    take(scratch, "workspace", workspace);
-  })));
-  EAQ_RETURN_IF_ERROR(AsStatus(device.Fill(h, 0, Bytes<double>(n * n))));
-  for (int64_t first = 0; first < x.rows; first += kTokens) {
-    const Matrix some(x.Rows(first, std::min(kTokens, x.rows - first)));
-    EAQ_RETURN_IF_ERROR(AsStatus(device.CopyIn(rows, some.data(), Bytes<float>(some.size()))));
-    EAQ_RETURN_IF_ERROR(AsStatus(backend.AddHessian(rows, n, nullptr, h, n, scratch, some.rows(), n)));
+DeviceMoments::DeviceMoments(kernels::Backend& backend, int64_t size) : backend_(backend) { hessian_.size = size; }
+
+absl::Status DeviceMoments::Add(ConstMatrixView x, absl::Span<const float> token_weights) {
+  const int64_t n = hessian_.size;
+  EAQ_RETURN_IF_ERROR(CheckMomentRows(n, x, token_weights));
+  if (pending_.rows() == 0) {
+    pending_ = Matrix(kTokens, n);
+    weights_.assign(kTokens, 1.0f);
   }
-  EAQ_RETURN_IF_ERROR(AsStatus(backend.MirrorLower(h, n, n)));
-  Hessian result;
-  result.size = n;
-  result.tokens = x.rows;
-  result.values.resize(n * n);
-  EAQ_RETURN_IF_ERROR(AsStatus(device.CopyOut(result.values.data(), h, Bytes<double>(n * n))));
-  EAQ_RETURN_IF_ERROR(AsStatus(arena.Check()));
-  return result;
+  for (int64_t r = 0; r < x.rows; ++r) {
+    std::copy_n(x.row(r), n, pending_.row(filled_));
+    weights_[filled_] = token_weights.empty() ? 1.0f : token_weights[r];
+    weighted_ = weighted_ || !token_weights.empty();
+    if (++filled_ == kTokens) EAQ_RETURN_IF_ERROR(Flush());
+  }
+  hessian_.tokens += x.rows;
+  return absl::OkStatus();
+}
+
+absl::Status DeviceMoments::Flush() {
+  if (filled_ == 0) return absl::OkStatus();
+  const int64_t n = hessian_.size;
+  kernels::Device& device = *backend_.device();
+  if (h_ == nullptr) {
+    EAQ_RETURN_IF_ERROR(AsStatus(arena_.CreateFor(&device, "second moments", device.checked(), [&](auto take) {
+      take(h_, "second moments", n * n);
+      take(rows_, "inputs", kTokens * n);
+      take(row_weights_, "weights of tokens", kTokens);
+      take(workspace_, "workspace", kernels::cuda::HessianWorkspace(kTokens, n));
+    })));
+    EAQ_RETURN_IF_ERROR(AsStatus(device.Fill(h_, 0, Bytes<double>(n * n))));
+  }
+  EAQ_RETURN_IF_ERROR(AsStatus(device.CopyIn(rows_, pending_.data(), Bytes<float>(filled_ * n))));
+  if (weighted_) EAQ_RETURN_IF_ERROR(AsStatus(device.CopyIn(row_weights_, weights_.data(), Bytes<float>(filled_))));
+  EAQ_RETURN_IF_ERROR(
+      AsStatus(backend_.AddHessian(rows_, n, weighted_ ? row_weights_ : nullptr, h_, n, workspace_, filled_, n)));
+  filled_ = 0;
+  weighted_ = false;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Hessian> DeviceMoments::Finish() {
+  const int64_t n = hessian_.size;
+  EAQ_RETURN_IF_ERROR(Flush());
+  hessian_.values.assign(n * n, 0.0);
+  if (h_ == nullptr) return std::move(hessian_);  // no rows
+  kernels::Device& device = *backend_.device();
+  EAQ_RETURN_IF_ERROR(AsStatus(backend_.MirrorLower(h_, n, n)));
+  EAQ_RETURN_IF_ERROR(AsStatus(device.CopyOut(hessian_.values.data(), h_, Bytes<double>(n * n))));
+  EAQ_RETURN_IF_ERROR(AsStatus(arena_.Check()));
+  return std::move(hessian_);
 }
 
 GptqRounder DeviceRounder(kernels::Backend& backend) {
@@ -64,10 +90,10 @@ GptqRounder DeviceRounder(kernels::Backend& backend) {
     for (const GridParams& p : columns.grids) grids.push_back({p.scale, static_cast<int32_t>(p.zero)});
 
     kernels::Device& device = *backend.device();
-    double *d_work, *d_u, *d_errors;
-    kernels::cuda::WeightGrid* d_grids;
-    int32_t *d_groups, *d_order;
-    uint8_t* d_codes;
+    double *d_work = nullptr, *d_u = nullptr, *d_errors = nullptr;
+    kernels::cuda::WeightGrid* d_grids = nullptr;
+    int32_t *d_groups = nullptr, *d_order = nullptr;
+    uint8_t* d_codes = nullptr;
     const auto lay = [&](auto take) {
       take(d_work, "weights", rows * cols);
       take(d_u, "factor", cols * cols);

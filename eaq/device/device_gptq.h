@@ -8,16 +8,43 @@
 #ifndef EAQ_DEVICE_DEVICE_GPTQ_H_
 #define EAQ_DEVICE_DEVICE_GPTQ_H_
 
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "eaq/quant/gptq_rounder.h"
 #include "eaq/quant/hessian.h"
 #include "eaq/tensor/matrix.h"
 #include "kernels/backend.h"
+#include "kernels/device/arena.h"
 
 namespace eaq {
 
-// X^T X of x[tokens, n], as HessianAccumulator's. BACKEND has a device.
-absl::StatusOr<Hessian> DeviceHessian(kernels::Backend& backend, ConstMatrixView x);
+// X^T diag(w) X over rows that come in batches, as HessianAccumulator's: the sequence of rows alone decides the result.
+class DeviceMoments {
+ public:
+  // Of SIZE channels. BACKEND has a device, and outlives this.
+  DeviceMoments(kernels::Backend& backend, int64_t size);
+  // As HessianAccumulator::Add.
+  absl::Status Add(ConstMatrixView x, absl::Span<const float> token_weights = {});
+  // Once, at the end.
+  absl::StatusOr<Hessian> Finish();
+
+ private:
+  absl::Status Flush();
+
+  kernels::Backend& backend_;
+  Hessian hessian_;  // its values are on the device until the end
+  Matrix pending_;   // [kTokens, size], `filled_` rows in use
+  std::vector<float> weights_;
+  bool weighted_ = false;
+  int64_t filled_ = 0;
+  kernels::Arena arena_;  // empty until the first rows go in
+  double* h_ = nullptr;
+  float *rows_ = nullptr, *row_weights_ = nullptr, *workspace_ = nullptr;
+};
 
 // For GptqSolve; BACKEND outlives it.
 //   EAQ_ASSIGN_OR_RETURN(GptqResult r, GptqSolve(w.view(), hessian, spec, options, DeviceRounder(*backend)));

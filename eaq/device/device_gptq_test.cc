@@ -1,12 +1,16 @@
 // GPTQ on this program's device against the CPU's.
 #include "eaq/device/device_gptq.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <memory>
 
 #include "eaq/base/rng.h"
+#include "eaq/base/status_macros.h"
 #include "eaq/base/status_matchers.h"
+#include "eaq/base/thread_pool.h"
+#include "eaq/device/device_ops.h"
 #include "gtest/gtest.h"
 #include "kernels/device/open.h"
 
@@ -41,6 +45,17 @@ class DeviceGptqTest : public testing::Test {
     return grid;
   }
 
+  // In batches of uneven size; WEIGHTS: empty or one a row.
+  absl::StatusOr<Hessian> Moments(absl::Span<const float> weights = {}) {
+    DeviceMoments sum(*backend_, x_.cols());
+    for (int64_t first = 0, count = 1; first < x_.rows(); first += count, count = 3 * count + 1) {
+      const int64_t n = std::min(count, x_.rows() - first);
+      EAQ_RETURN_IF_ERROR(
+          sum.Add(x_.const_view().Rows(first, n), weights.empty() ? weights : weights.subspan(first, n)));
+    }
+    return sum.Finish();
+  }
+
   std::unique_ptr<kernels::Backend> backend_;
   Matrix x_{200, 150}, w_{24, 150};
   Hessian hessian_;
@@ -53,24 +68,43 @@ int64_t Differences(const QuantizedMatrix& a, const QuantizedMatrix& b) {
 }
 
 TEST_F(DeviceGptqTest, SecondMomentsAreWithinTheirBound) {
-  EAQ_ASSERT_OK_AND_ASSIGN(const Hessian device, DeviceHessian(*backend_, x_.const_view()));
-  ASSERT_EQ(device.values.size(), hessian_.values.size());
-  EXPECT_EQ(device.tokens, hessian_.tokens);
-  for (int64_t i = 0; i < x_.cols(); ++i) {
-    for (int64_t j = 0; j < x_.cols(); ++j) {
-      double exact = 0, magnitude = 0;
-      for (int64_t t = 0; t < x_.rows(); ++t) {
-        exact += static_cast<double>(x_(t, i)) * x_(t, j);
-        magnitude += std::fabs(static_cast<double>(x_(t, i)) * x_(t, j));
+  std::vector<float> weights(x_.rows());
+  for (size_t t = 0; t < weights.size(); ++t) weights[t] = t % 7 == 0 ? 0.0f : 1.0f / (1 + t % 3);
+  for (const bool weighted : {false, true}) {
+    EAQ_ASSERT_OK_AND_ASSIGN(const Hessian device, Moments(weighted ? weights : std::vector<float>()));
+    ASSERT_EQ(device.values.size(), hessian_.values.size());
+    EXPECT_EQ(device.tokens, hessian_.tokens);
+    for (int64_t i = 0; i < x_.cols(); ++i) {
+      for (int64_t j = 0; j < x_.cols(); ++j) {
+        double exact = 0, magnitude = 0;
+        for (int64_t t = 0; t < x_.rows(); ++t) {
+          const double product = (weighted ? weights[t] : 1.0) * x_(t, i) * x_(t, j);
+          exact += product;
+          magnitude += std::fabs(product);
+        }
+        // Weighted rows are rounded to float32 first: 2^-24 for the root's, 2^-24 for the product's, of both factors.
+        ASSERT_NEAR(device.at(i, j), exact, (2.6e-6 + (weighted ? 4 * 6e-8 : 0)) * magnitude) << i << ", " << j;
+        ASSERT_EQ(device.at(i, j), device.at(j, i));
       }
-      ASSERT_NEAR(device.at(i, j), exact, 2.6e-6 * magnitude) << i << ", " << j;
-      ASSERT_EQ(device.at(i, j), device.at(j, i));
     }
   }
 }
 
+TEST_F(DeviceGptqTest, SecondMomentsDoNotDependOnHowTheyAreCut) {
+  EAQ_ASSERT_OK_AND_ASSIGN(const Hessian pieces, Moments());
+  DeviceMoments whole(*backend_, x_.cols());
+  ASSERT_THAT(whole.Add(x_.const_view()), IsOk());
+  EAQ_ASSERT_OK_AND_ASSIGN(const Hessian at_once, whole.Finish());
+  EXPECT_EQ(pieces.values, at_once.values);
+  EAQ_ASSERT_OK_AND_ASSIGN(const Hessian none, DeviceMoments(*backend_, 3).Finish());
+  EXPECT_EQ(none.values, std::vector<double>(9, 0.0));
+  EXPECT_EQ(none.tokens, 0);
+  EXPECT_THAT(DeviceMoments(*backend_, 3).Add(x_.const_view()),
+              StatusIs(absl::StatusCode::kInvalidArgument, testing::HasSubstr("a batch has 150 columns")));
+}
+
 TEST_F(DeviceGptqTest, CodesAreTheCpus) {
-  EAQ_ASSERT_OK_AND_ASSIGN(const Hessian moments, DeviceHessian(*backend_, x_.const_view()));
+  EAQ_ASSERT_OK_AND_ASSIGN(const Hessian moments, Moments());
   for (const GridSpec& grid :
        {Grid(4, GridKind::kAsymmetric, Granularity::kChannel), Grid(3, GridKind::kAsymmetric, Granularity::kGroup, 32),
         Grid(2, GridKind::kSymmetricFullRange, Granularity::kGroup, 64),
@@ -106,6 +140,36 @@ TEST_F(DeviceGptqTest, WhatItCannotSayIsRefused) {
   const auto result = GptqSolve(w_.view(), hessian_, Grid(4, GridKind::kAsymmetric, Granularity::kGroup, 32), options,
                                 DeviceRounder(*backend_));
   EXPECT_EQ(result.status().code(), absl::StatusCode::kUnimplemented) << result.status();
+}
+
+// What recipes call, from several threads.
+TEST_F(DeviceGptqTest, OpsRoundAsTheCpu) {
+  const std::unique_ptr<QuantizeOps> ops = DeviceOps(*backend_);
+  EXPECT_EQ(ops->name(), kernels::Name(backend_->kind()));
+  const GridSpec grids[] = {Grid(4, GridKind::kAsymmetric, Granularity::kChannel),
+                            Grid(3, GridKind::kAsymmetric, Granularity::kGroup, 32)};
+  ThreadPool pool(4);
+  pool.ParallelFor(8, [&](int64_t i) {
+    GptqOptions options;
+    options.static_groups = i < 6;
+    const GridSpec& grid = grids[i % 2];
+    const absl::StatusOr<GptqResult> cpu = GptqSolve(w_.view(), hessian_, grid, options);
+    const absl::StatusOr<GptqResult> device = ops->Gptq(w_.view(), hessian_, grid, options);
+    ASSERT_THAT(cpu.status(), IsOk());
+    ASSERT_THAT(device.status(), IsOk());
+    EXPECT_EQ(device->weight, cpu->weight);
+    // Groups found on the way are the CPU's business, and said to be.
+    EXPECT_EQ(device->report.note, i == 7 ? "rounded on the CPU" : "");
+  });
+}
+
+TEST_F(DeviceGptqTest, OpsSumAsTheDevice) {
+  const std::unique_ptr<QuantizeOps> ops = DeviceOps(*backend_);
+  EAQ_ASSERT_OK_AND_ASSIGN(const auto sum, ops->Moments(x_.cols()));
+  ASSERT_THAT(sum->Add(x_.const_view()), IsOk());
+  EAQ_ASSERT_OK_AND_ASSIGN(const Hessian summed, sum->Finish());
+  EAQ_ASSERT_OK_AND_ASSIGN(const Hessian direct, Moments());
+  EXPECT_EQ(summed.values, direct.values);
 }
 
 }  // namespace
