@@ -14,8 +14,11 @@ std::string Figure(const std::string& svg, const std::string& caption, const std
   if (svg.empty()) return "";
   return absl::StrCat("<figure><div class=\"scroll\" tabindex=\"0\">", svg, "</div>",
                       caption.empty() ? "" : absl::StrCat("<figcaption>", EscapeHtml(caption), "</figcaption>"),
-                      "\n<details><summary>Data</summary><div class=\"scroll\" tabindex=\"0\">", data,
-                      "</div></details></figure>\n");
+                      data.empty()
+                          ? ""
+                          : absl::StrCat("\n<details><summary>Data</summary><div class=\"scroll\" tabindex=\"0\">",
+                                         data, "</div></details>"),
+                      "</figure>\n");
 }
 
 std::string DataTable(const std::vector<std::string>& head, const std::vector<std::vector<std::string>>& rows) {

@@ -11,7 +11,8 @@
 
 namespace eaq::report_internal {
 
-// A <figure>: the picture, its caption (may be ""), DATA (a table) behind a fold. "" without a picture.
+// A <figure>: the picture, its caption (may be ""), DATA (a table) behind a fold (may be "": it stands
+// beside it anyway). "" without a picture.
 std::string Figure(const std::string& svg, const std::string& caption, const std::string& data);
 
 // A plain table; the first column names the row.

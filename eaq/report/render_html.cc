@@ -498,6 +498,9 @@ std::string RenderHtml(absl::Span<const Comparison> parts) {
 
 std::vector<std::pair<std::string, std::string>> RenderPictures(absl::Span<const Comparison> parts) {
   std::vector<std::pair<std::string, std::string>> files;
+  for (auto& [id, document] : report_internal::StandalonePictures(report_internal::SummaryHtml(parts))) {
+    files.emplace_back(Slug(id), std::move(document));
+  }
   std::map<std::string, int> seen;  // two models may have one name
   for (const Comparison& c : parts) {
     std::string prefix;

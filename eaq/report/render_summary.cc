@@ -6,6 +6,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
+#include "eaq/report/figure_parts.h"
+#include "eaq/report/forest_chart.h"
 #include "eaq/report/format.h"
 #include "eaq/report/report.h"
 #include "eaq/report/summary.h"
@@ -62,6 +64,28 @@ std::string Divided(const SummaryTable& t) {
                                        "verdicts count within a class.");
 }
 
+// The deltas of a table with their intervals, models side by side.
+std::string ForestFigure(absl::Span<const Comparison> parts, const SummaryTable& t, size_t index) {
+  ForestChart chart(absl::StrCat("forest", index), absl::StrCat("Every method on every model: ", Title(t)),
+                    "One row per method in the order of the table below, one mark per model: its mean difference to "
+                    "full precision and the 95 % interval.");
+  chart.x_label = "difference to full precision, nats per token";
+  chart.series = t.models;
+  for (const SummaryRow& row : t.rows) {
+    ForestChart::Row& line = chart.rows.emplace_back();
+    line.name = row.recipe;
+    line.strong = row.ranked > 0 && row.unbeaten == row.ranked;
+    for (size_t m = 0; m < row.cell.size(); ++m) {
+      if (!row.cell[m]) continue;
+      const std::optional<PairedResult>& full = parts[row.cell[m]->part].groups[row.cell[m]->group].pooled.versus_full;
+      if (!full) continue;
+      line.marks.push_back({static_cast<int>(m), full->mean, full->low, full->high,
+                            absl::StrCat(row.recipe, ", ", t.models[m], ": ", Interval(*full, 4))});
+    }
+  }
+  return Figure(chart.Svg(), "", "");
+}
+
 enum Drop { kAll, kNoIntervals, kNoBits, kEnd };
 
 TextTable MakeText(absl::Span<const Comparison> parts, const std::vector<SummaryTable>& tables, int drop) {
@@ -112,9 +136,10 @@ const Comparison& PartOf(absl::Span<const Comparison> parts, const SummaryTable&
 
 std::string SummaryHtml(absl::Span<const Comparison> parts) {
   std::string out;
+  size_t index = 0;
   for (const SummaryTable& t : SummarizeModels(parts)) {
-    absl::StrAppend(&out, "<h3>", EscapeHtml(Title(t)),
-                    "</h3>\n<div class=\"scroll\" tabindex=\"0\"><table class=\"sortable wide\">\n<thead><tr "
+    absl::StrAppend(&out, "<h3>", EscapeHtml(Title(t)), "</h3>\n", ForestFigure(parts, t, index++),
+                    "<div class=\"scroll\" tabindex=\"0\"><table class=\"sortable wide\">\n<thead><tr "
                     "class=\"over\"><td></td>");
     for (size_t m = 0; m < t.models.size(); ++m) {
       absl::StrAppend(&out, "<th colspan=\"", t.equal_bits ? 3 : 4, "\">", EscapeHtml(t.models[m]),

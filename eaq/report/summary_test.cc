@@ -183,6 +183,22 @@ TEST(Summary, Renderings) {
   const std::string html = RenderHtml(parts);
   EXPECT_THAT(html, HasSubstr("<h2>Summary over models</h2>"));
   EXPECT_EQ(html, RenderHtml(parts));
+  // One picture a table, in the page and as a file: a row a method, a mark a model.
+  EXPECT_THAT(html, HasSubstr("id=\"forest1-t\""));
+  const auto pictures = RenderPictures(parts);
+  ASSERT_GT(pictures.size(), 2u);
+  EXPECT_EQ(pictures[0].first, "forest0");
+  const std::string& forest = pictures[1].second;
+  EXPECT_THAT(forest, HasSubstr("W4A4"));
+  int marks = 0;
+  for (size_t at = forest.find("<g><title>"); at != std::string::npos; at = forest.find("<g><title>", at + 1)) ++marks;
+  EXPECT_EQ(marks, 2 * 4);
+  const std::string of_gptq =
+      absl::StrCat("<title>GPTQ, ", parts[0].groups[0].model, ": ",
+                   report_internal::Interval(
+                       *parts[0].groups[SummarizeModels(parts)[1].rows[0].cell[0]->group].pooled.versus_full, 4),
+                   "</title>");
+  EXPECT_THAT(forest, HasSubstr(of_gptq));
 }
 
 }  // namespace

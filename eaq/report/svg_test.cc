@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "eaq/report/forest_chart.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 namespace eaq {
@@ -94,6 +96,24 @@ TEST(HeatMap, ColoursFromLowToHighAndShowsWhatIsMissing) {
   EXPECT_TRUE(absl::StrContains(map.Svg(), "fill-opacity=\"0.53\"><title>r, b: 100<"));
   map.value = {{0, -1, 0}};
   EXPECT_EQ(map.Svg(), "");
+}
+
+// A mark stands where its number is on the axis, in the row of its name.
+TEST(Forest, MarksStandWhereTheirNumbersAre) {
+  ForestChart chart("f", "t", "d");
+  chart.series = {"m1", "m2"};
+  chart.rows = {{"near", {{0, 0.1, 0.05, 0.15, "near m1"}, {1, 0.2, 0.2, 0.2, "near m2"}}, true},
+                {"far", {{0, 0.9, 0.8, 1.0, "far m1"}}}};
+  const std::string log = chart.Svg();
+  EXPECT_THAT(log, testing::HasSubstr("class=\"name\">near</text>"));
+  EXPECT_THAT(log, testing::HasSubstr(">far</text>"));
+  EXPECT_THAT(log, testing::HasSubstr("<title>far m1</title>"));
+  EXPECT_THAT(log, testing::Not(testing::HasSubstr("class=\"zero\"")));  // 0.05 to 1: logarithmic
+  chart.rows[0].marks[0].low = -0.05;
+  EXPECT_THAT(chart.Svg(), testing::HasSubstr("class=\"zero\""));
+  chart.rows[0].marks[0].x = std::numeric_limits<double>::quiet_NaN();
+  EXPECT_EQ(chart.Svg(), "");
+  EXPECT_EQ(ForestChart("f", "t", "d").Svg(), "");
 }
 
 }  // namespace
