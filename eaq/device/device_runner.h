@@ -10,8 +10,8 @@
 //
 // The device holds two layers, so a model may be larger than its memory. Numbers: the residual stream, norms, rotation,
 // attention, router, SwiGLU, the sum over experts and the head are float32 as on the CPU, and experts are chosen from
-// float32 inputs; rows become the CPU's own integer codes, or the sum of one or two bfloat16 numbers each, right before a
-// product and nowhere else (device_linear.h, layer_image.h). A sequence's numbers do not depend on the batch.
+// float32 inputs; rows become the CPU's own integer codes, or the sum of one or two bfloat16 numbers each, right before
+// a product and nowhere else (device_linear.h, layer_image.h). A sequence's numbers do not depend on the batch.
 #ifndef EAQ_DEVICE_DEVICE_RUNNER_H_
 #define EAQ_DEVICE_DEVICE_RUNNER_H_
 
