@@ -12,7 +12,7 @@
 //   weights: fragment order as they lie in memory (pack_weights.h), 2 KiB a brick of 16 outputs, each brick by one bulk
 //     copy that one block of the cluster starts for all; consumers load them as registers of the A operand;
 //   tokens: gathered by cp.async, 128 bytes a row, 16-byte chunks XOR-swizzled by the row's number, which is what
-//     wgmma's B operand reads by itself. fence.proxy.async, two stages later when they have come, hands them over.
+//     wgmma's B operand reads by itself. fence.proxy.async, one stage later when they have come, hands them over.
 // Barriers with byte counts say when a stage is full (128 threads with their rows, one with the weights' bytes) and
 // empty (every consumer warp of every block of the cluster). A consumer has 128 outputs x the block's slots: two
 // products of 64 outputs a step of 32 columns, one batch ahead of the registers that are being loaded.

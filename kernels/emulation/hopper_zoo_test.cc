@@ -235,7 +235,7 @@ __global__ void Multiply(const int8_t* a, const int8_t* b, int* d) {
   for (int i = 0; i < kColumns / 2; ++i) {
     d[(row + i % 4 / 2 * 8) * kColumns + i / 4 * 8 + lane % 4 * 2 + i % 2] = sums[i];
   }
-  if (kBug == Product::kReadEarly) d[row * kColumns] += early;
+  if (kBug == Product::kReadEarly && lane % 4 == 0) d[row * kColumns] += early;
   if (kBug == Product::kOneBatchShort) ptx::WgmmaWait<0>();
 }
 
@@ -257,17 +257,21 @@ bool ProductIsRight() {
 }
 
 TEST_F(HopperZooDeathTest, ProductsOfAWarpgroup) {
-  EXPECT_RIGHT(ProductIsRight<Product::kRight>);
   EXPECT_DEATH(ProductIsRight<Product::kNoFence>(), "wgmma without wgmma.fence");
-  EXPECT_WRONG(ProductIsRight<Product::kReadEarly>);
-  EXPECT_WRONG(ProductIsRight<Product::kOneBatchShort>);
   EXPECT_DEATH(ProductIsRight<Product::kNeverAwaited>(), "returned with 1 wgmma products that it never waited for");
-  EXPECT_WRONG(ProductIsRight<Product::kAFilledEarly>);
-  EXPECT_WRONG(ProductIsRight<Product::kBFilledEarly>);
-  EXPECT_WRONG(ProductIsRight<Product::kNotSwizzled>);
   EXPECT_DEATH(ProductIsRight<Product::kBetweenRows>(), "the swizzle goes by address");
   EXPECT_DEATH(ProductIsRight<Product::kOutside>(), "of B lies outside shared memory");
   EXPECT_DEATH(ProductIsRight<Product::kOneWarpElsewhere>(), "warps of warpgroup 0 issue different products");
+  if (UnderTsan()) {  // what wgmma reads and writes is in nobody's name; the results are the subject, and slow there
+    EXPECT_TRUE(ProductIsRight<Product::kRight>());
+    return;
+  }
+  EXPECT_RIGHT(ProductIsRight<Product::kRight>);
+  EXPECT_WRONG(ProductIsRight<Product::kReadEarly>);
+  EXPECT_WRONG(ProductIsRight<Product::kOneBatchShort>);
+  EXPECT_WRONG(ProductIsRight<Product::kAFilledEarly>);
+  EXPECT_WRONG(ProductIsRight<Product::kBFilledEarly>);
+  EXPECT_WRONG(ProductIsRight<Product::kNotSwizzled>);
 }
 
 TEST_F(HopperZooDeathTest, MissingProxyFence) {

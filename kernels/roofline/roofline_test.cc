@@ -133,14 +133,14 @@ TEST(RooflineTest, GroupedGemmCountsAreThoseOfTheEmulator) {
   }
 }
 
-// Hopper's kernel, as GroupedGemm itself chooses it: clusters of 1, 2, 4; blocks and experts without slots; one and
+// Hopper's kernel, as GroupedGemm itself chooses it: clusters of 1 and 2; blocks and experts without slots; one and
 // several rounds.
 TEST(RooflineTest, GroupedWgmmaCountsAreThoseOfTheEmulator) {
   emulation::Options options = emulation::CurrentOptions();
   options.architecture = 90;
   const emulation::ScopedOptions scope(options);
   const std::vector<std::vector<int>> all_loads = {{70, 0, 145}, {300, 3}, {300, 200}, {600, 290, 5}};
-  const int clusters[] = {1, 2, 2, 4};
+  const int clusters[] = {1, 2, 2, 2};
   for (size_t i = 0; i < all_loads.size(); ++i) {
     GemmProblem p;
     p.kind = {8, 8, 0};
