@@ -1,5 +1,5 @@
 // What the tests of the zoo share: to run a kernel under every schedule, and to expect of one with a bug that it is
-// caught, of its correct twin that nothing is said. For tests only.
+// caught, of its correct twin that nothing is said. The macros are for files that include gtest.
 #ifndef KERNELS_EMULATION_BUG_ZOO_H_
 #define KERNELS_EMULATION_BUG_ZOO_H_
 
@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "gtest/gtest.h"
 #include "kernels/emulation/options.h"
 #include "kernels/emulation/sanitizer.h"
 
@@ -31,11 +30,6 @@ std::vector<std::string> WrongUnder(Run run) {
   }
   return wrong;
 }
-
-class BugZooDeathTest : public testing::Test {
- protected:
-  void SetUp() override { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
-};
 
 // A race: ThreadSanitizer names it in any schedule; without it some schedule computes nonsense. RUN: a callable for the
 // kernel with the bug.

@@ -22,6 +22,11 @@ namespace {
 constexpr int kThreads = 64;
 constexpr unsigned kAll = 0xffffffffu;
 
+class BugZooDeathTest : public testing::Test {
+ protected:
+  void SetUp() override { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+};
+
 // ---- a barrier is missing between writing shared memory and reading what others wrote
 
 template <bool kBug>

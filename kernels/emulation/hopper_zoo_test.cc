@@ -19,10 +19,10 @@ namespace {
 
 namespace ptx = cuda::ptx;
 
-class HopperZooDeathTest : public BugZooDeathTest {
+class HopperZooDeathTest : public testing::Test {
  protected:
   void SetUp() override {
-    BugZooDeathTest::SetUp();
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
     before_ = CurrentOptions();
     CurrentOptions().architecture = 90;
   }
