@@ -15,6 +15,7 @@
 #include "eaq/ledger/provenance.h"
 #include "eaq/ledger/trial_key.h"
 #include "eaq/model/outliers.h"
+#include "eaq/recipe/version.h"
 #include "eaq/text/corpus.h"
 #include "eaq/text/dpkg.h"
 #include "eaq/text/item_files.h"
@@ -198,7 +199,7 @@ absl::StatusOr<SweepPlan> Resolve(std::vector<TrialSpec> trials, int numerics_ve
       if (!corpora[id].path.empty()) task.set_path(corpora[id].path);
       task.set_hash(corpora[id].sha256);
     }
-    trial.set_numerics_version(numerics_version);
+    trial.set_numerics_version(numerics_version + (trial.backend() == "cpu" ? 0 : 1000 * kDeviceNumericsVersion));
     std::string key = TrialKey(trial);
     plan.asked.push_back({key, trial});
     if (keys.insert(key).second) {

@@ -5,6 +5,7 @@
 #include "eaq/base/file.h"
 #include "eaq/base/hash.h"
 #include "eaq/base/status_matchers.h"
+#include "eaq/recipe/version.h"
 
 namespace eaq {
 namespace {
@@ -47,6 +48,16 @@ TEST(Resolve, KeepsEveryKeyOnceInOrder) {
   EXPECT_EQ(other.trials[1].key, plan.trials[0].key);
   EAQ_ASSERT_OK_AND_ASSIGN(const SweepPlan raised, Resolve({Trial("a", "x")}, 2, Fakes(calls)));
   EXPECT_NE(raised.trials[0].key, plan.trials[0].key);
+}
+
+// What a device computes has a version beside the CPU's: raising it leaves the CPU's keys alone.
+TEST(Resolve, ADevicesNumbersHaveAVersionOfTheirOwn) {
+  int calls = 0;
+  TrialSpec emulated = Trial("a", "x");
+  emulated.set_backend("emulation");
+  EAQ_ASSERT_OK_AND_ASSIGN(const SweepPlan plan, Resolve({Trial("a", "x"), emulated}, 1, Fakes(calls)));
+  EXPECT_EQ(plan.trials[0].spec.numerics_version(), 1);
+  EXPECT_EQ(plan.trials[1].spec.numerics_version(), 1 + 1000 * kDeviceNumericsVersion);
 }
 
 TEST(Resolvers, HashOfAFileFollowsItsContentThroughTheCache) {

@@ -7,6 +7,10 @@ namespace eaq {
 
 inline constexpr int kNumericsVersion = 3;
 
+// The same of what a trial's device computes (eaq/device): enters, times 1000, the version of trials on other backends
+// than the CPU alone.
+inline constexpr int kDeviceNumericsVersion = 2;
+
 }  // namespace eaq
 
 #endif  // EAQ_RECIPE_VERSION_H_
