@@ -20,7 +20,7 @@ using report_internal::Open;
 using report_internal::Scale;
 using report_internal::Text;
 
-constexpr double kLetter = 7.2;
+constexpr double kLetter = 7.2, kBold = 1.1;
 constexpr double kLine = 7;   // between the marks of a row
 constexpr double kSpace = 9;  // between rows
 
@@ -28,9 +28,9 @@ constexpr double kSpace = 9;  // between rows
 
 std::string ForestChart::Svg() const {
   double low = std::numeric_limits<double>::infinity(), high = -low;
-  int longest = 0;
+  double longest = 0;
   for (const Row& row : rows) {
-    longest = std::max(longest, DisplayWidth(row.name));
+    longest = std::max(longest, DisplayWidth(row.name) * (row.strong ? kBold : 1));
     for (const Mark& m : row.marks) {
       if (!std::isfinite(m.x + m.low + m.high)) return "";
       low = std::min({low, m.x, m.low});

@@ -66,15 +66,18 @@ std::string Divided(const SummaryTable& t) {
 
 // The deltas of a table with their intervals, models side by side.
 std::string ForestFigure(absl::Span<const Comparison> parts, const SummaryTable& t, size_t index) {
-  ForestChart chart(absl::StrCat("forest", index), absl::StrCat("Every method on every model: ", Title(t)),
-                    "One row per method in the order of the table below, one mark per model: its mean difference to "
-                    "full precision and the 95 % interval.");
+  ForestChart chart(
+      absl::StrCat("forest", index), absl::StrCat("Every method on every model: ", Title(t)),
+      "One row per method, the lowest mean over its models first, one mark per model: its mean difference to full "
+      "precision and the 95 % interval.");
   chart.x_label = "difference to full precision, nats per token";
   chart.series = t.models;
   for (const SummaryRow& row : t.rows) {
     ForestChart::Row& line = chart.rows.emplace_back();
     line.name = row.recipe;
+    // Where not all rows are ranked together, being unbeaten among few says little beside the others.
     line.strong = row.ranked > 0 && row.unbeaten == row.ranked;
+    for (const std::optional<SummaryCell>& cell : row.cell) line.strong = line.strong && !(cell && cell->classes > 1);
     for (size_t m = 0; m < row.cell.size(); ++m) {
       if (!row.cell[m]) continue;
       const std::optional<PairedResult>& full = parts[row.cell[m]->part].groups[row.cell[m]->group].pooled.versus_full;
@@ -83,6 +86,13 @@ std::string ForestFigure(absl::Span<const Comparison> parts, const SummaryTable&
                             absl::StrCat(row.recipe, ", ", t.models[m], ": ", Interval(*full, 4))});
     }
   }
+  const auto mean = [](const ForestChart::Row& row) {
+    double sum = 0;
+    for (const ForestChart::Mark& mark : row.marks) sum += mark.x;
+    return sum / static_cast<double>(std::max<size_t>(row.marks.size(), 1));
+  };
+  std::stable_sort(chart.rows.begin(), chart.rows.end(),
+                   [&](const ForestChart::Row& a, const ForestChart::Row& b) { return mean(a) < mean(b); });
   return Figure(chart.Svg(), "", "");
 }
 
