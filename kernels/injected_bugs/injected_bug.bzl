@@ -2,27 +2,34 @@
 
 load("//tools/cuda:cuda.bzl", "EMULATION_COPTS")
 
-def _checks(name, kernel, check, srcs, deps):
-    native.cc_binary(
-        name = name,
+def kernel_as_it_is(kernel, check, deps = []):
+    """The program KERNEL_right: the checks of a kernel as it stands.
+
+    Args:
+      kernel: of //kernels/cuda.
+      check: kernels/selftest/CHECK_check.cc.
+      deps: what that needs besides the kernel.
+    """
+    native.cc_library(
+        name = kernel + "_checks",
         testonly = True,
-        srcs = srcs + ["run_checks.cc", "//kernels/selftest:%s_check.cc" % check],
+        srcs = ["run_checks.cc", "//kernels/selftest:%s_check.cc" % check],
         copts = EMULATION_COPTS,
         deps = [
-            # The program's own objects come first: of a kernel that is among SRCS the library gives the headers alone.
             "//kernels/cuda:%s_emu" % kernel,
             "//kernels/cuda:number_types",
             "//kernels/emulation:cuda_emulation",
-            "//kernels/reference",
             "//kernels/selftest",
         ] + deps,
+        alwayslink = True,  # checks register themselves
+    )
+    native.cc_binary(
+        name = kernel + "_right",
+        testonly = True,
+        deps = [kernel + "_checks"],
     )
 
-def kernel_as_it_is(kernel, check, deps = []):
-    """The program KERNEL_right: the checks of kernels/selftest/CHECK_check.cc, which needs DEPS, on the kernel as it stands."""
-    _checks(kernel + "_right", kernel, check, [], deps)
-
-def injected_bug(name, kernel, check, change, into, says, flags = [], deps = []):
+def injected_bug(name, kernel, change, into, says, flags = []):
     """NAME_test: of //kernels/cuda:KERNEL with the text CHANGE replaced by INTO, somebody says SAYS (a regular expression)."""
     native.genrule(
         name = name + "_source",
@@ -31,7 +38,14 @@ def injected_bug(name, kernel, check, change, into, says, flags = [], deps = [])
         cmd = "$(location inject.sh) $< '%s' '%s' >$@" % (change, into),
         tools = ["inject.sh"],
     )
-    _checks(name, kernel, check, [name + ".emu.cc"], deps)
+    native.cc_binary(
+        name = name,
+        testonly = True,
+        # A program's own objects come first: the library's kernel is not asked for.
+        srcs = [name + ".emu.cc"],
+        copts = EMULATION_COPTS,
+        deps = [kernel + "_checks"],
+    )
     native.sh_test(
         name = name + "_test",
         size = "medium",
