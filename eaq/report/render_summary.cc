@@ -157,9 +157,9 @@ std::string SummaryHtml(absl::Span<const Comparison> parts) {
     }
     out += "<td></td><td></td></tr>\n<tr><th class=\"l\">method</th>";
     for (size_t m = 0; m < t.models.size(); ++m) {
-      out +=
-          "<th>\xCE\x94 [95 %] <small>nats/token</small></th><th>bits <small>stored</small></th><th>rank</th><th "
-          "class=\"l\">against the best</th>";
+      out += "<th>\xCE\x94 [95 %] <small>nats/token</small></th>";
+      if (!t.equal_bits) out += "<th>bits <small>stored</small></th>";
+      out += "<th>rank</th><th class=\"l\">against the best</th>";
     }
     out += "<th>mean rank</th><th>unbeaten</th></tr></thead>\n<tbody>\n";
     for (const SummaryRow& row : t.rows) {

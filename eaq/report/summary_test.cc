@@ -183,6 +183,17 @@ TEST(Summary, Renderings) {
   const std::string html = RenderHtml(parts);
   EXPECT_THAT(html, HasSubstr("<h2>Summary over models</h2>"));
   EXPECT_EQ(html, RenderHtml(parts));
+  // A head for every cell: bits stand above the models where all rows have the same.
+  const size_t table = html.find("<table", html.find("<h2>Summary over models</h2>"));
+  const auto count = [&](absl::string_view what, size_t from, size_t to) {
+    int n = 0;
+    for (size_t at = html.find(what.data(), from, what.size()); at < to; ++n)
+      at = html.find(what.data(), at + 1, what.size());
+    return n;
+  };
+  const size_t heads = html.find("<tr><th", table), body = html.find("<tbody>", table);
+  const size_t row = html.find("<tr", body), end = html.find("</tr>", row);
+  EXPECT_EQ(count("<th", heads, body) - count("<thead", heads, body), count("<td", row, end) + count("<th", row, end));
   // One picture a table, in the page and as a file: a row a method, a mark a model.
   EXPECT_THAT(html, HasSubstr("id=\"forest1-t\""));
   const auto pictures = RenderPictures(parts);
