@@ -27,18 +27,6 @@ struct GemmTile {
   int slots;
 };
 
-// How many copies of tokens have their addresses worked out side by side: all (on an H100 four are 9 % slower than
-// eight), but where ptxas would spill: below sm_90, and in formats whose weights or groups take the registers.
-template <class C>
-__host__ __device__ constexpr int CopiesTogether() {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
-  return 4;
-#else
-  if (C::kGrids > 1 || (C::kWeightBits == 4 && C::kActivationBits == 4)) return 2;
-  return C::kWeightBits == 4 || (C::kWeightBits == 2 && C::kGrouped) ? 4 : 64;
-#endif
-}
-
 // This thread's copies of a tile. The weights of a row warp's outputs are copied by the threads of that row warp: runs
 // of kRunChunks chunks of 16 bytes that follow each other in a stage, one for each row brick, and each contiguous in
 // memory. Tokens and grids are shared out over the block.
@@ -52,6 +40,10 @@ struct TileCopies {
   static constexpr int kWeightPointers = kWeightCopies / kCopiesOfPointer;
   static constexpr int kTokenChunks = C::kBricks * C::kTokenBrickBytes / 16;  // of one token
   static constexpr int kTokenCopies = (C::kTokenBytes / 16 + C::kThreads - 1) / C::kThreads;
+  // A thread copies the same place of every kTokenStride-th token: but for the row, a copy is the one before it plus
+  // constants (where the swizzle, which repeats after 8 tokens, does not get between).
+  static constexpr int kTokenStride = C::kThreads / kTokenChunks;
+  static_assert(C::kThreads % kTokenChunks == 0, "whole tokens");
   // More would cost the registers of the sums: then rows are looked up in the table for every stage, and row bricks are
   // counted from the first.
   static constexpr bool kKeep = kTokenCopies <= 2;
@@ -94,9 +86,9 @@ struct TileCopies {
     if constexpr (kKeep) {
 #pragma unroll
       for (int i = 0; i < kTokenCopies; ++i) {
-        const int chunk = i * C::kThreads + threadIdx.x;
-        if (C::kTokenBytes / 16 % C::kThreads != 0 && chunk >= C::kTokenBytes / 16) break;
-        tokens[i] = Row(a, table[chunk / kTokenChunks], bricks) + chunk % kTokenChunks * 16;
+        if (!HasToken(i)) break;
+        tokens[i] =
+            RowFrom(static_cast<const uint8_t*>(a.x) + FirstByte(), table[FirstToken() + i * kTokenStride], bricks);
       }
     }
     if constexpr (C::kGrouped) {
@@ -164,20 +156,27 @@ struct TileCopies {
                        valid ? from + (ahead * kRunBytes + i % kCopiesOfPointer * kSharers * 16) : from, valid);
     }
     uint8_t* const x = stage + C::kWeightBytes;
-    constexpr int kTokenStep = C::kBricks * C::kTokenBrickBytes;
-#pragma unroll CopiesTogether < C>()
+    const int token0 = FirstToken(), byte = FirstByte();
+    const bool valid = whole || brick0 + byte / C::kTokenBrickBytes < bricks;
+    uint8_t* const x_to = x + TokenOffset<C>(token0, byte);
+    // Of row 0. Not kKeep: `ahead` stages on from the first.
+    const uint8_t* const x_from = static_cast<const uint8_t*>(a.x) + (brick0 * C::kTokenBrickBytes + byte);
+    const uint8_t* from[kTokenCopies];  // all before the first copy, which costs more behind a load
+#pragma unroll
     for (int i = 0; i < kTokenCopies; ++i) {
-      const int chunk = i * C::kThreads + threadIdx.x;
-      if (C::kTokenBytes / 16 % C::kThreads != 0 && chunk >= C::kTokenBytes / 16) break;
-      const int token = chunk / kTokenChunks, byte = chunk % kTokenChunks * 16;
-      const bool valid = whole || brick0 + byte / C::kTokenBrickBytes < bricks;
-      const uint8_t* from;
+      if (!HasToken(i)) break;
       if constexpr (kKeep) {
-        from = tokens[i] + ahead * kTokenStep;
+        from[i] = tokens[i] + ahead * (C::kBricks * C::kTokenBrickBytes);
       } else {
-        from = Row(a, table[token], bricks) + (brick0 * C::kTokenBrickBytes + byte);
+        from[i] = RowFrom(x_from, table[token0 + i * kTokenStride], bricks);
       }
-      ptx::CopyAsync16(x + TokenOffset<C>(token, byte), valid ? from : static_cast<const uint8_t*>(a.x), valid);
+    }
+#pragma unroll
+    for (int i = 0; i < kTokenCopies; ++i) {
+      if (!HasToken(i)) break;
+      uint8_t* const token_to = kTokenStride % 8 == 0 ? x_to + i * kTokenStride * C::kPiece
+                                                      : x + TokenOffset<C>(token0 + i * kTokenStride, byte);
+      ptx::CopyAsync16(token_to, valid ? from[i] : static_cast<const uint8_t*>(a.x), valid);
     }
     if constexpr (C::kGrouped) {
       // [brick][row] halves, then [brick][row] bytes, then [brick][token] sums.
@@ -201,9 +200,17 @@ struct TileCopies {
   __device__ static __forceinline__ int ThreadInRowWarp() {
     return static_cast<int>(threadIdx.x / 32 / C::kRowWarps * 32 + threadIdx.x % 32);
   }
-  __device__ static __forceinline__ const uint8_t* Row(const GroupedGemmArguments& a, int row, int bricks) {
-    const uint32_t row_chunks = static_cast<uint32_t>(bricks) * (C::kTokenBrickBytes / 16);
-    return static_cast<const uint8_t*>(a.x) + static_cast<uint64_t>(row_chunks) * static_cast<uint32_t>(row) * 16;
+  // What this thread copies first of the tokens' part of a stage.
+  __device__ static __forceinline__ int FirstToken() { return static_cast<int>(threadIdx.x / kTokenChunks); }
+  __device__ static __forceinline__ int FirstByte() { return static_cast<int>(threadIdx.x % kTokenChunks * 16); }
+  // Whether its copy number I is of a token of the tile.
+  __device__ static __forceinline__ bool HasToken(int i) {
+    return C::kTokenBytes / 16 % C::kThreads == 0 || FirstToken() + i * kTokenStride < C::kTokens;
+  }
+  // The same place of row ROW as FROM is of row 0.
+  __device__ static __forceinline__ const uint8_t* RowFrom(const uint8_t* from, int row, int bricks) {
+    const uint32_t row_bytes = static_cast<uint32_t>(bricks) * C::kTokenBrickBytes;
+    return from + static_cast<uint64_t>(row_bytes) * static_cast<uint32_t>(row);
   }
 };
 
