@@ -138,9 +138,14 @@ class Backend {
                                    const cuda::RowQuantizer& quantizer, const cuda::KvCodes& kv);
   virtual BackendStatus AttentionKv(const cuda::AttentionBatch& batch, const float* q, int64_t ldq,
                                     const cuda::KvCodes& k, const cuda::KvCodes& v, float* out, int64_t ldo);
-  // y[n, out] = x[n, in] W^T for a contiguous W[out, in], all float32.
+  // y[n, out] = x[n, in] W^T for a contiguous W[out, in], all float32. On a device: by cuBLAS where out is above
+  // cuda::kMaxExperts (cuda/route.h has the product of a router).
   virtual BackendStatus Linear(const float* x, int64_t ldx, const float* w, float* y, int64_t n, int64_t out,
                                int64_t in) = 0;
+  // y[n, out] = x[n, in] W^T, or y += where ADD, for rows of bfloat16; sums in float32. By cuBLAS
+  // (device/dense_product.h).
+  virtual BackendStatus LinearBf16(const uint16_t* x, int64_t ldx, const uint16_t* w, int64_t ldw, bool add, float* y,
+                                   int64_t ldy, int64_t n, int64_t out, int64_t in);
   // x += delta, then y = RmsNorm(x): the residual stream.
   virtual BackendStatus AddRmsNorm(float* x, int64_t ldx, const float* delta, int64_t ldd, const float* weight,
                                    double eps, float* y, int64_t ldy, int64_t rows, int64_t n) = 0;

@@ -105,6 +105,7 @@ Product PutProduct(const ProductFormat& format, RowsImage input, absl::Span<cons
       const int64_t table = builder.Put(rows);
       for (size_t e = 0; e < rows.size(); ++e) builder.Point(table, sizeof(uint64_t), e, 0, rows[e]);
       product.weights.push_back(table);
+      if (rows.size() == 1) product.matrices.push_back(rows[0]);
     }
     return product;
   }

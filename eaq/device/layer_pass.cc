@@ -381,6 +381,18 @@ absl::Status LayerPass::Launch(const Product& product, const Slots& slots, bool 
   const int64_t rows = gather ? rows_ : slots.count;  // that are prepared
   const int64_t term_bytes = rows * PaddedColumns(product.cols) * int64_t{sizeof(uint16_t)};
   bool first = true;
+  if (!product.matrices.empty() && !gather && !(weigh && slots.pair_weights != nullptr)) {  // an ordinary linear
+    const int64_t padded = PaddedColumns(product.cols);
+    for (const int64_t matrix : product.matrices) {
+      for (int term = 0; term < product.input.terms; ++term) {
+        const auto* const x = reinterpret_cast<const uint16_t*>(b_.input + term * term_bytes);
+        EAQ_RETURN_IF_ERROR(AsStatus(backend_.LinearBf16(x, padded, At<uint16_t>(matrix), padded, !first, y,
+                                                         product.outputs, slots.count, product.rows, product.cols)));
+        first = false;
+      }
+    }
+    return absl::OkStatus();
+  }
   for (const int64_t weights : product.weights) {
     for (int term = 0; term < product.input.terms; ++term) {
       EAQ_RETURN_IF_ERROR(

@@ -20,6 +20,7 @@
 #include "kernels/cuda/silu_mul.h"
 #include "kernels/cuda/sort_tokens.h"
 #include "kernels/cuda/transform_rows.h"
+#include "kernels/device/dense_product.h"
 #include "kernels/device/open.h"
 
 namespace eaq::kernels {
@@ -33,7 +34,7 @@ const char* Name(cuda::GemmFormat format) {
 
 class DeviceBackend : public Backend {
  public:
-  explicit DeviceBackend(std::unique_ptr<Device> device) : device_(std::move(device)) {}
+  explicit DeviceBackend(std::unique_ptr<Device> device) : device_(std::move(device)), dense_(device_->stream()) {}
   BackendKind kind() const override { return device_->kind(); }
   Device* device() override { return device_.get(); }
 
@@ -69,8 +70,13 @@ class DeviceBackend : public Backend {
   }
   BackendStatus Linear(const float* x, int64_t ldx, const float* w, float* y, int64_t n, int64_t out,
                        int64_t in) override {
+    if (out > cuda::kMaxExperts) return Behind(dense_.Float32(x, ldx, w, in, y, out, n, out, in), "Linear");
     return Check(cuda::RouterLogits(x, ldx, w, n, in, out, y, stream()), "RouterLogits (float32 linear) of [", n, ", ",
                  in, "] by [", out, ", ", in, "]");
+  }
+  BackendStatus LinearBf16(const uint16_t* x, int64_t ldx, const uint16_t* w, int64_t ldw, bool add, float* y,
+                           int64_t ldy, int64_t n, int64_t out, int64_t in) override {
+    return Behind(dense_.Bf16(x, ldx, w, ldw, y, ldy, n, out, in, add), "LinearBf16");
   }
   BackendStatus AddRmsNorm(float* x, int64_t ldx, const float* delta, int64_t ldd, const float* weight, double eps,
                            float* y, int64_t ldy, int64_t rows, int64_t n) override {
@@ -170,7 +176,11 @@ class DeviceBackend : public Backend {
     return device_->Check(code, op.str());
   }
 
+  // What cuBLAS said, and what the device says of the kernels that it launched.
+  BackendStatus Behind(BackendStatus said, const char* op) { return said.ok() ? Check(0, op) : said; }
+
   std::unique_ptr<Device> device_;
+  DenseProduct dense_;  // on the device's stream
 };
 
 }  // namespace

@@ -11,6 +11,7 @@
 
 #include "gtest/gtest.h"
 #include "kernels/cuda/attention.h"
+#include "kernels/cuda/bfloat16.h"
 #include "kernels/cuda/quantize_rows.h"
 #include "kernels/cuda/route.h"
 #include "kernels/device/arena.h"
@@ -156,6 +157,43 @@ TEST(BackendTest, AllMachinesAgreeWithTheReference) {
       ASSERT_NEAR(got[i], want[i], 104 * 0x1p-24 * 192) << Name(kind) << ", result " << i;
     }
   }
+}
+
+// Both dense products by cuBLAS, one after the other's kernels, against sums in double.
+TEST(BackendTest, DenseProductsAreTheDefinition) {
+  std::unique_ptr<Backend> backend;
+  ASSERT_FINE(OpenBackend(LinkedDevice(), &backend));
+  Memory m(*backend);
+  const int64_t n = 7, in = 96, out = cuda::kMaxExperts + 3, ld = 104;
+  const std::vector<float> x = Numbers(n * ld, 0.2), w = Numbers(out * in, 0.8);
+  float* const y = m.Room<float>(n * out);
+  ASSERT_FINE(backend->Linear(m.In(x), ld, m.In(w), y, n, out, in));
+  const auto bf16 = [](const std::vector<float>& values) {
+    std::vector<uint16_t> bits;
+    for (const float value : values) bits.push_back(cuda::ToBf16(value).bits);
+    return bits;
+  };
+  const std::vector<uint16_t> x16 = bf16(x), w16 = bf16(Numbers(out * ld, 1.8));
+  const uint16_t *const x_there = m.In(x16), *const w_there = m.In(w16);
+  float* const sums = m.Room<float>(n * out);
+  ASSERT_FINE(backend->LinearBf16(x_there, ld, w_there, ld, false, sums, out, n, out, in));
+  ASSERT_FINE(backend->LinearBf16(x_there, ld, w_there, ld, true, sums, out, n, out, in));  // twice
+  const std::vector<float> got = m.Out(y, n * out), got16 = m.Out(sums, n * out);
+  const double bound = 104 * 0x1p-24 * 192;  // as above
+  for (int64_t r = 0; r < n; ++r) {
+    for (int64_t o = 0; o < out; ++o) {
+      double want = 0, want16 = 0;
+      for (int64_t i = 0; i < in; ++i) {
+        want += static_cast<double>(x[r * ld + i]) * w[o * in + i];
+        want16 += 2.0 * ToFloat(cuda::Bf16{x16[r * ld + i]}) * ToFloat(cuda::Bf16{w16[o * ld + i]});
+      }
+      ASSERT_NEAR(got[r * out + o], want, bound) << r << ", " << o;
+      ASSERT_NEAR(got16[r * out + o], want16, 2 * bound) << r << ", " << o;
+    }
+  }
+  const BackendStatus status = backend->LinearBf16(x_there, ld - 20, w_there, ld, false, sums, out, n, out, in);
+  EXPECT_NE(status.text().find("dense product of bfloat16 [7, 96] by [515, 96]: cuBLAS says"), std::string::npos)
+      << status.text();
 }
 
 TEST(BackendTest, WhatIsNotThereSaysWhy) {

@@ -186,6 +186,10 @@ std::unique_ptr<Backend> MakeHostBackend(BackendKind kind) {
   return std::make_unique<CpuBackend>();
 }
 
+BackendStatus Backend::LinearBf16(const uint16_t*, int64_t, const uint16_t*, int64_t, bool, float*, int64_t, int64_t,
+                                  int64_t, int64_t) {
+  return NotThere(*this, "LinearBf16");
+}
 BackendStatus Backend::QuantizeKv(const float*, int64_t, int64_t, int64_t, int64_t, const cuda::RowQuantizer&,
                                   const cuda::KvCodes&) {
   return NotThere(*this, "QuantizeKv");
