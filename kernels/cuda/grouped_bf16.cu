@@ -1,3 +1,4 @@
+#include "kernels/cuda/find_expert.h"
 #include "kernels/cuda/grouped_bf16.h"
 #include "kernels/cuda/ptx.h"
 #include "kernels/cuda/quantize_rows.h"
@@ -45,12 +46,9 @@ __global__ void __launch_bounds__(kThreads) GroupedBf16Kernel(GroupedBf16Argumen
   const int64_t tiles = static_cast<int64_t>(a.tile_offsets[a.expert_count]) * row_tiles;
   for (int64_t tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
     const int slot_tile = static_cast<int>(tile / row_tiles), first_row = static_cast<int>(tile % row_tiles) * kRows;
-    // The last expert that begins at or before the tile; experts without tiles begin where the next one does.
-    int expert = 0;
-    for (int step = 1 << 30; step > 0; step /= 2) {
-      if (expert + step < a.expert_count && a.tile_offsets[expert + step] <= slot_tile) expert += step;
-    }
-    const int64_t first_slot = a.offsets[expert] + int64_t{slot_tile - a.tile_offsets[expert]} * kTokens;
+    const ExpertTiles found = FindExpert(a.tile_offsets, static_cast<int>(a.expert_count), 1, slot_tile);
+    const int expert = found.expert;
+    const int64_t first_slot = a.offsets[expert] + int64_t{slot_tile - found.first} * kTokens;
     const int64_t left = a.offsets[expert + 1] - first_slot;
     const int tokens = static_cast<int>(left < kTokens ? left : kTokens);
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "kernels/cuda/bfloat16.h"
+#include "kernels/cuda/find_expert.h"
 #include "kernels/cuda/grouped_gemm.h"
 #include "kernels/cuda/grouped_gemm_copy.h"
 #include "kernels/cuda/grouped_gemm_fragments.h"
@@ -48,26 +49,17 @@ struct GemmConfig {
 };
 
 // Tile `index` of the list: expert by expert, within an expert all its slot tiles for the first kRows outputs, then the
-// next outputs.
+// next outputs. Beyond the list: some tile, not to be used.
 template <class C>
 __device__ __forceinline__ GemmTile FindTile(const GroupedGemmArguments& a, int row_tiles, int index) {
-  int low = 0,
-      high = static_cast<int>(a.expert_count);  // tiles of `low` start at or before index; those of `high` after
-  while (high - low > 1) {
-    const int middle = (low + high) / 2;
-    if (a.tile_offsets[middle] * row_tiles <= index) {
-      low = middle;
-    } else {
-      high = middle;
-    }
-  }
-  const int first = a.tile_offsets[low], count = a.tile_offsets[low + 1] - first;
-  const int local = index - first * row_tiles;
+  const ExpertTiles found = FindExpert(a.tile_offsets, static_cast<int>(a.expert_count), row_tiles, index);
+  const int count = found.next > found.first ? found.next - found.first : 1;
+  const int local = index - found.first * row_tiles;
   GemmTile tile;
-  tile.expert = low;
+  tile.expert = found.expert;
   tile.first_row = local / count * C::kRows;
-  tile.first_slot = a.offsets[low] + local % count * C::kTokens;
-  const int left = a.offsets[low + 1] - tile.first_slot;
+  tile.first_slot = a.offsets[found.expert] + local % count * C::kTokens;
+  const int left = a.offsets[found.expert + 1] - tile.first_slot;
   tile.slots = left < C::kTokens ? left : C::kTokens;
   return tile;
 }
@@ -454,8 +446,8 @@ __global__ void __launch_bounds__(C::kThreads, C::kBlocks) GroupedGemmKernel(Gro
   const WarpPlace<C> at;
 
   int index = static_cast<int>(blockIdx.x);
+  GemmTile tile = FindTile<C>(a, shape.row_tiles, index);  // while the number of tiles is on its way
   if (index >= shape.tiles) return;
-  GemmTile tile = FindTile<C>(a, shape.row_tiles, index);
   ExpertMatrix expert = a.experts[tile.expert];
   int* table = tables;
   FillRowTable<C>(a, tile, table);

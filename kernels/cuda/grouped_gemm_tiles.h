@@ -79,6 +79,13 @@ constexpr int64_t GemmBlocks(const GemmTileShape& t, int64_t rows, int64_t slots
   return fit < most ? fit : most;
 }
 
+// Loads of FindExpert (find_expert.h) that wait for each other: the last finds one of 31 experts.
+constexpr int FindExpertLoads(int64_t experts) {
+  int loads = 1;
+  for (; experts > 31; experts = (experts + 32) / 32) ++loads;
+  return loads;
+}
+
 // Bytes of one stage: weights, tokens, scales, zero points, sums of the tokens' codes.
 struct GemmStage {
   int weights, tokens, scales, zeros, sums;

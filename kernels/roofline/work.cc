@@ -103,8 +103,9 @@ Work GroupedGemmWork(const GemmProblem& p) {
       static_cast<double>(p.x_rows) * (padded_cols * kind.activation_bits / 8.0 + (integer ? 12 : 0)) +
       static_cast<double>(slots) * p.outputs * p.y_bytes;
   w.macs = static_cast<double>(slots) * p.rows * p.cols;
-  // FindTile's search and offsets, the expert, the row table, the first stage; scales and factors of the results.
-  w.dependent_loads = Log2(experts) + 6;
+  // FindExpert, the expert's offsets, the row table (the first stage: Chip::latency); the expert again, scales or pairs,
+  // factors of the results.
+  w.dependent_loads = cuda::FindExpertLoads(experts) + 5;
   return w;
 }
 
