@@ -161,14 +161,12 @@ struct TileCopies {
     uint8_t* const x_to = x + TokenOffset<C>(token0, byte);
     // Of row 0. Not kKeep: `ahead` stages on from the first.
     const uint8_t* const x_from = static_cast<const uint8_t*>(a.x) + (brick0 * C::kTokenBrickBytes + byte);
-    const uint8_t* from[kTokenCopies];  // all before the first copy, which costs more behind a load
+    // Looked up before the first copy, which costs more behind a load.
+    const uint8_t* from[kKeep ? 1 : kTokenCopies];
+    if constexpr (!kKeep) {
 #pragma unroll
-    for (int i = 0; i < kTokenCopies; ++i) {
-      if (!HasToken(i)) break;
-      if constexpr (kKeep) {
-        from[i] = tokens[i] + ahead * (C::kBricks * C::kTokenBrickBytes);
-      } else {
-        from[i] = RowFrom(x_from, table[token0 + i * kTokenStride], bricks);
+      for (int i = 0; i < kTokenCopies; ++i) {
+        if (HasToken(i)) from[i] = RowFrom(x_from, table[token0 + i * kTokenStride], bricks);
       }
     }
 #pragma unroll
@@ -176,7 +174,9 @@ struct TileCopies {
       if (!HasToken(i)) break;
       uint8_t* const token_to = kTokenStride % 8 == 0 ? x_to + i * kTokenStride * C::kPiece
                                                       : x + TokenOffset<C>(token0 + i * kTokenStride, byte);
-      ptx::CopyAsync16(token_to, valid ? from[i] : static_cast<const uint8_t*>(a.x), valid);
+      const uint8_t* const row =
+          kKeep ? tokens[kKeep ? i : 0] + ahead * (C::kBricks * C::kTokenBrickBytes) : from[kKeep ? 0 : i];
+      ptx::CopyAsync16(token_to, valid ? row : static_cast<const uint8_t*>(a.x), valid);
     }
     if constexpr (C::kGrouped) {
       // [brick][row] halves, then [brick][row] bytes, then [brick][token] sums.
