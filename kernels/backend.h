@@ -98,18 +98,21 @@ class [[nodiscard]] BackendStatus {
 
 class Device;  // kernels/device/device.h
 namespace cuda {
-struct AttentionBatch;        // kernels/cuda/attention.h
-struct GroupedBf16Arguments;  // kernels/cuda/grouped_bf16.h
-struct GroupedGemmArguments;  // kernels/cuda/grouped_gemm.h
-struct KvCodes;               // kernels/cuda/attention_kv.h
-struct RouteOptions;          // kernels/cuda/route.h
-struct RowQuantizer;          // kernels/cuda/quantize_rows.h
-struct RowSets;               // kernels/cuda/transform_rows.h
-struct RowSource;             // kernels/cuda/quantize_rows.h
-struct RowTransform;          // kernels/cuda/transform_rows.h
-struct RoundProblem;          // kernels/cuda/round_block.h
-struct SortedTokens;          // kernels/cuda/sort_tokens.h
-enum class GemmFormat : int;  // kernels/cuda/grouped_gemm.h
+struct AttentionBatch;            // kernels/cuda/attention.h
+struct GridSearch;                // kernels/cuda/weight_quant.h
+struct GroupedBf16Arguments;      // kernels/cuda/grouped_bf16.h
+struct GroupedGemmArguments;      // kernels/cuda/grouped_gemm.h
+struct KvCodes;                   // kernels/cuda/attention_kv.h
+struct RouteOptions;              // kernels/cuda/route.h
+struct RowQuantizer;              // kernels/cuda/quantize_rows.h
+struct RowSets;                   // kernels/cuda/transform_rows.h
+struct RowSource;                 // kernels/cuda/quantize_rows.h
+struct RowTransform;              // kernels/cuda/transform_rows.h
+struct RoundProblem;              // kernels/cuda/round_block.h
+struct SortedTokens;              // kernels/cuda/sort_tokens.h
+struct WeightGrid;                // kernels/cuda/weight_grid.h
+enum class GemmFormat : int;      // kernels/cuda/grouped_gemm.h
+enum class WeightGridKind : int;  // kernels/cuda/weight_grid.h
 }  // namespace cuda
 
 // Pointers are the machine's own memory: the host's for kReference, kCpu and kEmulation, the GPU's for kCuda. Ops run
@@ -180,7 +183,13 @@ class Backend {
   virtual BackendStatus CombineExperts(const float* x, int64_t ldx, const int32_t* slot_of_pair, int64_t tokens,
                                        int64_t k, int64_t hidden, bool add, float* out, int64_t ldo);
 
-  // Quantization of weights (cuda/hessian.h, round_block.h).
+  // Quantization of weights (cuda/weight_quant.h, hessian.h, round_block.h).
+  virtual BackendStatus FindWeightGrids(const float* w, int64_t ldw, int64_t rows, int64_t cols, int64_t group,
+                                        cuda::WeightGridKind kind, int bits, const cuda::GridSearch& search,
+                                        cuda::WeightGrid* grids);
+  virtual BackendStatus QuantizeWeights(const float* w, int64_t ldw, int64_t rows, int64_t cols, int64_t group,
+                                        int bits, const cuda::WeightGrid* grids, uint8_t* codes, float* rounded,
+                                        int64_t ldr);
   virtual BackendStatus AddHessian(const float* x, int64_t ldx, const float* weights, double* h, int64_t ldh,
                                    float* workspace, int64_t tokens, int64_t n);
   virtual BackendStatus MirrorLower(double* h, int64_t ldh, int64_t n);

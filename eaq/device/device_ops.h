@@ -1,8 +1,10 @@
-// Quantization on a device: second moments and GPTQ's columns by its kernels (device_gptq.h), all else on the CPU.
+// Quantization on a device: second moments and GPTQ's columns (device_gptq.h), grids and rounding to nearest
+// (device_nearest.h), dense products (device_product.h).
 //
-// Second moments differ from the CPU's by float32's noise, so codes may where a weight lies at a tie (device_gptq.h).
-// What the kernels cannot say (groups found on the way, widths by group, binary weights) is rounded on the CPU, and the
-// result's note says so.
+// Where numbers differ from the CPU's: second moments and products by float32's noise, grids of searches where two
+// candidates are as good (device_nearest.h), codes where a weight lies at a tie (device_gptq.h). What the kernels
+// cannot say (binary weights, widths by group, GPTQ's groups found on the way, salient weights) is done on the CPU, and
+// the result's note says so.
 #ifndef EAQ_DEVICE_DEVICE_OPS_H_
 #define EAQ_DEVICE_DEVICE_OPS_H_
 

@@ -252,4 +252,53 @@ absl::StatusOr<LayerAgreement> CompareLayer(const DecoderLayer& cpu, const Layer
   return agreement;
 }
 
+GridAgreement CompareGrids(ConstMatrixView w, const QuantizedMatrix& cpu, const QuantizedMatrix& device,
+                           const GridRange& range) {
+  GridAgreement agreement;
+  if (cpu.grid != device.grid || cpu.params.size() != device.params.size()) {
+    agreement.unexplained.push_back(
+        absl::StrCat(device.params.size(), " grids on the device, ", cpu.params.size(), " on the CPU"));
+    return agreement;
+  }
+  const GridSpec& grid = cpu.grid;
+  const bool power24 = range.clip && range.clip->norm == ClipNorm::kL24;
+  const bool searched = range.clip || (range.ratio && range.ratio->search_from);
+  const int64_t groups = grid.GroupsPerRow(w.cols);
+  for (size_t g = 0; g < cpu.params.size(); ++g) {
+    ++agreement.grids;
+    if (cpu.params[g] == device.params[g]) continue;
+    // The weights of this grid.
+    std::vector<float> values;
+    for (int64_t r = 0; r < w.rows; ++r) {
+      for (int64_t c = 0; c < w.cols; ++c) {
+        const int64_t of = grid.granularity == Granularity::kTensor    ? 0
+                           : grid.granularity == Granularity::kChannel ? r
+                                                                       : r * groups + c / grid.group_size;
+        if (of == static_cast<int64_t>(g)) values.push_back(w(r, c));
+      }
+    }
+    float unit = 0;
+    for (const float v : values) unit = std::max(unit, std::fabs(v));
+    const auto error = [&](GridParams p) {
+      double sum = 0;
+      for (const float v : values) {
+        const double code = std::clamp(double{std::nearbyint(v / p.scale)} + p.zero, 0.0, double(grid.max_code()));
+        // As both round it: to the grid's value, and the difference from that, in float32.
+        const float e = (p.scale * static_cast<float>(code - p.zero) - v) * (1.0f / unit);
+        sum += std::pow(std::fabs(double{e}), power24 ? 2.4 : 2.0);
+      }
+      return sum;
+    };
+    const double a = error(cpu.params[g]), b = error(device.params[g]);
+    if (searched && std::fabs(a - b) <= 6e-6 * std::min(a, b)) {
+      ++agreement.ties;
+      continue;
+    }
+    agreement.unexplained.push_back(absl::StrCat("grid ", g, ": scale ", device.params[g].scale, " zero ",
+                                                 device.params[g].zero, ", error ", b, "; the CPU's ",
+                                                 cpu.params[g].scale, " ", cpu.params[g].zero, ", error ", a));
+  }
+  return agreement;
+}
+
 }  // namespace eaq

@@ -14,6 +14,8 @@
 #include "eaq/device/layer_image.h"
 #include "eaq/model/layer.h"
 #include "eaq/quant/grid.h"
+#include "eaq/quant/quantize_ops.h"
+#include "eaq/quant/quantized_matrix.h"
 #include "eaq/tensor/matrix.h"
 
 namespace eaq {
@@ -38,6 +40,19 @@ double RelativeDistance(const float* got, const float* want, int64_t n);
 
 // For MakeLayerImage: no linear has codes of its own beside it.
 inline const QuantizedMatrix* NoCodes(const LinearId&) { return nullptr; }
+
+// The grids that two machines found for the same weights, by a search or not.
+//
+// They are equal but for ties of a search: two candidates whose errors, summed here in double precision by definition,
+// are within 6e-6 of each other. Each machine takes the smallest of the sums that it sees: the device's are off by at
+// most 2e-6 (kernels/cuda/weight_quant.h), the CPU's by 3e-6 (0.9e-6 of its power, 32 float32 additions in a lane).
+struct GridAgreement {
+  int64_t grids = 0;
+  int64_t ties = 0;
+  std::vector<std::string> unexplained;
+};
+GridAgreement CompareGrids(ConstMatrixView w, const QuantizedMatrix& cpu, const QuantizedMatrix& device,
+                           const GridRange& range);
 
 // One layer on a device against the CPU's with the same roundings, both from the same hidden states.
 //

@@ -249,16 +249,21 @@ absl::StatusOr<std::vector<GridParams>> SalientGrids(const Matrix& weights, cons
   return grids;
 }
 
-// The codes of a problem whose grids are all known, by ROUND.
-absl::StatusOr<QuantizedMatrix> RoundElsewhere(const Matrix& weights, const GridSpec& spec, const GptqOptions& options,
-                                               const std::vector<Index>& perm, const MatrixXd& u,
-                                               std::vector<GridParams> grids, const GptqRounder& round) {
+// Whether GptqColumns can say it.
+absl::Status CheckElsewhere(const GridSpec& spec, const GptqOptions& options) {
   if (spec.kind == GridKind::kBinary || !options.group_bits.empty() ||
       (spec.granularity == Granularity::kGroup && !options.static_groups)) {
     return absl::UnimplementedError(absl::StrCat("GPTQ: columns of ", spec.ToString(),
                                                  " rounded elsewhere; expected grids that are all known before the "
                                                  "first column, of one width, not binary"));
   }
+  return absl::OkStatus();
+}
+
+// The codes of a problem whose grids are all known, by ROUND.
+absl::StatusOr<QuantizedMatrix> RoundElsewhere(const Matrix& weights, const GridSpec& spec,
+                                               const std::vector<Index>& perm, const MatrixXd& u,
+                                               std::vector<GridParams> grids, const GptqRounder& round) {
   const RowMajorXd rows = u;
   const std::vector<int32_t> order(perm.begin(), perm.end());
   GptqColumns columns;
@@ -305,19 +310,25 @@ absl::StatusOr<std::vector<double>> InverseFactorDiagonal(const Hessian& hessian
 
 absl::StatusOr<GptqResult> GptqSolve(ConstMatrixView w, const Hessian& hessian, const GridSpec& spec,
                                      const GptqOptions& options) {
-  return GptqSolve(w, hessian, spec, options, nullptr);
+  return GptqSolve(w, hessian, spec, options, nullptr, nullptr);
 }
 
 absl::StatusOr<GptqResult> GptqSolve(ConstMatrixView w, const Hessian& hessian, const GridSpec& spec,
-                                     const GptqOptions& options, const GptqRounder& round) {
+                                     const GptqOptions& options, const GptqRounder& round,
+                                     const NearestRounder& nearest_elsewhere) {
   EAQ_RETURN_IF_ERROR(CheckInput(w, hessian, spec, options));
-  const ClipSearchSpec* clip = options.clip ? &*options.clip : nullptr;
+  if (round != nullptr) EAQ_RETURN_IF_ERROR(CheckElsewhere(spec, options));
+  const auto to_nearest = [&](ConstMatrixView values) -> absl::StatusOr<QuantizedMatrix> {
+    const ClipSearchSpec* clip = options.clip ? &*options.clip : nullptr;
+    if (nearest_elsewhere != nullptr) return nearest_elsewhere(values, spec, clip);
+    return QuantizeNearest(values, spec, clip, options.group_bits);
+  };
   GptqResult result;
   GptqReport& report = result.report;
   const double per_token = 1.0 / std::max<int64_t>(hessian.tokens, 1);
 
   const auto nearest = [&](std::string why) -> absl::StatusOr<GptqResult> {
-    EAQ_ASSIGN_OR_RETURN(result.weight, QuantizeNearest(w, spec, clip, options.group_bits));
+    EAQ_ASSIGN_OR_RETURN(result.weight, to_nearest(w));
     report.fell_back_to_nearest = true;
     report.note = std::move(why);
     report.nearest_loss = HessianLoss(w, Dequantize(result.weight).const_view(), hessian) * per_token;
@@ -331,7 +342,7 @@ absl::StatusOr<GptqResult> GptqSolve(ConstMatrixView w, const Hessian& hessian, 
   // Per-channel grids come from the untouched weights, group grids from those without the dead columns (as the
   // reference).
   Matrix weights(w);
-  EAQ_ASSIGN_OR_RETURN(const QuantizedMatrix plain, QuantizeNearest(w, spec, clip, options.group_bits));
+  EAQ_ASSIGN_OR_RETURN(const QuantizedMatrix plain, to_nearest(w));
   report.nearest_loss = HessianLoss(w, Dequantize(plain).const_view(), hessian) * per_token;
   std::vector<GridParams> grids = plain.params;
   if (options.zero_dead_columns && report.dead_columns > 0) {
@@ -340,7 +351,8 @@ absl::StatusOr<GptqResult> GptqSolve(ConstMatrixView w, const Hessian& hessian, 
       for (Index r = 0; r < w.rows; ++r) weights(r, j) = 0.0f;
     }
     if (spec.granularity == Granularity::kGroup) {
-      EAQ_ASSIGN_OR_RETURN(grids, FindGrids(weights.view(), spec, clip, options.group_bits));
+      EAQ_ASSIGN_OR_RETURN(const QuantizedMatrix without_dead, to_nearest(weights.view()));
+      grids = without_dead.params;
     }
   }
 
@@ -361,8 +373,7 @@ absl::StatusOr<GptqResult> GptqSolve(ConstMatrixView w, const Hessian& hessian, 
   }
 
   if (round != nullptr) {
-    EAQ_ASSIGN_OR_RETURN(result.weight,
-                         RoundElsewhere(weights, spec, options, perm, factor->u, std::move(grids), round));
+    EAQ_ASSIGN_OR_RETURN(result.weight, RoundElsewhere(weights, spec, perm, factor->u, std::move(grids), round));
   } else {
     Solver solver(weights.view(), spec, options, std::move(perm));
     EAQ_ASSIGN_OR_RETURN(result.weight, solver.Run(factor->u, std::move(grids)));

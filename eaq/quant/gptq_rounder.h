@@ -1,4 +1,4 @@
-// GPTQ with its columns rounded elsewhere: on a device (eaq/device/device_gptq.h).
+// GPTQ with its columns rounded, and its grids found, elsewhere: on a device (eaq/device/device_gptq.h).
 #ifndef EAQ_QUANT_GPTQ_ROUNDER_H_
 #define EAQ_QUANT_GPTQ_ROUNDER_H_
 
@@ -25,9 +25,15 @@ struct GptqColumns {
 // the positions after it (gptq.h).
 using GptqRounder = std::function<absl::StatusOr<std::vector<uint8_t>>(const GptqColumns& columns)>;
 
-// GptqSolve with ROUND in place of its own loop. Unimplemented for what GptqColumns cannot say.
+// As QuantizeNearest: what rounding to nearest gives, and grids that are known before the first column.
+using NearestRounder =
+    std::function<absl::StatusOr<QuantizedMatrix>(ConstMatrixView w, const GridSpec& spec, const ClipSearchSpec* clip)>;
+
+// GptqSolve with ROUND in place of its own loop, and NEAREST, unless null, in place of QuantizeNearest. Unimplemented,
+// before any work, for what GptqColumns cannot say. Grids of a salient search are found here.
 absl::StatusOr<GptqResult> GptqSolve(ConstMatrixView w, const Hessian& hessian, const GridSpec& spec,
-                                     const GptqOptions& options, const GptqRounder& round);
+                                     const GptqOptions& options, const GptqRounder& round,
+                                     const NearestRounder& nearest = nullptr);
 
 }  // namespace eaq
 

@@ -7,7 +7,6 @@
 
 #include "eaq/base/status_macros.h"
 #include "eaq/model/linear.h"
-#include "eaq/quant/fake_quant.h"
 #include "eaq/quant/quantized_matrix.h"
 #include "kernels/backend.h"
 
@@ -48,22 +47,21 @@ class RowRecorder : public LayerObserver {
 };
 
 // down(silu(gate x) up x), each after its run-time transform
-Matrix RunExpert(const DenseLinear& gate, const DenseLinear& up, const DenseLinear& down, const Matrix& x) {
-  const int64_t n = x.rows();
-  Matrix g(n, gate.out_features()), u(n, up.out_features()), y(n, down.out_features());
-  gate.Forward(x.const_view(), g.view());
-  up.Forward(x.const_view(), u.view());
+absl::StatusOr<Matrix> RunExpert(const DenseLinear& gate, const DenseLinear& up, const DenseLinear& down,
+                                 const Matrix& x, const QuantizeOps& ops) {
+  EAQ_ASSIGN_OR_RETURN(Matrix g, ops.Forward(gate, x.const_view()));
+  EAQ_ASSIGN_OR_RETURN(const Matrix u, ops.Forward(up, x.const_view()));
   kernels::SiluMul(g.data(), u.data(), g.data(), g.size());
-  down.Forward(g.const_view(), y.view());
-  return y;
+  return ops.Forward(down, g.const_view());
 }
 
 absl::StatusOr<DenseLinear> Rounded(const LinearId& id, const LinearParams& from, GridSpec grid, int bits,
-                                    const ClipSearchSpec* clip) {
+                                    const ExpertErrorOptions& options) {
   if (bits >= 16) return DenseLinear(from.weight, from.bias, from.online);
-  absl::StatusOr<QuantizedMatrix> q = QuantizeNearest(from.weight.const_view(), WithBits(grid, bits), clip);
-  EAQ_RETURN_IF_ERROR(Annotate(q.status(), id.ToString()));
-  return DenseLinear(Dequantize(*q), from.bias, from.online);
+  const absl::StatusOr<NearestResult> rounded =
+      options.ops->Nearest(from.weight.const_view(), WithBits(grid, bits), {.clip = options.clip});
+  EAQ_RETURN_IF_ERROR(Annotate(rounded.status(), id.ToString()));
+  return DenseLinear(Dequantize(rounded->weight), from.bias, from.online);
 }
 
 }  // namespace
@@ -109,13 +107,12 @@ absl::StatusOr<ExpertErrors> MeasureExpertErrors(const LayerParams& params, absl
     const ExpertRows& r = rows[e];
     const auto run = [&](int bits) -> absl::StatusOr<Matrix> {
       const auto linear = [&](const LinearId& id) {
-        return Rounded(id, params.linears.at(id), grid, rounds(id.role) ? bits : 16,
-                       options.clip ? &*options.clip : nullptr);
+        return Rounded(id, params.linears.at(id), grid, rounds(id.role) ? bits : 16, options);
       };
       EAQ_ASSIGN_OR_RETURN(const DenseLinear g, linear(gate));
       EAQ_ASSIGN_OR_RETURN(const DenseLinear u, linear(up));
       EAQ_ASSIGN_OR_RETURN(const DenseLinear d, linear(down));
-      return RunExpert(g, u, d, r.x);
+      return RunExpert(g, u, d, r.x, *options.ops);
     };
     EAQ_ASSIGN_OR_RETURN(const Matrix exact, run(16));
     for (const int bits : widths) {

@@ -16,6 +16,7 @@
 #include "eaq/model/params.h"
 #include "eaq/quant/clip_search.h"
 #include "eaq/quant/grid.h"
+#include "eaq/quant/quantize_ops.h"
 #include "eaq/tensor/matrix.h"
 
 namespace eaq {
@@ -38,6 +39,7 @@ struct ExpertErrorOptions {
   // A factor on the square of every number of the layer's output, [tokens, hidden] a window; empty: 1.
   absl::Span<const Matrix> importance = {};
   std::optional<ClipSearchSpec> clip = std::nullopt;  // rounded with this search for the range; else the whole range
+  const QuantizeOps* ops = &CpuOps();                 // what rounds and multiplies
 };
 
 // The squared Frobenius norm of what happens to the layer's output when one expert alone is rounded to nearest:

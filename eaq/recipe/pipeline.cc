@@ -240,6 +240,7 @@ class Walk {
           context.ends = in_.ends;
           context.scheme = &scheme_;
           context.calibration = *in_.calibration;
+          context.ops = in_.ops;
           context.pool = in_.pool;
           context.progress = in_.progress;
           return slot.SurveyModel(context);

@@ -52,7 +52,7 @@ struct PipelineInputs {
   uint64_t seed = 0;  // of the trial's calibration: what stages draw from (LayerContext::seed)
   const StageCache* cache = nullptr;
   std::string cache_salt;              // enters every cache key: the program's own hash
-  const QuantizeOps* ops = &CpuOps();  // what second moments and GPTQ run on
+  const QuantizeOps* ops = &CpuOps();  // what the arithmetic of quantization runs on
   ThreadPool* pool = nullptr;
   ProgressSink* progress = nullptr;
 };

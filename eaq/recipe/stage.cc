@@ -4,7 +4,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "eaq/base/status_macros.h"
-#include "eaq/quant/fake_quant.h"
 
 namespace eaq {
 
@@ -22,9 +21,10 @@ absl::StatusOr<SwitchPlan> AllocateSlot::PlanSwitching(const AllocationProblem&,
   return absl::UnimplementedError("this allocator plans one model for all data sets; it was asked to switch");
 }
 
-absl::StatusOr<SolvedLinear> RouterSlot::Solve(const LayerContext&, const LayerParams&, ConstMatrixView weight) const {
-  EAQ_ASSIGN_OR_RETURN(QuantizedMatrix q, QuantizeNearest(weight, weights()));
-  return SolvedLinear{std::move(q), ""};
+absl::StatusOr<SolvedLinear> RouterSlot::Solve(const LayerContext& context, const LayerParams&,
+                                               ConstMatrixView weight) const {
+  EAQ_ASSIGN_OR_RETURN(NearestResult rounded, context.ops->Nearest(weight, weights(), {}));
+  return SolvedLinear{std::move(rounded.weight), std::move(rounded.note)};
 }
 
 absl::StatusOr<SolvedLinear> SolveSlot::Solve(const LinearId& id, ConstMatrixView, const InputStatistics&,

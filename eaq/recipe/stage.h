@@ -62,7 +62,7 @@ struct LayerContext {
   absl::Span<const std::string> domains;  // of the windows, one each; empty: all of one domain
   const RouterSlot* router = nullptr;     // what will be done to the router and to activations, for stages that train
   const ActivationSlot* activation = nullptr;
-  const QuantizeOps* ops = &CpuOps();  // what second moments and GPTQ run on
+  const QuantizeOps* ops = &CpuOps();  // what the arithmetic of quantization runs on
   ThreadPool* pool = nullptr;
   uint64_t seed = 0;  // of the trial's calibration; a stage draws from Rng(seed, "its name/L3/its purpose")
 };
@@ -85,6 +85,7 @@ struct ModelContext {
   const ModelEnds* ends = nullptr;  // of the same model
   const LayerScheme* scheme = nullptr;
   absl::Span<const CalibrationWindow> calibration;
+  const QuantizeOps* ops = &CpuOps();  // as a LayerContext's
   ThreadPool* pool = nullptr;
   ProgressSink* progress = nullptr;
 };

@@ -53,6 +53,18 @@ __device__ inline float Ratio(const GridSearch& search, int t) {
       Add(search.first, Mul(static_cast<double>(t), Sub(1.0, search.first)) / (kRatioCandidates - 1)));
 }
 
+// GridAtRatio of eaq/quant/ratio_search.cc for a range that is shrunk already.
+__device__ inline WeightGrid GridOf(WeightGridKind kind, int bits, float low, float high, bool zero_in_range) {
+  if (zero_in_range || (low <= 0.0f && high >= 0.0f)) return GridOfRange(kind, bits, low, high);
+  const float max_code = static_cast<float>((1 << bits) - 1);
+  const float scale = Sub(high, low) / max_code;
+  WeightGrid grid;
+  grid.scale = RoundScaleToF16(scale < 1e-5f ? 1e-5f : scale);
+  const float zero = rintf(-low / grid.scale);
+  grid.zero = static_cast<int32_t>(zero < 0.0f ? 0.0f : zero > max_code ? max_code : zero);
+  return grid;
+}
+
 // One block per grid: blockIdx.x a row, blockIdx.y a group.
 __global__ void __launch_bounds__(kThreads, 12)  // 12 blocks: 40 registers, where ptxas would take 32 and spill
     FindGridsKernel(const float* w, int64_t ldw, int64_t cols, int64_t group, WeightGridKind kind, int bits,
@@ -66,7 +78,7 @@ __global__ void __launch_bounds__(kThreads, 12)  // 12 blocks: 40 registers, whe
   const int64_t n = cols - begin < group ? cols - begin : group;
   const float* values = w + blockIdx.x * ldw + begin;
 
-  float low = 0, high = 0;
+  float low = search.zero_in_range ? 0.0f : INFINITY, high = -low;
   for (int64_t i = threadIdx.x; i < n; i += kThreads) {
     const float value = values[i];
     low = value < low ? value : low;
@@ -83,9 +95,10 @@ __global__ void __launch_bounds__(kThreads, 12)  // 12 blocks: 40 registers, whe
   }
 
   WeightGrid* to = grids + static_cast<int64_t>(blockIdx.x) * gridDim.y + blockIdx.y;
-  const float unit = -low > high ? -low : high;
-  if (candidates <= 1 || unit < 1.17549435e-38f) {  // min-max, or only zeros: nothing to gain; the whole block alike
-    if (threadIdx.x == 0) *to = GridOfRange(kind, bits, low, high);
+  const float unit = fabsf(low) > fabsf(high) ? fabsf(low) : fabsf(high);
+  if (candidates <= 1 || unit < 1.17549435e-38f) {  // fixed, or only zeros: nothing to gain; the whole block alike
+    const float ratio = search.way == GridSearch::Way::kFixed ? static_cast<float>(search.first) : 1.0f;
+    if (threadIdx.x == 0) *to = GridOf(kind, bits, Mul(ratio, low), Mul(ratio, high), search.zero_in_range);
     return;
   }
   const float inverse_unit = 1.0f / unit;
@@ -93,7 +106,7 @@ __global__ void __launch_bounds__(kThreads, 12)  // 12 blocks: 40 registers, whe
   int best_at = 0x7fffffff;
   for (int t = warp; t < candidates; t += kWarps) {
     const float ratio = Ratio(search, t);
-    const WeightGrid grid = GridOfRange(kind, bits, Mul(ratio, low), Mul(ratio, high));
+    const WeightGrid grid = GridOf(kind, bits, Mul(ratio, low), Mul(ratio, high), search.zero_in_range);
     const double error = WarpError(values, n, grid, (1 << bits) - 1, search.power24, inverse_unit);
     if (error < best) best = error, best_at = t;
   }
@@ -104,7 +117,7 @@ __global__ void __launch_bounds__(kThreads, 12)  // 12 blocks: 40 registers, whe
     if (errors[i] < best || (errors[i] == best && chosen[i] < best_at)) best = errors[i], best_at = chosen[i];
   }
   const float ratio = best_at < candidates ? Ratio(search, best_at) : 1.0f;
-  *to = GridOfRange(kind, bits, Mul(ratio, low), Mul(ratio, high));
+  *to = GridOf(kind, bits, Mul(ratio, low), Mul(ratio, high), search.zero_in_range);
 }
 
 __global__ void __launch_bounds__(kThreads)
@@ -129,11 +142,12 @@ int FindWeightGrids(const float* w, int64_t ldw, int64_t rows, int64_t cols, int
   if (s.way == GridSearch::Way::kClip) {
     if (s.steps < 1 || !(s.max_shrink > 0 && s.max_shrink <= 1)) return 1;
     candidates = static_cast<int>(s.max_shrink * s.steps);
-  } else if (s.way == GridSearch::Way::kRatio) {
+  } else {
     if (!(s.first > 0 && s.first <= 1)) return 1;
-    candidates = kRatioCandidates;
+    if (s.way == GridSearch::Way::kRatio) candidates = kRatioCandidates;
     s.power24 = false;
   }
+  if (!s.zero_in_range && (kind != WeightGridKind::kAsymmetric || s.way == GridSearch::Way::kClip)) return 1;
   if (rows == 0 || cols == 0) return 0;
   const int64_t groups = (cols + group - 1) / group;
   if (groups > 65535) return 1;

@@ -20,6 +20,7 @@
 #include "kernels/cuda/silu_mul.h"
 #include "kernels/cuda/sort_tokens.h"
 #include "kernels/cuda/transform_rows.h"
+#include "kernels/cuda/weight_quant.h"
 #include "kernels/device/dense_product.h"
 #include "kernels/device/open.h"
 
@@ -147,6 +148,17 @@ class DeviceBackend : public Backend {
                  "CombineExperts of ", tokens, " tokens, ", k, " experts each, width ", hidden);
   }
 
+  BackendStatus FindWeightGrids(const float* w, int64_t ldw, int64_t rows, int64_t cols, int64_t group,
+                                cuda::WeightGridKind kind, int bits, const cuda::GridSearch& search,
+                                cuda::WeightGrid* grids) override {
+    return Check(cuda::FindWeightGrids(w, ldw, rows, cols, group, kind, bits, search, grids, stream()),
+                 "FindWeightGrids of [", rows, ", ", cols, "] in groups of ", group, ", ", bits, " bits");
+  }
+  BackendStatus QuantizeWeights(const float* w, int64_t ldw, int64_t rows, int64_t cols, int64_t group, int bits,
+                                const cuda::WeightGrid* grids, uint8_t* codes, float* rounded, int64_t ldr) override {
+    return Check(cuda::QuantizeWeights(w, ldw, rows, cols, group, bits, grids, codes, rounded, ldr, stream()),
+                 "QuantizeWeights of [", rows, ", ", cols, "] in groups of ", group, ", ", bits, " bits");
+  }
   BackendStatus AddHessian(const float* x, int64_t ldx, const float* weights, double* h, int64_t ldh, float* workspace,
                            int64_t tokens, int64_t n) override {
     return Check(cuda::AddHessian(x, ldx, weights, h, ldh, workspace, tokens, n, stream()), "AddHessian of [", tokens,

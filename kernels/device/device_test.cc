@@ -2,6 +2,7 @@
 // backends have in common against the reference's.
 #include "kernels/device/device.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -14,6 +15,7 @@
 #include "kernels/cuda/bfloat16.h"
 #include "kernels/cuda/quantize_rows.h"
 #include "kernels/cuda/route.h"
+#include "kernels/cuda/weight_quant.h"
 #include "kernels/device/arena.h"
 #include "kernels/device/open.h"
 
@@ -212,6 +214,43 @@ TEST(BackendTest, WhatIsNotThereSaysWhy) {
   ASSERT_FINE(OpenBackend(BackendKind::kCpu, &cpu));
   EXPECT_NE(cpu->GatherRowsBf16(cuda::RowSource(), 1, nullptr).text().find("no op of the backend \"cpu\""),
             std::string::npos);
+  EXPECT_NE(cpu->FindWeightGrids(nullptr, 1, 1, 1, 1, cuda::WeightGridKind::kAsymmetric, 4, {}, nullptr)
+                .text()
+                .find("FindWeightGrids is no op of the backend \"cpu\""),
+            std::string::npos);
+  EXPECT_NE(cpu->QuantizeWeights(nullptr, 1, 1, 1, 1, 4, nullptr, nullptr, nullptr, 1).text().find("QuantizeWeights"),
+            std::string::npos);
+}
+
+// Two rows of five weights in groups of 3: grids and codes by the formulas of eaq/quant/grid.h.
+TEST(BackendTest, WeightsGetGridsAndCodes) {
+  std::unique_ptr<Backend> backend;
+  ASSERT_FINE(OpenBackend(LinkedDevice(), &backend));
+  Memory m(*backend);
+  const std::vector<float> w = {-0.5f, 0.25f, 1, 0, 3, 2, 2, -1, -3, 0};
+  const float* const on_device = m.In(w);
+  auto* const grids = m.Room<cuda::WeightGrid>(4);
+  auto* const codes = m.Room<uint8_t>(10);
+  float* const rounded = m.Room<float>(10);
+  constexpr int kBits = 4, kMaxCode = 15;
+  ASSERT_FINE(backend->FindWeightGrids(on_device, 5, 2, 5, 3, cuda::WeightGridKind::kAsymmetric, kBits, {}, grids));
+  ASSERT_FINE(backend->QuantizeWeights(on_device, 5, 2, 5, 3, kBits, grids, codes, rounded, 5));
+  const std::vector<cuda::WeightGrid> found = m.Out(grids, 4);
+  const std::vector<uint8_t> u = m.Out(codes, 10);
+  const std::vector<float> back = m.Out(rounded, 10);
+  const float ranges[4] = {1.5f, 3, 3, 3};
+  for (int g = 0; g < 4; ++g) EXPECT_NEAR(found[g].scale, ranges[g] / kMaxCode, ranges[g] / kMaxCode * 0x1p-11) << g;
+  EXPECT_EQ(found[0].zero, 5);
+  EXPECT_EQ(found[1].zero, 0);
+  for (int i = 0; i < 10; ++i) {
+    const cuda::WeightGrid& g = found[i / 5 * 2 + (i % 5) / 3];
+    EXPECT_EQ(u[i], std::min(std::max(std::nearbyint(w[i] / g.scale) + g.zero, 0.0f), float{kMaxCode})) << i;
+    EXPECT_EQ(back[i], g.scale * static_cast<float>(u[i] - g.zero)) << i;
+  }
+  const BackendStatus refused =
+      backend->FindWeightGrids(on_device, 5, 2, 5, 3, cuda::WeightGridKind::kAsymmetric, 9, {}, grids);
+  EXPECT_NE(refused.text().find("FindWeightGrids of [2, 5] in groups of 3, 9 bits"), std::string::npos)
+      << refused.text();
 }
 
 TEST(BackendTest, AnErrorNamesTheKernelAndItsShape) {

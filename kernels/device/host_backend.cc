@@ -225,6 +225,14 @@ BackendStatus Backend::CombineExperts(const float*, int64_t, const int32_t*, int
                                       int64_t) {
   return NotThere(*this, "CombineExperts");
 }
+BackendStatus Backend::FindWeightGrids(const float*, int64_t, int64_t, int64_t, int64_t, cuda::WeightGridKind, int,
+                                       const cuda::GridSearch&, cuda::WeightGrid*) {
+  return NotThere(*this, "FindWeightGrids");
+}
+BackendStatus Backend::QuantizeWeights(const float*, int64_t, int64_t, int64_t, int64_t, int, const cuda::WeightGrid*,
+                                       uint8_t*, float*, int64_t) {
+  return NotThere(*this, "QuantizeWeights");
+}
 BackendStatus Backend::AddHessian(const float*, int64_t, const float*, double*, int64_t, float*, int64_t, int64_t) {
   return NotThere(*this, "AddHessian");
 }

@@ -45,6 +45,13 @@ WeightGrid Grid(Kind kind, int bits, float low, float high) {
   if (kind == Kind::kSymmetricRestricted) return {ToF16Scale(largest / static_cast<float>(middle - 1)), middle};
   return {ToF16Scale((-low > high ? largest : -largest) / static_cast<float>(middle)), middle};
 }
+// GridAtRatio of eaq/quant/ratio_search.cc on [low, high], which is shrunk already and need not hold 0.
+WeightGrid GridOf(Kind kind, int bits, float low, float high, bool zero_in_range) {
+  if (zero_in_range || (low <= 0 && high >= 0)) return Grid(kind, bits, low, high);
+  const float max_code = static_cast<float>((1 << bits) - 1);
+  const float scale = ToF16Scale(std::max((high - low) / max_code, 1e-5f));
+  return {scale, static_cast<int32_t>(std::clamp(std::nearbyint(-low / scale), 0.0f, max_code))};
+}
 int Code(float value, WeightGrid g, int bits) {
   const float u = std::nearbyint(value / g.scale) + static_cast<float>(g.zero);
   return static_cast<int>(std::clamp(u, 0.0f, static_cast<float>((1 << bits) - 1)));
@@ -97,22 +104,23 @@ void CheckGrids(Checker& c, const Shape& s, Kind kind, int bits, const GridSearc
     for (int64_t g = 0; g < groups; ++g) {
       const float* from = &w[r * ld + g * s.group];
       const int64_t n = std::min(s.group, s.cols - g * s.group);
-      float low = 0, high = 0;
+      float low = search.zero_in_range ? 0 : from[0], high = low;
       for (int64_t i = 0; i < n; ++i) low = std::min(low, from[i]), high = std::max(high, from[i]);
       const WeightGrid got = grids[r * groups + g];
-      const float unit = std::max(-low, high);
+      const float unit = std::max(std::fabs(low), std::fabs(high));
       std::vector<WeightGrid> candidates;
-      if (search.way == GridSearch::Way::kMinMax || unit == 0) {
-        candidates.push_back(Grid(kind, bits, low, high));
+      const auto candidate_at = [&](float p) {
+        candidates.push_back(GridOf(kind, bits, p * low, p * high, search.zero_in_range));
+      };
+      if (search.way == GridSearch::Way::kFixed || unit == 0) {
+        candidate_at(search.way == GridSearch::Way::kFixed ? static_cast<float>(search.first) : 1.0f);
       } else if (search.way == GridSearch::Way::kClip) {
         for (int t = 0; t < static_cast<int>(search.max_shrink * search.steps); ++t) {
-          const float p = static_cast<float>(1.0 - static_cast<double>(t) / search.steps);
-          candidates.push_back(Grid(kind, bits, p * low, p * high));
+          candidate_at(static_cast<float>(1.0 - static_cast<double>(t) / search.steps));
         }
       } else {
         for (int t = 0; t < 101; ++t) {
-          const float p = static_cast<float>(search.first + t * (1 - search.first) / 100);
-          candidates.push_back(Grid(kind, bits, p * low, p * high));
+          candidate_at(static_cast<float>(search.first + t * (1 - search.first) / 100));
         }
       }
       const bool power24 = search.power24 && search.way == GridSearch::Way::kClip;
@@ -157,10 +165,21 @@ EAQ_CHECK_CASE(WeightGridsClipSearch) {
   }
 }
 EAQ_CHECK_CASE(WeightGridsRatioSearch) {
-  GridSearch search;
-  search.way = GridSearch::Way::kRatio;
-  search.first = 0.35;
-  for (const Shape& s : kShapes) CheckGrids(c, s, Kind::kAsymmetric, 4, search);
+  for (const bool zero_in_range : {true, false}) {
+    GridSearch search;
+    search.way = GridSearch::Way::kRatio;
+    search.first = 0.35;
+    search.zero_in_range = zero_in_range;
+    for (const Shape& s : kShapes) CheckGrids(c, s, Kind::kAsymmetric, 4, search);
+  }
+}
+EAQ_CHECK_CASE(WeightGridsFixedRatio) {
+  for (const bool zero_in_range : {true, false}) {
+    GridSearch search;
+    search.first = 0.8;
+    search.zero_in_range = zero_in_range;
+    for (const Shape& s : kShapes) CheckGrids(c, s, Kind::kAsymmetric, 4, search);
+  }
 }
 
 }  // namespace

@@ -219,7 +219,7 @@ class AwqTransform : public TransformSlot {
     return Search(x, weights, grid, [&](const std::vector<float>& scales) -> absl::StatusOr<double> {
       std::vector<absl::Status> status(weights.size());
       context.pool->ParallelFor(weights.size(), [&](int64_t i) {
-        absl::StatusOr<Matrix> rounded = RoundScaled(*weights[i], scales, grid);
+        absl::StatusOr<Matrix> rounded = RoundScaled(*weights[i], scales, grid, *context.ops);
         status[i] = Annotate(rounded.status(), set.rounded[i].ToString());
         if (rounded.ok()) trial.params.linears.at(set.rounded[i]).weight = *std::move(rounded);
       });
@@ -234,8 +234,8 @@ class AwqTransform : public TransformSlot {
     const GridSpec& grid = context.scheme->weights;
     const Matrix* const weights[] = {&weight};
     return Search(x, weights, grid, [&](const std::vector<float>& scales) -> absl::StatusOr<double> {
-      EAQ_ASSIGN_OR_RETURN(const Matrix rounded, RoundScaled(weight, scales, grid));
-      return OutputError(x, weight, rounded, affinities);
+      EAQ_ASSIGN_OR_RETURN(const Matrix rounded, RoundScaled(weight, scales, grid, *context.ops));
+      return OutputError(x, weight, rounded, affinities, *context.ops);
     });
   }
 

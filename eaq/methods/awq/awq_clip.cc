@@ -1,4 +1,5 @@
 // Slot 4: round to nearest after AWQ's clip search.
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -6,7 +7,6 @@
 #include "eaq/base/status_macros.h"
 #include "eaq/methods/awq/search.h"
 #include "eaq/proto/recipe.pb.h"
-#include "eaq/quant/fake_quant.h"
 #include "eaq/recipe/affinity.h"
 #include "eaq/recipe/layer_inputs.h"
 #include "eaq/recipe/stage.h"
@@ -30,23 +30,27 @@ class AwqClipSolver : public SolveSlot {
       const LinearId owner = LayerProfile::InputOwner(id);
       const auto weights = affinities.find(owner);
       return Round(id, params.linears.at(id).weight, inputs.at(owner),
-                   weights == affinities.end() ? absl::Span<const float>() : weights->second, grid);
+                   weights == affinities.end() ? absl::Span<const float>() : weights->second, grid, *context.ops);
     });
   }
 
  private:
   absl::StatusOr<SolvedLinear> Round(const LinearId& id, const Matrix& weight, const Matrix& x,
-                                     absl::Span<const float> affinities, const GridSpec& grid) const {
-    SolvedLinear solved;
-    if (id.role == Role::kQ || id.role == Role::kK || x.rows() == 0) {
-      EAQ_ASSIGN_OR_RETURN(solved.weight, QuantizeNearest(weight.const_view(), grid));
-      if (x.rows() == 0) solved.note = "no calibration token: rounded to nearest without clip search";
-      return solved;
+                                     absl::Span<const float> affinities, const GridSpec& grid,
+                                     const QuantizeOps& ops) const {
+    std::string note;
+    Matrix clipped;
+    const Matrix* rounded = &weight;
+    if (x.rows() == 0) {
+      note = "no calibration token: rounded to nearest without clip search";
+    } else if (id.role != Role::kQ && id.role != Role::kK) {
+      EAQ_ASSIGN_OR_RETURN(clipped, ClipWeights(weight, Subsample(x, options_.tokens), grid, options_,
+                                                Subsample(affinities, options_.tokens), ops));
+      rounded = &clipped;
     }
-    EAQ_ASSIGN_OR_RETURN(const Matrix clipped, ClipWeights(weight, Subsample(x, options_.tokens), grid, options_,
-                                                           Subsample(affinities, options_.tokens)));
-    EAQ_ASSIGN_OR_RETURN(solved.weight, QuantizeNearest(clipped.const_view(), grid));
-    return solved;
+    EAQ_ASSIGN_OR_RETURN(NearestResult result, ops.Nearest(rounded->const_view(), grid, {}));
+    if (!note.empty() && !result.note.empty()) absl::StrAppend(&note, "; ");
+    return SolvedLinear{std::move(result.weight), absl::StrCat(note, result.note)};
   }
 
   const AwqClipOptions options_;

@@ -5,8 +5,7 @@
 #include <limits>
 
 #include "eaq/base/status_macros.h"
-#include "eaq/quant/fake_quant.h"
-#include "kernels/cpu/gemm.h"
+#include "eaq/quant/quantized_matrix.h"
 
 namespace eaq {
 namespace {
@@ -75,21 +74,23 @@ std::vector<float> AwqScales(absl::Span<const double> input_means, absl::Span<co
   return scales;
 }
 
-absl::StatusOr<Matrix> RoundScaled(const Matrix& w, absl::Span<const float> scales, const GridSpec& grid) {
+absl::StatusOr<Matrix> RoundScaled(const Matrix& w, absl::Span<const float> scales, const GridSpec& grid,
+                                   const QuantizeOps& ops) {
   Matrix scaled(w.rows(), w.cols());
   for (int64_t r = 0; r < w.rows(); ++r)
     for (int64_t c = 0; c < w.cols(); ++c) scaled(r, c) = w(r, c) * scales[c];
-  EAQ_ASSIGN_OR_RETURN(const QuantizedMatrix q, QuantizeNearest(scaled.const_view(), grid));
-  Matrix rounded = Dequantize(q);
+  EAQ_ASSIGN_OR_RETURN(const NearestResult q, ops.Nearest(scaled.const_view(), grid, {}));
+  Matrix rounded = Dequantize(q.weight);
   for (int64_t r = 0; r < w.rows(); ++r)
     for (int64_t c = 0; c < w.cols(); ++c) rounded(r, c) /= scales[c];
   return rounded;
 }
 
-double OutputError(const Matrix& x, const Matrix& w, const Matrix& rounded, absl::Span<const float> token_weights) {
-  Matrix difference = w, y(x.rows(), w.rows());
+absl::StatusOr<double> OutputError(const Matrix& x, const Matrix& w, const Matrix& rounded,
+                                   absl::Span<const float> token_weights, const QuantizeOps& ops) {
+  Matrix difference = w;
   for (int64_t i = 0; i < w.size(); ++i) difference.data()[i] -= rounded.data()[i];
-  kernels::LinearForward(x.data(), x.cols(), difference.data(), y.data(), y.cols(), x.rows(), w.rows(), w.cols());
+  EAQ_ASSIGN_OR_RETURN(const Matrix y, ops.Product(x.const_view(), difference.const_view()));
   double sum = 0;
   if (token_weights.empty()) {
     for (const float v : y.values()) sum += double{v} * v;
@@ -118,7 +119,8 @@ std::vector<float> Subsample(absl::Span<const float> values, int64_t tokens) {
 }
 
 absl::StatusOr<Matrix> ClipWeights(const Matrix& w, const Matrix& sample, const GridSpec& grid,
-                                   const AwqClipOptions& options, absl::Span<const float> token_weights) {
+                                   const AwqClipOptions& options, absl::Span<const float> token_weights,
+                                   const QuantizeOps& ops) {
   if (grid.granularity == Granularity::kTensor) {
     return absl::InvalidArgumentError(
         "awq_clip: the weights have one grid per tensor; expected one per channel or group, since every row is clamped "
@@ -128,7 +130,6 @@ absl::StatusOr<Matrix> ClipWeights(const Matrix& w, const Matrix& sample, const 
   const int64_t count = groups.size();
   std::vector<double> best(w.rows() * count, std::numeric_limits<double>::infinity());
   Matrix result = w;
-  Matrix outputs(sample.rows(), w.rows());
   for (int i = 0; i < options.steps; ++i) {
     const double factor = 1 - options.max_shrink * i / options.steps;
     Matrix clamped = w;
@@ -138,15 +139,15 @@ absl::StatusOr<Matrix> ClipWeights(const Matrix& w, const Matrix& sample, const 
         for (int64_t c = group.begin; c < group.end; ++c) clamped(r, c) = std::clamp(w(r, c), -limit, limit);
       }
     }
-    EAQ_ASSIGN_OR_RETURN(const QuantizedMatrix q, QuantizeNearest(clamped.const_view(), grid));
-    Matrix difference = Dequantize(q);
+    EAQ_ASSIGN_OR_RETURN(const NearestResult q, ops.Nearest(clamped.const_view(), grid, {}));
+    Matrix difference = Dequantize(q.weight);
     for (int64_t j = 0; j < w.size(); ++j) difference.data()[j] -= w.data()[j];
     for (int64_t g = 0; g < count; ++g) {
       const Columns group = groups[g];
       // outputs[token, row] = sum over the group of x (Q(clamp(w)) - w)
-      kernels::Gemm(false, true, sample.rows(), w.rows(), group.end - group.begin, 1.0f, sample.data() + group.begin,
-                    sample.cols(), difference.data() + group.begin, difference.cols(), 0.0f, outputs.data(),
-                    outputs.cols());
+      const int64_t size = group.end - group.begin;
+      EAQ_ASSIGN_OR_RETURN(const Matrix outputs, ops.Product(sample.const_view().Cols(group.begin, size),
+                                                             difference.const_view().Cols(group.begin, size)));
       std::vector<double> error(w.rows(), 0.0);
       for (int64_t t = 0; t < outputs.rows(); ++t) {
         const double weight = token_weights.empty() ? 1.0 : token_weights[t];

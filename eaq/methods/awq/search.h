@@ -8,7 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "eaq/quant/grid.h"
-#include "eaq/quant/quantized_matrix.h"
+#include "eaq/quant/quantize_ops.h"
 #include "eaq/tensor/matrix.h"
 
 namespace eaq {
@@ -25,11 +25,13 @@ std::vector<double> MeanRelativeWeights(absl::Span<const Matrix* const> weights,
 std::vector<float> AwqScales(absl::Span<const double> input_means, absl::Span<const double> weight_means, double ratio);
 
 // Q(W diag(s)) diag(1/s), Q rounding to nearest on GRID: what the scaled weight is worth. Errors as QuantizeNearest.
-absl::StatusOr<Matrix> RoundScaled(const Matrix& w, absl::Span<const float> scales, const GridSpec& grid);
+absl::StatusOr<Matrix> RoundScaled(const Matrix& w, absl::Span<const float> scales, const GridSpec& grid,
+                                   const QuantizeOps& ops = CpuOps());
 
 // mean over tokens and outputs of (x (W - W')^T)^2; x[n, in], n >= 1. TOKEN_WEIGHTS: a factor on each token's square
 // (MoEQuant's affinities), or empty.
-double OutputError(const Matrix& x, const Matrix& w, const Matrix& rounded, absl::Span<const float> token_weights = {});
+absl::StatusOr<double> OutputError(const Matrix& x, const Matrix& w, const Matrix& rounded,
+                                   absl::Span<const float> token_weights = {}, const QuantizeOps& ops = CpuOps());
 
 struct AwqClipOptions {
   int steps = 10;
@@ -46,7 +48,8 @@ std::vector<float> Subsample(absl::Span<const float> values, int64_t tokens);
 // largest on a tie. SAMPLE[n, in], n >= 1; TOKEN_WEIGHTS: a factor on each row's square, or empty. InvalidArgument for
 // a grid per tensor, which has no rows of its own.
 absl::StatusOr<Matrix> ClipWeights(const Matrix& w, const Matrix& sample, const GridSpec& grid,
-                                   const AwqClipOptions& options, absl::Span<const float> token_weights = {});
+                                   const AwqClipOptions& options, absl::Span<const float> token_weights = {},
+                                   const QuantizeOps& ops = CpuOps());
 
 }  // namespace eaq
 

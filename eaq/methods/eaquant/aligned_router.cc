@@ -9,7 +9,6 @@
 #include "eaq/methods/eaquant/alignment.h"
 #include "eaq/proto/recipe.pb.h"
 #include "eaq/quant/activation_quant.h"
-#include "eaq/quant/fake_quant.h"
 #include "eaq/quant/from_proto.h"
 #include "eaq/recipe/calibration_sample.h"
 #include "eaq/recipe/layer_inputs.h"
@@ -42,11 +41,11 @@ class Aligned : public RouterSlot {
     if (options_.top() < 0) {
       alignment.top = TopSize(context.config->experts_per_token, weight.rows, options_.alpha_top());
     }
-    EAQ_ASSIGN_OR_RETURN(RouterAlignment found, AlignRouter(weight, rows, weights_, alignment));
+    EAQ_ASSIGN_OR_RETURN(RouterAlignment found, AlignRouter(weight, rows, weights_, alignment, *context.ops));
     const auto [smallest, largest] = std::minmax_element(found.ratios.begin(), found.ratios.end());
     const std::string note =
         absl::StrCat("clip ratio ", *smallest, found.ratios.size() == 1 ? "" : absl::StrCat(" .. ", *largest));
-    EAQ_ASSIGN_OR_RETURN(QuantizedMatrix q, QuantizeOnGrids(weight, weights_, std::move(found.grids)));
+    EAQ_ASSIGN_OR_RETURN(QuantizedMatrix q, context.ops->OnGrids(weight, weights_, std::move(found.grids)));
     return SolvedLinear{std::move(q), note};
   }
 

@@ -8,22 +8,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "eaq/base/status_macros.h"
-#include "eaq/quant/fake_quant.h"
+#include "eaq/quant/quantized_matrix.h"
 #include "eaq/quant/ratio_search.h"
 #include "kernels/backend.h"
-#include "kernels/cpu/gemm.h"
 
 namespace eaq::eaquant {
 namespace {
 
 using Objective = AlignedRouter;
-
-Matrix Logits(const Matrix& a, ConstMatrixView w) {
-  Matrix z(a.rows(), w.rows);
-  const Matrix weight(w);
-  kernels::LinearForward(a.data(), a.cols(), weight.data(), z.data(), w.rows, a.rows(), w.rows, w.cols);
-  return z;
-}
 
 // Squared errors of the logits, summed over the tokens: one a row of the weight.
 std::vector<double> LogitErrors(const Matrix& z, const Matrix& zq) {
@@ -51,17 +43,17 @@ double Term(double log_p, double log_q) {
 }
 
 // The scores of one candidate: one of all rows, or one a row.
-std::vector<double> Score(ConstMatrixView w, const Matrix& a, const Matrix& z, const Matrix& candidate,
-                          const AlignmentOptions& options) {
+absl::StatusOr<std::vector<double>> Score(ConstMatrixView w, const Matrix& a, const Matrix& z, const Matrix& candidate,
+                                          const AlignmentOptions& options, const QuantizeOps& ops) {
   if (options.objective == Objective::WEIGHT_MSE) return WeightErrors(w, candidate);
-  const Matrix zq = Logits(a, candidate.view());
+  EAQ_ASSIGN_OR_RETURN(const Matrix zq, ops.Product(a.const_view(), candidate.view()));
   std::vector<double> errors = LogitErrors(z, zq);
   if (options.objective == Objective::LINEAR) return errors;
   const double kl = KlTop(z, zq, options.top, options.top_sum);
-  if (options.objective == Objective::KL_TOP) return {kl};
+  if (options.objective == Objective::KL_TOP) return std::vector<double>{kl};
   if (options.objective == Objective::MSE_KL_TOP) {
     const double sum = std::accumulate(errors.begin(), errors.end(), 0.0);
-    return {sum / static_cast<double>(z.size()) + kl};
+    return std::vector<double>{sum / static_cast<double>(z.size()) + kl};
   }
   for (double& error : errors) error += kl;
   return errors;
@@ -133,10 +125,10 @@ int64_t TopSize(int64_t k, int64_t experts, double alpha_top) {
 }
 
 absl::StatusOr<RouterAlignment> AlignRouter(ConstMatrixView w, const Matrix& a, const GridSpec& grid,
-                                            const AlignmentOptions& options) {
+                                            const AlignmentOptions& options, const QuantizeOps& ops) {
   EAQ_RETURN_IF_ERROR(CheckInputs(w, a, grid, options));
   const bool zero_in_range = grid.symmetric();
-  const Matrix z = Logits(a, w);
+  EAQ_ASSIGN_OR_RETURN(const Matrix z, ops.Product(a.const_view(), w));
   const size_t scores = Shared(options.objective) ? 1 : w.rows;
   std::vector<double> best(scores, std::numeric_limits<double>::infinity());
   RouterAlignment result;
@@ -148,8 +140,8 @@ absl::StatusOr<RouterAlignment> AlignRouter(ConstMatrixView w, const Matrix& a, 
     for (int64_t e = 0; e < w.rows; ++e) {
       grids[e] = GridAtRatio(RatioRange(w.row_span(e), zero_in_range), grid, ratio, zero_in_range);
     }
-    EAQ_ASSIGN_OR_RETURN(const QuantizedMatrix q, QuantizeOnGrids(w, grid, grids));
-    const std::vector<double> score = Score(w, a, z, Dequantize(q), options);
+    EAQ_ASSIGN_OR_RETURN(const QuantizedMatrix q, ops.OnGrids(w, grid, grids));
+    EAQ_ASSIGN_OR_RETURN(const std::vector<double> score, Score(w, a, z, Dequantize(q), options, ops));
     for (size_t i = 0; i < scores; ++i) {
       if (!(score[i] < best[i])) continue;  // NaN never wins
       best[i] = score[i];

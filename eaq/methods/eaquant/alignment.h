@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "eaq/proto/recipe.pb.h"
 #include "eaq/quant/grid.h"
+#include "eaq/quant/quantize_ops.h"
 #include "eaq/tensor/matrix.h"
 
 namespace eaq::eaquant {
@@ -42,7 +43,7 @@ struct RouterAlignment {
 // first of the smallest scores wins, so ties keep the smaller ratio. InvalidArgument: a grid that is not per channel,
 // top not in 0 .. experts, NaN or infinity in W or A, no rows in A where the objective reads them.
 absl::StatusOr<RouterAlignment> AlignRouter(ConstMatrixView w, const Matrix& a, const GridSpec& grid,
-                                            const AlignmentOptions& options);
+                                            const AlignmentOptions& options, const QuantizeOps& ops = CpuOps());
 
 }  // namespace eaq::eaquant
 

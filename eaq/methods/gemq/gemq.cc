@@ -47,6 +47,7 @@ class Allocator : public AllocateSlot {
             weighted.parts = parts_[p];
             weighted.importance = squares;
             weighted.clip = clip_;
+            weighted.ops = context.ops;
             EAQ_ASSIGN_OR_RETURN(const ExpertErrors errors, MeasureExpertErrors(params, rows, context.scheme->weights,
                                                                                 widths_, *context.pool, weighted));
             for (int64_t e = 0; e < config.num_experts; ++e) {

@@ -37,7 +37,8 @@ class Allocator : public AllocateSlot {
     if (options_.score() == MoPeq::OUTPUT_ERROR) {
       EAQ_ASSIGN_OR_RETURN(const auto layer, BuildLayer(*context.config, params));
       const std::vector<ExpertRows> rows = CollectExpertRows(*context.config, l, *layer, context.hidden, *context.pool);
-      EAQ_ASSIGN_OR_RETURN(errors, MeasureExpertErrors(params, rows, context.scheme->weights, widths_, *context.pool));
+      EAQ_ASSIGN_OR_RETURN(errors, MeasureExpertErrors(params, rows, context.scheme->weights, widths_, *context.pool,
+                                                       {.ops = context.ops}));
     }
     for (int e = 0; e < context.config->num_experts; ++e) {
       double trace = 0, norm = 0;

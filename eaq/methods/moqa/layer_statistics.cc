@@ -8,7 +8,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "eaq/base/status_macros.h"
-#include "eaq/quant/fake_quant.h"
 #include "eaq/quant/quantized_matrix.h"
 
 namespace eaq::moqa {
@@ -28,10 +27,10 @@ std::vector<int32_t> LargestRows(const std::vector<double>& score, int64_t count
 }
 
 // ||W_c - Q_bits(W_c)||_2 of every row c.
-absl::StatusOr<std::vector<double>> RowErrors(const Matrix& w, GridSpec grid, int bits) {
+absl::StatusOr<std::vector<double>> RowErrors(const Matrix& w, GridSpec grid, int bits, const QuantizeOps& ops) {
   grid.bits = bits;
-  EAQ_ASSIGN_OR_RETURN(const QuantizedMatrix q, QuantizeNearest(w.const_view(), grid));
-  const Matrix kept = Dequantize(q);
+  EAQ_ASSIGN_OR_RETURN(const NearestResult q, ops.Nearest(w.const_view(), grid, {}));
+  const Matrix kept = Dequantize(q.weight);
   std::vector<double> error(w.rows());
   for (int64_t r = 0; r < w.rows(); ++r) {
     double sum = 0;
@@ -221,7 +220,7 @@ absl::StatusOr<LayerStatistics> MeasureLayer(const ModelConfig& config, const La
       for (size_t l = 0; l < lists; ++l) {
         std::vector<double> score = range;
         if (cache.by_damage) {
-          const auto error = RowErrors(weight, options.grid, cache.widths[l]);
+          const auto error = RowErrors(weight, options.grid, cache.widths[l], *options.ops);
           EAQ_RETURN_IF_ERROR(
               Annotate(error.status(), LinearId{params.layer, kParts[m], static_cast<int>(e)}.ToString()));
           for (size_t c = 0; c < score.size(); ++c) score[c] *= (*error)[c];

@@ -42,7 +42,7 @@ class Allocator : public AllocateSlot {
       set.clear();
       sets = static_cast<int>(DistinctNames(context.domains, &set).size());
     }
-    const SignificanceOptions options{options_.measure(), options_.gate_power(), context.scheme->weights};
+    const SignificanceOptions options{options_.measure(), options_.gate_power(), context.scheme->weights, context.ops};
     if (options_.has_switching()) {
       const CacheOptions cache{options_.switching().cache_percent(), ByDamage(), widths_};
       EAQ_ASSIGN_OR_RETURN(const LayerStatistics statistics,

@@ -6,7 +6,6 @@
 
 #include "eaq/base/status_macros.h"
 #include "eaq/model/linear.h"
-#include "eaq/quant/fake_quant.h"
 #include "eaq/quant/quantized_matrix.h"
 #include "kernels/backend.h"
 
@@ -32,17 +31,18 @@ class Expert {
   // [part][set]
   absl::StatusOr<std::vector<std::vector<Sums>>> Measure(absl::Span<const int> set, int sets) const {
     std::vector<std::vector<Sums>> sums(3, std::vector<Sums>(sets));
-    const Matrix gate = Output(Weight(Role::kGate), rows_.x), up = Output(Weight(Role::kUp), rows_.x);
+    EAQ_ASSIGN_OR_RETURN(const Matrix gate, Output(Weight(Role::kGate), rows_.x));
+    EAQ_ASSIGN_OR_RETURN(const Matrix up, Output(Weight(Role::kUp), rows_.x));
     Matrix between = gate;
     kernels::SiluMul(gate.data(), up.data(), between.data(), between.size());
-    const Matrix down = Output(Weight(Role::kDown), between);
+    EAQ_ASSIGN_OR_RETURN(const Matrix down, Output(Weight(Role::kDown), between));
     const Matrix* const outputs[] = {&gate, &up, &down};
     for (int m = 0; m < 3; ++m) {
       for (Sums& of_set : sums[m]) of_set.channels.assign(channels_ ? outputs[m]->cols() : 0, 0.0);
       Matrix error;
       if (options_.measure == MoQa::ROUNDING_ERROR) {
         EAQ_ASSIGN_OR_RETURN(const Matrix lost, Lost(kParts[m]));
-        error = Output(lost, kParts[m] == Role::kDown ? between : rows_.x);
+        EAQ_ASSIGN_OR_RETURN(error, Output(lost, kParts[m] == Role::kDown ? between : rows_.x));
       }
       for (size_t w = 0; w + 1 < rows_.begin.size(); ++w) {
         for (int64_t i = rows_.begin[w]; i < rows_.begin[w + 1]; ++i) {
@@ -56,20 +56,18 @@ class Expert {
  private:
   const Matrix& Weight(Role role) const { return params_.linears.at({params_.layer, role, expert_}).weight; }
 
-  static Matrix Output(const Matrix& weight, const Matrix& x) {
-    Matrix y(x.rows(), weight.rows());
-    DenseLinear(weight, {}).Forward(x.const_view(), y.view());
-    return y;
+  absl::StatusOr<Matrix> Output(const Matrix& weight, const Matrix& x) const {
+    return options_.ops->Forward(DenseLinear(weight), x.const_view());
   }
 
   // What rounding to two bits takes away.
   absl::StatusOr<Matrix> Lost(Role role) const {
     GridSpec grid = options_.grid;
     grid.bits = 2;
-    const absl::StatusOr<QuantizedMatrix> q = QuantizeNearest(Weight(role).const_view(), grid);
+    const absl::StatusOr<NearestResult> q = options_.ops->Nearest(Weight(role).const_view(), grid, {});
     EAQ_RETURN_IF_ERROR(Annotate(q.status(), LinearId{params_.layer, role, expert_}.ToString()));
     Matrix lost = Weight(role);
-    const Matrix kept = Dequantize(*q);
+    const Matrix kept = Dequantize(q->weight);
     for (int64_t i = 0; i < lost.size(); ++i) lost.data()[i] -= kept.data()[i];
     return lost;
   }

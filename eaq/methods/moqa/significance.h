@@ -11,14 +11,16 @@
 #include "eaq/model/params.h"
 #include "eaq/proto/recipe.pb.h"
 #include "eaq/quant/grid.h"
+#include "eaq/quant/quantize_ops.h"
 #include "eaq/recipe/expert_rows.h"
 
 namespace eaq::moqa {
 
 struct SignificanceOptions {
   MoQa::Measure measure = MoQa::OUTPUT;
-  double gate_power = 1;  // a token counts by this power of the factor on the expert's output
-  GridSpec grid;          // of ROUNDING_ERROR: kind and granularity; its width is 2 bits
+  double gate_power = 1;               // a token counts by this power of the factor on the expert's output
+  GridSpec grid;                       // of ROUNDING_ERROR: kind and granularity; its width is 2 bits
+  const QuantizeOps* ops = &CpuOps();  // what rounds and multiplies
 };
 
 // [set][expert]; sums to 1 over the experts, or all 0 where the set has no tokens. SET[w] of 0 .. SETS-1: the data set

@@ -37,6 +37,7 @@ class Allocator : public AllocateSlot {
     for (size_t p = 0; p < std::size(kParts); ++p) {
       ExpertErrorOptions one;
       one.parts = {kParts[p]};
+      one.ops = context.ops;
       EAQ_ASSIGN_OR_RETURN(const ExpertErrors errors,
                            MeasureExpertErrors(params, rows, context.scheme->weights, widths_, *context.pool, one));
       for (int64_t e = 0; e < config.num_experts; ++e) {

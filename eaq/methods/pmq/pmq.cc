@@ -30,8 +30,8 @@ class Allocator : public AllocateSlot {
     EAQ_ASSIGN_OR_RETURN(const auto layer, BuildLayer(*context.config, params));
     const std::vector<ExpertRows> rows =
         CollectExpertRows(*context.config, params.layer, *layer, context.hidden, *context.pool);
-    EAQ_ASSIGN_OR_RETURN(const ExpertErrors errors,
-                         MeasureExpertErrors(params, rows, context.scheme->weights, widths_, *context.pool));
+    EAQ_ASSIGN_OR_RETURN(const ExpertErrors errors, MeasureExpertErrors(params, rows, context.scheme->weights, widths_,
+                                                                        *context.pool, {.ops = context.ops}));
     for (size_t e = 0; e < rows.size(); ++e) {
       double mass = 0;
       for (const float p : rows[e].probability) mass += p;

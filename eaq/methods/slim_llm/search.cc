@@ -23,13 +23,6 @@ void Softmax(const float* row, std::vector<double>& p) {
   for (double& value : p) value = std::max(value / sum, kLeastProbability);
 }
 
-Matrix Outputs(Matrix w, const Matrix& x) {
-  const DenseLinear linear(std::move(w));
-  Matrix y(x.rows(), linear.out_features());
-  linear.Forward(x.const_view(), y.view());
-  return y;
-}
-
 }  // namespace
 
 std::vector<double> GroupSalience(ConstMatrixView w, absl::Span<const double> u, int64_t group_size) {
@@ -56,7 +49,7 @@ double OutputDivergence(const Matrix& exact, const Matrix& rounded) {
 
 absl::StatusOr<std::vector<uint8_t>> SearchGroupBits(ConstMatrixView w, const Matrix& x,
                                                      absl::Span<const double> salience, const GridSpec& grid,
-                                                     bool may_stay_uniform) {
+                                                     bool may_stay_uniform, const QuantizeOps& ops) {
   if (grid.granularity != Granularity::kGroup || grid.bits < 2 || grid.bits > 7) {
     return absl::InvalidArgumentError(absl::StrCat("slim_llm gives groups a bit more or less: grid ", grid.ToString(),
                                                    "; expected one per group, of 2 .. 7 bits"));
@@ -65,7 +58,7 @@ absl::StatusOr<std::vector<uint8_t>> SearchGroupBits(ConstMatrixView w, const Ma
   std::vector<int64_t> order(groups);
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return salience[a] < salience[b]; });
-  const Matrix exact = Outputs(Matrix(w), x);
+  EAQ_ASSIGN_OR_RETURN(const Matrix exact, ops.Forward(DenseLinear(Matrix(w)), x.const_view()));
   const auto bits = static_cast<uint8_t>(grid.bits);
   std::vector<uint8_t> best(groups, bits);
   double least = std::numeric_limits<double>::infinity();
@@ -76,7 +69,8 @@ absl::StatusOr<std::vector<uint8_t>> SearchGroupBits(ConstMatrixView w, const Ma
       ++widths[order[groups - 1 - i]];
     }
     EAQ_ASSIGN_OR_RETURN(const QuantizedMatrix q, QuantizeNearest(w, grid, nullptr, widths));
-    const double divergence = OutputDivergence(exact, Outputs(Dequantize(q), x));
+    EAQ_ASSIGN_OR_RETURN(const Matrix outputs, ops.Forward(DenseLinear(Dequantize(q)), x.const_view()));
+    const double divergence = OutputDivergence(exact, outputs);
     if (divergence < least) least = divergence, best = widths;
   }
   return best;

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "eaq/quant/grid.h"
+#include "eaq/quant/quantize_ops.h"
 #include "eaq/tensor/matrix.h"
 
 namespace eaq::slim_llm {
@@ -23,10 +24,11 @@ double OutputDivergence(const Matrix& exact, const Matrix& rounded);
 // The widths of the groups of W on GRID, whose width is b: the n of least SALIENCE get b - 1, the n of most b + 1, the
 // rest b; of n = 1 .. groups/2 - 1 (and 0 if MAY_STAY_UNIFORM) the first with the least OutputDivergence of X W^T when
 // all is rounded to nearest. X[tokens, in]. Of equal saliences the group that comes first counts as the lesser. Fewer
-// than 4 groups leave nothing to search: all b. InvalidArgument: GRID is not per group, or b is not 2 .. 7.
+// than 4 groups leave nothing to search: all b. OPS multiplies. InvalidArgument: GRID is not per group, or b is not
+// 2 .. 7.
 absl::StatusOr<std::vector<uint8_t>> SearchGroupBits(ConstMatrixView w, const Matrix& x,
                                                      absl::Span<const double> salience, const GridSpec& grid,
-                                                     bool may_stay_uniform);
+                                                     bool may_stay_uniform, const QuantizeOps& ops = CpuOps());
 
 }  // namespace eaq::slim_llm
 

@@ -59,8 +59,8 @@ class Solver : public SolveSlot {
     }
     GptqOptions gptq = gptq_;
     const Matrix sample = SampleRows({.averaged = false, .max_rows = options_.tokens()}, x);
-    EAQ_ASSIGN_OR_RETURN(gptq.group_bits,
-                         SearchGroupBits(weight.const_view(), sample, salience, grid, options_.may_stay_uniform()));
+    EAQ_ASSIGN_OR_RETURN(gptq.group_bits, SearchGroupBits(weight.const_view(), sample, salience, grid,
+                                                          options_.may_stay_uniform(), ops));
     const bool uniform =
         std::all_of(gptq.group_bits.begin(), gptq.group_bits.end(), [&](uint8_t bits) { return bits == grid.bits; });
     if (uniform) gptq.group_bits.clear();

@@ -9,7 +9,6 @@
 #include "eaq/base/status_macros.h"
 #include "eaq/proto/recipe.pb.h"
 #include "eaq/quant/clip_search.h"
-#include "eaq/quant/fake_quant.h"
 #include "eaq/quant/from_proto.h"
 #include "eaq/quant/gptq.h"
 #include "eaq/quant/ratio_search.h"
@@ -22,22 +21,15 @@ namespace {
 
 class NearestSolver : public SolveSlot {
  public:
-  NearestSolver(std::optional<ClipSearchSpec> clip, std::optional<RatioSpec> ratio)
-      : clip_(std::move(clip)), ratio_(std::move(ratio)) {}
+  explicit NearestSolver(GridRange range) : range_(std::move(range)) {}
   absl::StatusOr<SolvedLinear> Solve(const LinearId&, ConstMatrixView weight, const InputStatistics&,
-                                     const GridSpec& grid, const QuantizeOps&) const override {
-    if (ratio_) {
-      EAQ_ASSIGN_OR_RETURN(std::vector<GridParams> grids, FindRatioGrids(weight, grid, *ratio_));
-      EAQ_ASSIGN_OR_RETURN(QuantizedMatrix q, QuantizeOnGrids(weight, grid, std::move(grids)));
-      return SolvedLinear{std::move(q), ""};
-    }
-    EAQ_ASSIGN_OR_RETURN(QuantizedMatrix q, QuantizeNearest(weight, grid, clip_ ? &*clip_ : nullptr));
-    return SolvedLinear{std::move(q), ""};
+                                     const GridSpec& grid, const QuantizeOps& ops) const override {
+    EAQ_ASSIGN_OR_RETURN(NearestResult rounded, ops.Nearest(weight, grid, range_));
+    return SolvedLinear{std::move(rounded.weight), std::move(rounded.note)};
   }
 
  private:
-  const std::optional<ClipSearchSpec> clip_;
-  const std::optional<RatioSpec> ratio_;  // instead of min-max or clip_
+  const GridRange range_;
 };
 
 // Null: plain min-max or a clip search.
@@ -126,10 +118,12 @@ class GptqSolver : public SolveSlot {
 };
 
 EAQ_REGISTER_STAGE(SolveSlot, Nearest, [](const Nearest& options) -> absl::StatusOr<std::unique_ptr<SolveSlot>> {
-  EAQ_ASSIGN_OR_RETURN(const std::optional<RatioSpec> ratio, RatioOf(options));
-  if (!options.has_clip()) return std::make_unique<NearestSolver>(std::nullopt, ratio);
-  EAQ_ASSIGN_OR_RETURN(ClipSearchSpec clip, ClipSearchFromProto(options.clip()));
-  return std::make_unique<NearestSolver>(clip, std::nullopt);
+  GridRange range;
+  EAQ_ASSIGN_OR_RETURN(range.ratio, RatioOf(options));
+  if (options.has_clip()) {
+    EAQ_ASSIGN_OR_RETURN(range.clip, ClipSearchFromProto(options.clip()));
+  }
+  return std::make_unique<NearestSolver>(std::move(range));
 });
 EAQ_REGISTER_STAGE(SolveSlot, Gptq, [](const Gptq& options) -> absl::StatusOr<std::unique_ptr<SolveSlot>> {
   EAQ_ASSIGN_OR_RETURN(GptqOptions parsed, GptqFromProto(options));

@@ -5,7 +5,6 @@
 #include "absl/strings/str_cat.h"
 #include "eaq/base/status_macros.h"
 #include "eaq/proto/recipe.pb.h"
-#include "eaq/quant/fake_quant.h"
 #include "eaq/quant/from_proto.h"
 #include "eaq/quant/ratio_search.h"
 #include "eaq/recipe/stage.h"
@@ -47,9 +46,9 @@ class Router : public RouterSlot {
   absl::StatusOr<SolvedLinear> Solve(const LayerContext& context, const LayerParams& params,
                                      ConstMatrixView weight) const override {
     if (clip_.weights == 1) return RouterSlot::Solve(context, params, weight);
-    EAQ_ASSIGN_OR_RETURN(std::vector<GridParams> grids, FindRatioGrids(weight, weights_, {.fixed = clip_.weights}));
-    EAQ_ASSIGN_OR_RETURN(QuantizedMatrix q, QuantizeOnGrids(weight, weights_, std::move(grids)));
-    return SolvedLinear{std::move(q), ""};
+    EAQ_ASSIGN_OR_RETURN(NearestResult rounded,
+                         context.ops->Nearest(weight, weights_, {.ratio = RatioSpec{.fixed = clip_.weights}}));
+    return SolvedLinear{std::move(rounded.weight), std::move(rounded.note)};
   }
 
  private:
