@@ -8,8 +8,8 @@
 
 namespace eaq {
 
-// y[n, out] = x[n, in] w[out, in]^T; each entry within (in / 32 + 6) 2^-24 of its sum of magnitudes (RouterLogits of
-// kernels/cuda/route.h). InvalidArgument: numbers of columns that differ. Internal: the device's words, such as memory
+// y[n, out] = x[n, in] w[out, in]^T in float32 (Backend::Linear): the CPU's numbers in another order of sums.
+// InvalidArgument: numbers of columns that differ. Internal: the device's words, such as memory
 // that it has not.
 absl::StatusOr<Matrix> DeviceProduct(kernels::Backend& backend, ConstMatrixView x, ConstMatrixView w);
 
