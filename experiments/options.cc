@@ -145,9 +145,9 @@ std::string HelpText() {
   --jobs=N             trials at a time (default: processors)
   --keep_going         go on after a failure (default)      --fail_fast  stop at the first
   --timeout=SECONDS    per trial (default: none)
-  --backend=NAME       what runs the quantized model, second moments and GPTQ: cpu (default), emulation (the CUDA kernels
-                       on emulated threads: slow, needs no GPU) or cuda (build with --config=gpu). Another backend is
-                       another trial: its numbers stand beside the CPU's, never among them
+  --backend=NAME       what runs the quantized model, and of quantization what it can: cpu (default), emulation (the
+                       CUDA kernels on emulated threads: slow, needs no GPU) or cuda (build with --config=gpu). Another
+                       backend is another trial: its numbers stand beside the CPU's, never among them
   --ledger=FILE        default: out/ledger.db of the workspace
   --out=FOLDER         report and cache (default: out)
   --format=text|json   of the results on standard output; progress goes to standard error

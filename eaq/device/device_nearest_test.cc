@@ -103,6 +103,20 @@ TEST_F(DeviceNearestTest, GridsAndCodesAreTheCpusButForTies) {
   EXPECT_LE(100 * ties, grids);
 }
 
+// A worse candidate is told from one that is as good.
+TEST(CompareGridsTest, OnlyTiesAreExplained) {
+  const std::vector<float> values = {1, -1, 0.25f, -0.25f};
+  const ConstMatrixView view(values.data(), 1, 4);
+  const GridSpec spec = Grid(2, GridKind::kSymmetricFullRange, Granularity::kChannel);
+  const GridRange searched = {.clip = ClipSearchSpec{}};
+  const auto on = [&](float scale) { return QuantizeOnGrids(view, spec, {{scale, 2}}).value(); };
+  // 1 on the last level above 0 or below: mirror images.
+  EXPECT_EQ(CompareGrids(view, on(0.5f), on(-0.5f), searched).ties, 1);
+  EXPECT_EQ(CompareGrids(view, on(0.5f), on(-0.5f), {}).unexplained.size(), 1u);  // nothing was searched
+  EXPECT_EQ(CompareGrids(view, on(0.5f), on(0.49f), searched).unexplained.size(), 1u);
+  EXPECT_EQ(CompareGrids(view, on(0.5f), on(0.5f), searched).unexplained.size(), 0u);
+}
+
 TEST_F(DeviceNearestTest, CodesOnGridsAreTheCpus) {
   Rng rng(5, "device_nearest_test/grids");
   for (const GridSpec& spec : {Grid(3, GridKind::kAsymmetric, Granularity::kGroup, 32),
