@@ -130,7 +130,7 @@ TEST_F(RunTrialTest, ABackendEvaluatesWhatTheCpuDoes) {
     task("choice", choices).mutable_multiple_choice()->set_context_end(":");
     task("word", words).mutable_last_word();
     EvaluationTask::NextSegment& next = *task("next", "").mutable_next_segment();
-    next.set_items(25);
+    next.set_items(10);
     next.set_context(12);
     next.set_segment(5);
     EAQ_ASSERT_OK_AND_ASSIGN(const TrialResult on_cpu, Run(spec, 2, ""));
@@ -147,7 +147,7 @@ TEST_F(RunTrialTest, ABackendEvaluatesWhatTheCpuDoes) {
          {"correct choice", "correct_norm choice", "correct word", "correct next", "correct pairs"}) {
       EXPECT_EQ(both.series[0].at(name), both.series[1].at(name)) << name;
     }
-    EXPECT_GT(both.series[0].at("log_likelihood next").size(), 90u);
+    EXPECT_GT(both.series[0].at("log_likelihood next").size(), 30u);
     if (recipe.empty()) continue;
     EXPECT_LT(both.metrics[0].at("top5_agreement story"), 1);
     EXPECT_EQ(both.metrics[1].at("top5_agreement story"), both.metrics[0].at("top5_agreement story"));
@@ -160,7 +160,7 @@ TEST_F(RunTrialTest, ABackendEvaluatesWhatTheCpuDoes) {
 // Every state has an image of its own on a device.
 TEST_F(SwitchingTrialTest, ABackendRunsTheStates) {
   if (kernels::LinkedDevice() != kernels::BackendKind::kEmulation) GTEST_SKIP() << "--config=gpu";
-  for (const char* options : {"switching { cache_percent: 30 }", "switching { cache_percent: 20 mode: FP16_ROWS }",
+  for (const char* options : {"switching { cache_percent: 30 }",
                               "switching { cache_percent: 30 trigger: DETECTED decay: 0.01 consecutive: 1 }"}) {
     SCOPED_TRACE(options);
     TrialSpec spec = Switching(options);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -78,13 +77,7 @@ absl::Status DeviceRunner::Load(const LayerImage& image) {
     slot.capacity = bytes;
   }
   auto* const pinned = static_cast<uint8_t*>(slot.pinned);
-  std::memcpy(pinned, image.bytes.data(), image.bytes.size());
-  for (const int64_t at : image.pointers) {
-    uint64_t value;
-    std::memcpy(&value, pinned + at, sizeof value);
-    value += reinterpret_cast<uint64_t>(slot.bytes);
-    std::memcpy(pinned + at, &value, sizeof value);
-  }
+  PlaceImage(image, slot.bytes, pinned);
   slot.layer = image.plan;
   EAQ_RETURN_IF_ERROR(AsStatus(device().StartUpload(free, slot.bytes, pinned, bytes)));
   waiting_.push_back(free);

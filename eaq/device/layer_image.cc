@@ -232,6 +232,16 @@ absl::Status CheckRuns(const DecoderLayer& layer) {
 
 }  // namespace
 
+void PlaceImage(const LayerImage& image, const uint8_t* base, uint8_t* to) {
+  std::memcpy(to, image.bytes.data(), image.bytes.size());
+  for (const int64_t at : image.pointers) {
+    uint64_t value;
+    std::memcpy(&value, to + at, sizeof value);
+    value += reinterpret_cast<uint64_t>(base);
+    std::memcpy(to + at, &value, sizeof value);
+  }
+}
+
 absl::StatusOr<LayerImage> MakeLayerImage(const DecoderLayer& layer, const CodesOf& codes,
                                           const ImageOptions& options) {
   EAQ_RETURN_IF_ERROR(CheckRuns(layer));

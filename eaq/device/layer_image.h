@@ -71,6 +71,9 @@ struct LayerImage {
   std::vector<int64_t> pointers;  // places in BYTES that hold offsets and must become addresses
 };
 
+// The bytes of IMAGE, all of them, as they must lie at BASE: written to TO.
+void PlaceImage(const LayerImage& image, const uint8_t* base, uint8_t* to);
+
 // The codes of a linear of LAYER, or null where it is not quantized or has its own.
 using CodesOf = std::function<const QuantizedMatrix*(const LinearId&)>;
 

@@ -111,6 +111,14 @@ absl::Status LayerPass::Run(MatrixView hidden, absl::Span<const int64_t> lengths
   return CopyRowsOut(*backend_.device(), hidden, b_.hidden);
 }
 
+absl::Status LayerPass::Continue(MatrixView hidden, DeviceCache& cache) {
+  const int64_t rows = hidden.rows;
+  cache_ = &cache;
+  EAQ_RETURN_IF_ERROR(Run(hidden, {&rows, 1}, {}, {}));
+  cache.length += rows;
+  return absl::OkStatus();
+}
+
 absl::Status LayerPass::Start(MatrixView hidden, absl::Span<const int64_t> lengths,
                               absl::Span<const uint8_t> branches) {
   const int64_t half = config_.head_dim / 2;
@@ -122,17 +130,18 @@ absl::Status LayerPass::Start(MatrixView hidden, absl::Span<const int64_t> lengt
     const bool branch = !branches.empty() && branches[s] != 0;
     const int64_t first = query_begin.back();
     if (!branch) front_row = first, front_length = lengths[s];
-    fronts.push_back(branch ? front_length : 0);
+    fronts.push_back(cache_ != nullptr ? cache_->length : branch ? front_length : 0);
     longest_ = std::max(longest_, lengths[s]);
     most_keys_ = std::max(most_keys_, fronts[s] + lengths[s]);
     key_begin.push_back(static_cast<int32_t>(keys_));
     key_count.push_back(static_cast<int32_t>(fronts[s] + lengths[s]));
-    keys_ += key_count.back();
-    for (int64_t i = 0; i < fronts[s]; ++i) key_rows.push_back(static_cast<int32_t>(front_row + i));
+    keys_ += cache_ != nullptr ? rows_ : key_count.back();
+    for (int64_t i = 0; branch && i < fronts[s]; ++i) key_rows.push_back(static_cast<int32_t>(front_row + i));
     for (int64_t i = 0; i < lengths[s]; ++i) key_rows.push_back(static_cast<int32_t>(first + i));
     query_begin.push_back(static_cast<int32_t>(first + lengths[s]));
     // As the CPU: the beginning of a sequence alone protects tokens, of two at least.
-    const double share = layer_.drop && !branch && lengths[s] > 1 ? static_cast<double>(layer_.drop->protect) : 0;
+    const double share =
+        layer_.drop && fronts[s] == 0 && lengths[s] > 1 ? static_cast<double>(layer_.drop->protect) : 0;
     const auto count = static_cast<int32_t>(std::floor(share * static_cast<double>(lengths[s])));
     protect_counts.push_back(share > 0 ? std::max(1, count) : 0);
   }
@@ -215,7 +224,7 @@ absl::Status LayerPass::Attend() {
     return to ? Round(*to, x, rows_ * heads, config_.head_dim) : absl::OkStatus();
   };
   EAQ_RETURN_IF_ERROR(round(layer_.keys, b_.q, config_.num_heads));
-  const bool codes = layer_.keys && layer_.values;
+  const bool codes = layer_.keys && layer_.values && cache_ == nullptr;  // a cache holds the same numbers, not codes
   if (!codes) {
     EAQ_RETURN_IF_ERROR(round(layer_.keys, b_.k, config_.num_kv_heads));
     EAQ_RETURN_IF_ERROR(round(layer_.values, b_.v, config_.num_kv_heads));
@@ -231,6 +240,16 @@ absl::Status LayerPass::Attend() {
       EAQ_RETURN_IF_ERROR(AsStatus(backend_.TransformRows(source, {}, {}, to)));
     }
     k = b_.all_k, v = b_.all_v;
+  }
+  if (cache_ != nullptr) {
+    for (const auto& [from, to] : {std::pair(b_.k, cache_->keys), {b_.v, cache_->values}}) {
+      kernels::cuda::RowSource source;
+      source.x = from;
+      source.ldx = source.cols = kv_width;
+      source.rows = rows_;
+      EAQ_RETURN_IF_ERROR(AsStatus(backend_.TransformRows(source, {}, {}, to + cache_->length * kv_width)));
+    }
+    k = cache_->keys, v = cache_->values;
   }
 
   kernels::cuda::AttentionBatch batch;
@@ -534,67 +553,6 @@ absl::Status LayerPass::Linear(const Product& product, const float* x, float* y,
   // The one row of the bias under every row.
   return AsStatus(backend_.CombineExperts(At<float>(product.bias), product.outputs, b_.zero_slots, rows_, 1,
                                           product.outputs, true, y, product.outputs));
-}
-
-absl::Status LayerPass::ObserveInput(const LinearId& id, const float* x, int64_t cols) {
-  Matrix rows(rows_, cols);
-  EAQ_RETURN_IF_ERROR(AsStatus(backend_.device()->CopyOut(rows.data(), x, rows.size() * int64_t{sizeof(float)})));
-  int64_t first = 0;
-  for (size_t s = 0; s < observers_.size(); first += lengths_[s++]) {
-    observers_[s]->OnLinearInput(id, rows.const_view().Rows(first, lengths_[s]), {});
-  }
-  return absl::OkStatus();
-}
-
-absl::Status LayerPass::ObserveExperts(const std::vector<LinearId>& ids, const float* x, int64_t cols, bool by_token,
-                                       const Slots& slots) {
-  if (!slots.sorted) return ObserveInput(ids[0], x, cols);
-  std::vector<int32_t> pairs(slots.count), offsets(slots.experts + 1);
-  Matrix rows(by_token ? rows_ : slots.count, cols);
-  kernels::Device& device = *backend_.device();
-  EAQ_RETURN_IF_ERROR(AsStatus(device.CopyOut(pairs.data(), b_.pair_of_slot, pairs.size() * int64_t{sizeof(int32_t)})));
-  EAQ_RETURN_IF_ERROR(AsStatus(device.CopyOut(offsets.data(), b_.offsets, offsets.size() * int64_t{sizeof(int32_t)})));
-  EAQ_RETURN_IF_ERROR(AsStatus(device.CopyOut(rows.data(), x, rows.size() * int64_t{sizeof(float)})));
-  for (int64_t e = 0; e < slots.experts; ++e) {
-    int64_t first_row = 0, slot = offsets[e];
-    for (size_t s = 0; s < observers_.size(); first_row += lengths_[s++]) {
-      std::vector<int32_t> tokens;
-      const int64_t first_slot = slot;
-      for (; slot < offsets[e + 1] && pairs[slot] / slots.k < first_row + lengths_[s]; ++slot) {
-        tokens.push_back(static_cast<int32_t>(pairs[slot] / slots.k - first_row));
-      }
-      if (tokens.empty()) continue;
-      Matrix own(tokens.size(), cols);
-      for (size_t i = 0; i < tokens.size(); ++i) {
-        const int64_t row = by_token ? first_row + tokens[i] : first_slot + static_cast<int64_t>(i);
-        std::memcpy(own.row(i), rows.row(row), cols * sizeof(float));
-      }
-      observers_[s]->OnLinearInput(ids[e], own.const_view(), tokens);
-    }
-  }
-  return absl::OkStatus();
-}
-
-absl::Status LayerPass::ObserveRouter() {
-  const int64_t experts = config_.num_experts, k = layer_.route.k;
-  Matrix logits(rows_, experts);
-  std::vector<int32_t> chosen(rows_ * k);
-  std::vector<float> weights(rows_ * k);
-  kernels::Device& device = *backend_.device();
-  EAQ_RETURN_IF_ERROR(AsStatus(device.CopyOut(logits.data(), b_.logits, logits.size() * int64_t{sizeof(float)})));
-  EAQ_RETURN_IF_ERROR(AsStatus(device.CopyOut(chosen.data(), b_.chosen, chosen.size() * int64_t{sizeof(int32_t)})));
-  EAQ_RETURN_IF_ERROR(AsStatus(device.CopyOut(weights.data(), b_.weights, weights.size() * int64_t{sizeof(float)})));
-  if (!layer_.kept.empty()) {
-    for (int32_t& expert : chosen) expert = layer_.kept[expert];
-  }
-  int64_t first = 0;
-  for (size_t s = 0; s < observers_.size(); first += lengths_[s++]) {
-    const size_t from = first * k, count = lengths_[s] * k;
-    observers_[s]->OnRouter(layer_.layer, logits.const_view().Rows(first, lengths_[s]),
-                            absl::MakeConstSpan(chosen).subspan(from, count),
-                            absl::MakeConstSpan(weights).subspan(from, count));
-  }
-  return absl::OkStatus();
 }
 
 }  // namespace eaq

@@ -18,6 +18,13 @@
 
 namespace eaq {
 
+// Keys and values of one layer for the tokens of one sequence so far, on the device; float32, after rotation and
+// rounding (LayerCache of eaq/model/layer.h).
+struct DeviceCache {
+  float *keys = nullptr, *values = nullptr;  // [room, kv width]
+  int64_t length = 0;
+};
+
 class LayerPass {
  public:
   // Of an arena that holds what a batch of ROWS tokens needs, with at most as many keys.
@@ -36,6 +43,8 @@ class LayerPass {
   // BRANCHES: as DeviceRunner::Forward.
   absl::Status Run(MatrixView hidden, absl::Span<const int64_t> lengths, absl::Span<LayerObserver* const> observers,
                    absl::Span<const uint8_t> branches);
+  // The rows are the next tokens of the sequence in CACHE, which has room for them, and are appended to it.
+  absl::Status Continue(MatrixView hidden, DeviceCache& cache);
 
  private:
   // Device memory of a batch; R rows, K keys of all sequences (R, and more with branches), S slots (rows, or rows * k).
@@ -122,6 +131,7 @@ class LayerPass {
   const bool observe_inputs_;
 
   int64_t rows_ = 0, sequences_ = 0;
+  DeviceCache* cache_ = nullptr;         // of the one sequence, or null
   int64_t keys_ = 0;                     // rows_, or more where sequences are branches
   int64_t longest_ = 0, most_keys_ = 0;  // of a sequence
   absl::Span<const int64_t> lengths_;
