@@ -123,7 +123,7 @@ absl::StatusOr<TrialResult> RunTrial(const TrialSpec& spec, const RunOptions& op
   const StageCache cache(options.cache_folder.empty() ? "" : JoinPath(options.cache_folder, "stages"));
   const std::string salt = OwnBinaryHash();
 
-  EAQ_RETURN_IF_ERROR(CheckRunsOnDevice(spec));
+  EAQ_RETURN_IF_ERROR(CheckBackend(spec.backend()));
   progress.Update("texts", 0, 1);
   EAQ_ASSIGN_OR_RETURN(std::shared_ptr<const ModelSource> source, OpenModel(options.model_path));
   if (spec.model().has_outliers()) {
@@ -147,28 +147,40 @@ absl::StatusOr<TrialResult> RunTrial(const TrialSpec& spec, const RunOptions& op
   EAQ_ASSIGN_OR_RETURN(const std::vector<ChoiceTask> tasks, texts.Tasks(stages));
   TrialResult result;
   std::unique_ptr<DeviceEvaluation> device;  // what runs the model that is measured; null: the CPU
-  if (spec.backend() != "cpu") {
-    EAQ_ASSIGN_OR_RETURN(device, DeviceEvaluation::Create(spec.backend(), source->config()));
+  const auto open_device = [&](const ChoiceTracer& candidates) -> absl::Status {
+    if (spec.backend() == "cpu") return absl::OkStatus();
+    const int64_t rows = std::max<int64_t>(spec.evaluation().window(), candidates.most_keys());
+    EAQ_ASSIGN_OR_RETURN(device, DeviceEvaluation::Create(spec.backend(), source->config(), rows));
     result.set_device(device->device_name());
-  }
+    return absl::OkStatus();
+  };
+  const auto scorer_of = [&](const ModelEnds& measured) -> absl::StatusOr<std::unique_ptr<WindowScorer>> {
+    if (device == nullptr) return std::unique_ptr<WindowScorer>();
+    return device->Scorer(ends, measured);
+  };
   if (!spec.has_recipe()) {
     for (StageRun& stage : stages) *result.add_stage() = std::move(stage);
+    ChoiceTracer candidates(ends, tasks, pool);
+    EAQ_RETURN_IF_ERROR(open_device(candidates));
     ModelTrace on_device;
     if (device != nullptr) {
       Tracer tracer(ends, WindowIds(domains), pool);
-      EAQ_RETURN_IF_ERROR(RunFull(
-          *source, progress, [&](int, const DecoderLayer& layer) { return device->Advance(layer, nullptr, tracer); }));
+      EAQ_RETURN_IF_ERROR(RunFull(*source, progress, [&](int, const DecoderLayer& layer) -> absl::Status {
+        DeviceLayer there(*device, nullptr);
+        EAQ_RETURN_IF_ERROR(there.Advance(layer, tracer));
+        return there.Advance(layer, candidates);
+      }));
       on_device = tracer.Finish();
-    }
-    EAQ_RETURN_IF_ERROR(Evaluate(ends, domains, device == nullptr ? full : on_device, nullptr, pool, progress, result));
-    if (!tasks.empty()) {
-      ChoiceTracer candidates(ends, tasks, pool);
+    } else if (!tasks.empty()) {
       EAQ_RETURN_IF_ERROR(RunFull(*source, progress, [&](int, const DecoderLayer& layer) {
         candidates.Advance(layer, pool);
         return absl::OkStatus();
       }));
-      EAQ_RETURN_IF_ERROR(EvaluateTasks(candidates, tasks, pool, progress, result));
     }
+    EAQ_ASSIGN_OR_RETURN(const auto scorer, scorer_of(ends));
+    EAQ_RETURN_IF_ERROR(Evaluate(ends, domains, device == nullptr ? full : on_device, nullptr, pool, progress, result,
+                                 {.scorer = scorer.get()}));
+    if (!tasks.empty()) EAQ_RETURN_IF_ERROR(EvaluateTasks(candidates, tasks, pool, progress, result));
     AddSize(FullSize(source->config()), result);
   } else {
     EAQ_ASSIGN_OR_RETURN(const auto chooser, MakeStage<CalibrationSlot>(spec.recipe().calibration(), "calibration"));
@@ -191,6 +203,8 @@ absl::StatusOr<TrialResult> RunTrial(const TrialSpec& spec, const RunOptions& op
     inputs.calibration = &calibration;
     inputs.cache = &cache;
     inputs.cache_salt = salt;
+    ChoiceTracer candidates(quantized_ends, tasks, pool);
+    EAQ_RETURN_IF_ERROR(open_device(candidates));
     if (device != nullptr) inputs.ops = &device->ops();
     inputs.pool = &pool;
     inputs.progress = &progress;
@@ -210,22 +224,19 @@ absl::StatusOr<TrialResult> RunTrial(const TrialSpec& spec, const RunOptions& op
     for (const CalibrationWindow& window : calibration) names.push_back(window.domain);
     std::vector<int> set;
     const std::vector<std::string> known = DistinctNames(names, &set);
-    if (device != nullptr && switching && switching->states)
-      return NotOnDevice(spec, "a model that switches by data set");
     SwitchedTracer tracer(quantized_ends, domains, switching, known, pool);
-    std::optional<Tracer> device_tracer;  // in its place
-    if (device != nullptr) device_tracer.emplace(quantized_ends, WindowIds(domains), pool);
-    ChoiceTracer candidates(quantized_ends, tasks, pool);
     double trace_seconds = 0;
     TokenCost token_cost;
     EAQ_ASSIGN_OR_RETURN(PipelineReport report, QuantizeModel(inputs, [&](const FinishedLayer& layer) {
                            const auto layer_start = std::chrono::steady_clock::now();
                            if (device != nullptr) {
-                             EAQ_RETURN_IF_ERROR(device->Advance(*layer.quantized, layer.solved, *device_tracer));
+                             DeviceLayer there(*device, layer.solved);
+                             EAQ_RETURN_IF_ERROR(there.Advance(layer, tracer));
+                             EAQ_RETURN_IF_ERROR(there.Advance(*layer.quantized, candidates));
                            } else {
                              tracer.Advance(layer, pool);
+                             candidates.Advance(*layer.quantized, pool);
                            }
-                           candidates.Advance(*layer.quantized, pool);
                            trace_seconds += SecondsSince(layer_start);
                            const TokenCost cost = CostOfToken(wrapped->config(), *layer.params);
                            token_cost.linears += cost.linears;
@@ -241,16 +252,17 @@ absl::StatusOr<TrialResult> RunTrial(const TrialSpec& spec, const RunOptions& op
     if (tracer.detects()) {
       EAQ_ASSIGN_OR_RETURN(choices, CountExpertUse(calibration, *source, pool));
     }
-    EAQ_ASSIGN_OR_RETURN(const ModelTrace quantized, device == nullptr
-                                                         ? tracer.Finish(choices, set, result)
-                                                         : absl::StatusOr<ModelTrace>(device_tracer->Finish()));
+    EAQ_ASSIGN_OR_RETURN(const ModelTrace quantized, tracer.Finish(choices, set, result));
     Fingerprint trace("quantized model/v1");
     for (const Matrix& hidden : quantized.hidden) trace.Add(absl::MakeConstSpan(hidden.data(), hidden.size()));
     StageRun& traced = *result.add_stage();
     traced.set_stage("quantized model");
     traced.set_hash(trace.Hex());
     traced.set_seconds(trace_seconds);
-    EAQ_RETURN_IF_ERROR(Evaluate(ends, domains, full, &quantized, pool, progress, result, &quantized_ends));
+    EAQ_ASSIGN_OR_RETURN(const auto scorer, scorer_of(quantized_ends));
+    EAQ_RETURN_IF_ERROR(
+        Evaluate(ends, domains, full, &quantized, pool, progress, result,
+                 {.quantized_ends = &quantized_ends, .top_k = spec.evaluation().top_k(), .scorer = scorer.get()}));
     EAQ_RETURN_IF_ERROR(EvaluateTasks(candidates, tasks, pool, progress, result));
     AddSize(report.size, result);
     AddMetric("linear_operations", "", token_cost.linears, result);

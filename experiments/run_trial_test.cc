@@ -1,15 +1,14 @@
 // Whole trials on a tiny checkpoint and made-up text, from folder to result.
 #include "experiments/run_trial.h"
 
-#include <google/protobuf/text_format.h>
 #include <google/protobuf/wrappers.pb.h>
 
 #include <map>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "eaq/base/file.h"
-#include "eaq/base/rng.h"
 #include "eaq/base/status_matchers.h"
 #include "eaq/checkpoint/model_source.h"
 #include "eaq/checkpoint/save_model.h"
@@ -18,23 +17,12 @@
 #include "eaq/model/synthetic.h"
 #include "eaq/recipe/registry.h"
 #include "eaq/recipe/stage.h"
-#include "eaq/text/bpe_train.h"
-#include "experiments/planner.h"
-#include "kernels/device/open.h"
+#include "experiments/run_trial_testing.h"
 
 namespace eaq {
 namespace {
 
 using ::testing::HasSubstr;
-
-// Text of made-up words: many documents, so that every split gets some.
-std::string Story(int seed) {
-  Rng rng(seed, "run_trial_test/text");
-  const char* words[] = {"the ", "router ", "sends ", "tokens ", "to ", "experts, ", "and ", "they ", "add ", "up.\n"};
-  std::string text;
-  for (int i = 0; i < 400; ++i) text += words[rng.Below(10)];
-  return text;
-}
 
 // A transform of the whole model: the checkpoint in the folder named, so that every wrong end or layer shows.
 class AnotherModel : public TransformSlot {
@@ -53,70 +41,6 @@ EAQ_REGISTER_STAGE(TransformSlot, google::protobuf::StringValue,
                    [](const google::protobuf::StringValue& options) -> absl::StatusOr<std::unique_ptr<TransformSlot>> {
                      return std::make_unique<AnotherModel>(options.value());
                    });
-
-class RunTrialTest : public ::testing::Test {
- protected:
-  static void SetUpTestSuite() {
-    folder_ = new std::string(JoinPath(::testing::TempDir(), "run_trial"));
-    ASSERT_THAT(MakeDirectories(*folder_ + "/model"), IsOk());
-    ASSERT_THAT(MakeDirectories(*folder_ + "/text"), IsOk());
-    std::string all;
-    for (int d = 0; d < 120; ++d) {
-      const std::string text = Story(d);
-      all += text;
-      ASSERT_THAT(WriteFileAtomic(absl::StrCat(*folder_, "/text/", d, ".txt"), text), IsOk());
-    }
-    ThreadPool pool(1);
-    EAQ_ASSERT_OK_AND_ASSIGN(const std::string tokenizer, TrainByteLevelBpe({all}, {.vocab_size = 280}, &pool));
-    ASSERT_THAT(WriteFileAtomic(*folder_ + "/model/tokenizer.json", tokenizer), IsOk());
-    ModelConfig config = TinyConfig();
-    config.vocab_size = 280;
-    config.num_heads = config.num_kv_heads = 1;
-    config.head_dim = config.hidden_size;  // 32: the least that a device has kernels for
-    const std::vector<LayerParams> layers = {RandomLayer(config, 0, 3), RandomLayer(config, 1, 3)};
-    ASSERT_THAT(SaveModel(*folder_ + "/model", config, layers, RandomOuter(config, 3), DType::kF32), IsOk());
-  }
-
-  static TrialSpec Spec(const std::string& recipe) {
-    TrialSpec spec;
-    const std::string corpus = absl::StrCat("{ name: \"story\" path: \"", *folder_, "/text\" }");
-    std::string text = absl::StrCat("model { name: \"tiny\" path: \"", *folder_,
-                                    "/model\" } evaluation { windows: 4 window: 24 domain ", corpus, " }");
-    if (!recipe.empty()) {
-      absl::StrAppend(&text,
-                      "scheme { name: \"W3A4\" weights { bits: 3 } activations { bits: 4 } } recipe { name: \"r\" ",
-                      recipe, " allocate { uniform {} } router { keep {} } activation { dynamic {} } }");
-      if (recipe.find("calibration { none") == std::string::npos)
-        absl::StrAppend(&text, " calibration { windows: 6 window: 24 domain ", corpus, " }");
-    }
-    EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &spec)) << text;
-    auto plan = Resolve({spec}, 1, MakeResolvers("", *folder_ + "/hashes"));
-    EXPECT_THAT(plan, IsOk());
-    return plan->trials[0].spec;
-  }
-
-  static absl::StatusOr<TrialResult> Run(const TrialSpec& spec, int threads, const std::string& cache) {
-    RunOptions options;
-    options.model_path = spec.model().path();
-    options.cache_folder = cache;
-    options.threads = threads;
-    return RunTrial(spec, options);
-  }
-
-  static std::string* folder_;
-};
-std::string* RunTrialTest::folder_ = nullptr;
-
-double ValueOf(const TrialResult& result, const std::string& name) {
-  for (const Metric& m : result.metric())
-    if (m.name() == name) return m.value();
-  ADD_FAILURE() << "no metric " << name;
-  return 0;
-}
-
-const char kGptq[] = "calibration { random {} } solve { gptq {} }";
-const char kSmooth[] = "calibration { balanced {} } transform { smoothquant {} } solve { nearest {} }";
-const char kRtn[] = "calibration { none {} } solve { nearest {} }";
 
 TEST_F(RunTrialTest, SameBitsForAnyThreadsAndAnyCache) {
   const std::string cache = *folder_ + "/cache";
@@ -149,69 +73,6 @@ TEST_F(RunTrialTest, MeasuresWhatTheReportShows) {
   EXPECT_EQ(full.linear_size(), 0);
 }
 
-// The emulated device measures what the CPU measures, up to where a number that is rounded lies at a tie; as a trial of
-// its own.
-TEST_F(RunTrialTest, AnotherBackendIsAnotherTrial) {
-  const TrialSpec cpu = Spec(kRtn);
-  TrialSpec emulated = cpu;
-  emulated.set_backend("emulation");
-  EXPECT_NE(TrialKey(emulated), TrialKey(cpu));
-  EAQ_ASSERT_OK_AND_ASSIGN(const TrialResult on_cpu, Run(cpu, 1, ""));
-  const auto on_device = Run(emulated, 1, "");
-  if (kernels::LinkedDevice() != kernels::BackendKind::kEmulation) {  // --config=gpu
-    EXPECT_THAT(on_device.status().ToString(), HasSubstr("--config=gpu"));
-    return;
-  }
-  ASSERT_THAT(on_device.status(), IsOk());
-  EXPECT_EQ(on_cpu.device(), "");
-  EXPECT_THAT(on_device->device(), HasSubstr("emulated sm_"));
-  // 4-bit codes that flip at ties move a random model's loss of 96 tokens by some 1e-3.
-  EXPECT_NEAR(ValueOf(*on_device, "nll"), ValueOf(on_cpu, "nll"), 0.01);
-  EXPECT_NEAR(ValueOf(*on_device, "kl"), ValueOf(on_cpu, "kl"), 0.02);
-  EXPECT_GT(ValueOf(*on_device, "router_topk_agreement"), 0.5);
-  // Rows that are transformed at run time, too.
-  TrialSpec rotated = Spec("calibration { none {} } transform { quarot {} } solve { nearest {} }");
-  EAQ_ASSERT_OK_AND_ASSIGN(const TrialResult rotated_on_cpu, Run(rotated, 1, ""));
-  rotated.set_backend("emulation");
-  EAQ_ASSERT_OK_AND_ASSIGN(const TrialResult rotated_on_device, Run(rotated, 1, ""));
-  EXPECT_NEAR(ValueOf(rotated_on_device, "nll"), ValueOf(rotated_on_cpu, "nll"), 0.01);
-
-  TrialSpec tasks = emulated;
-  tasks.mutable_evaluation()->add_task()->set_name("story");
-  EXPECT_THAT(Run(tasks, 1, "").status().ToString(), HasSubstr("backend"));
-  TrialSpec dropping = emulated;
-  dropping.mutable_recipe()->mutable_online_pruning();
-  EXPECT_THAT(Run(dropping, 1, "").status().ToString(), HasSubstr("online_pruning with backend \"emulation\""));
-  TrialSpec nowhere = cpu;
-  nowhere.set_backend("cuda");
-  EXPECT_THAT(Run(nowhere, 1, "").status().ToString(), HasSubstr("--config=gpu"));
-}
-
-// GPTQ on the device: its second moments are the CPU's to float32's noise, which flips the few codes at ties.
-TEST_F(RunTrialTest, ABackendQuantizesToo) {
-  TrialSpec spec = Spec(kGptq);
-  EAQ_ASSERT_OK_AND_ASSIGN(const TrialResult on_cpu, Run(spec, 1, ""));
-  spec.set_backend("emulation");
-  const auto on_device = Run(spec, 2, "");
-  if (kernels::LinkedDevice() != kernels::BackendKind::kEmulation) GTEST_SKIP() << "--config=gpu";
-  ASSERT_THAT(on_device.status(), IsOk());
-  ASSERT_EQ(on_device->linear_size(), on_cpu.linear_size());
-  int equal = 0;
-  for (int i = 0; i < on_cpu.linear_size(); ++i) {
-    EXPECT_NEAR(on_device->linear(i).output_error(), on_cpu.linear(i).output_error(), 0.02) << on_cpu.linear(i).id();
-    equal += on_device->linear(i).weight_error() == on_cpu.linear(i).weight_error();
-  }
-  EXPECT_GT(equal, on_cpu.linear_size() / 2);
-  const auto hash = [](const TrialResult& result, const std::string& stage) {
-    for (const StageRun& run : result.stage()) {
-      if (run.stage() == stage) return run.hash();
-    }
-    return std::string();
-  };
-  EXPECT_NE(hash(on_cpu, "profile/L0"), "");
-  EXPECT_NE(hash(*on_device, "profile/L0"), hash(on_cpu, "profile/L0"));  // the device did sum
-}
-
 // What the model wrote is measured beside the text it would have read, and both only where it wrote.
 TEST_F(RunTrialTest, WrittenCalibrationIsMeasured) {
   const char ebss[] = "calibration { ebss { tau: 0.1 } } solve { gptq { affinity {} } }";
@@ -236,49 +97,6 @@ TEST_F(RunTrialTest, WrittenCalibrationIsMeasured) {
   EAQ_ASSERT_OK_AND_ASSIGN(const TrialResult random, Run(Spec(kGptq), 1, ""));
   for (const Metric& metric : random.metric()) EXPECT_FALSE(absl::StrContains(metric.name(), "natural"));
 }
-
-// A model that switches by data set: three domains, of which calibration knows two.
-class SwitchingTrialTest : public RunTrialTest {
- protected:
-  // ALLOCATE: options of moqa.
-  static TrialSpec Switching(const std::string& allocate) {
-    const auto corpus = [](const std::string& name, int words) {
-      const std::string folder = absl::StrCat(*folder_, "/", name);
-      EXPECT_THAT(MakeDirectories(folder), IsOk());
-      for (int d = 0; d < 120; ++d) {
-        Rng rng(d, absl::StrCat("run_trial_test/", name));
-        const char* parts[] = {"the ",      "router ", "sends ", "tokens ", "to ",
-                               "experts, ", "and ",    "they ",  "add ",    "up.\n"};
-        std::string text;
-        for (int i = 0; i < 400; ++i) text += parts[(words + rng.Below(4)) % 10];
-        EXPECT_THAT(WriteFileAtomic(absl::StrCat(folder, "/", d, ".txt"), text), IsOk());
-      }
-      return absl::StrCat("domain { name: \"", name, "\" path: \"", folder, "\" } ");
-    };
-    const std::string prose = corpus("prose", 0), code = corpus("code", 3), verse = corpus("verse", 6);
-    TrialSpec spec;
-    const std::string text = absl::StrCat(
-        "model { name: \"tiny\" path: \"", *folder_, "/model\" } evaluation { windows: 4 window: 24 ", prose, code,
-        verse,
-        "} scheme { name: \"W4\" quantize_attention: false weights { bits: 4 } } recipe { name: \"r\" calibration { "
-        "random {} } allocate { moqa "
-        "{ ",
-        allocate, " } } solve { nearest {} } router { keep {} } activation { dynamic {} } } calibration { windows: 8 ",
-        "window: 24 ", prose, code, "}");
-    EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &spec)) << text;
-    auto plan = Resolve({spec}, 1, MakeResolvers("", *folder_ + "/hashes"));
-    EXPECT_THAT(plan, IsOk());
-    return plan->trials[0].spec;
-  }
-
-  static std::map<std::string, double> Values(const TrialResult& result) {
-    std::map<std::string, double> values;
-    for (const Metric& m : result.metric()) {
-      if (!m.has_layer()) values[m.name() + (m.has_domain() ? " " + m.domain() : "")] = m.value();
-    }
-    return values;
-  }
-};
 
 TEST_F(SwitchingTrialTest, SameBitsForAnyThreadsAndAnyCache) {
   const std::string cache = *folder_ + "/switching_cache";

@@ -34,12 +34,43 @@ void SwitchedTracer::Advance(const FinishedLayer& layer, ThreadPool& pool) {
     }
     return;
   }
+  tracers_[0].Advance(layer.index, Told(layer), pool);
+}
+
+std::vector<const DecoderLayer*> SwitchedTracer::Told(const FinishedLayer& layer) const {
   std::vector<const DecoderLayer*> decoders;
   for (const EvaluationDomain& domain : domains_) {
     const DecoderLayer* decoder = InState(layer, PlaceOf(domain.name, layer.switching->sets));
     decoders.insert(decoders.end(), domain.windows.size(), decoder);
   }
-  tracers_[0].Advance(layer.index, decoders, pool);
+  return decoders;
+}
+
+absl::Status SwitchedTracer::Advance(const FinishedLayer& layer, Run run) {
+  if (!tells_) {
+    for (size_t s = 0; s < tracers_.size(); ++s) {
+      EAQ_RETURN_IF_ERROR(tracers_[s].Advance(layer.index, [&](MatrixView hidden, absl::Span<const int64_t> lengths,
+                                                               absl::Span<LayerObserver* const> observers) {
+        return run(*InState(layer, static_cast<int>(s) - 1), hidden, lengths, observers);
+      }));
+    }
+    return absl::OkStatus();
+  }
+  const std::vector<const DecoderLayer*> decoders = Told(layer);
+  return tracers_[0].Advance(
+      layer.index,
+      [&](MatrixView hidden, absl::Span<const int64_t> lengths,
+          absl::Span<LayerObserver* const> observers) -> absl::Status {
+        int64_t row = 0;
+        for (size_t begin = 0, end = 0; begin < decoders.size(); begin = end) {
+          int64_t rows = 0;
+          while (end < decoders.size() && decoders[end] == decoders[begin]) rows += lengths[end++];
+          EAQ_RETURN_IF_ERROR(run(*decoders[begin], hidden.Rows(row, rows), lengths.subspan(begin, end - begin),
+                                  observers.subspan(begin, end - begin)));
+          row += rows;
+        }
+        return absl::OkStatus();
+      });
 }
 
 absl::StatusOr<ModelTrace> SwitchedTracer::Finish(absl::Span<const ExpertCounts> counts, absl::Span<const int> set,

@@ -13,6 +13,8 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "eaq/base/thread_pool.h"
@@ -34,6 +36,12 @@ class SwitchedTracer {
                  const std::optional<SwitchingOptions>& switching, std::vector<std::string> known, ThreadPool& pool);
 
   void Advance(const FinishedLayer& layer, ThreadPool& pool);
+  // The same by RUN, which runs one state of the layer over some windows (Tracer::Forward): on a device. RUN is called
+  // once for neighbouring windows in one state. Its error leaves this object unusable.
+  using Run =
+      absl::FunctionRef<absl::Status(const DecoderLayer& state, MatrixView hidden, absl::Span<const int64_t> lengths,
+                                     absl::Span<LayerObserver* const> observers)>;
+  absl::Status Advance(const FinishedLayer& layer, Run run);
 
   // Whether Finish needs the choices of the calibration windows.
   bool detects() const { return detects_; }
@@ -46,6 +54,8 @@ class SwitchedTracer {
                                     TrialResult& result);
 
  private:
+  // Of each window, the layer that it is told to run in.
+  std::vector<const DecoderLayer*> Told(const FinishedLayer& layer) const;
   ExpertCounts CountsOf(const ModelTrace& trace, size_t window) const;
   absl::StatusOr<ModelTrace> Detect(absl::Span<const ExpertCounts> counts, absl::Span<const int> set,
                                     TrialResult& result);

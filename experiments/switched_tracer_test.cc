@@ -61,8 +61,8 @@ struct Fixture {
     return {std::move(h), std::move(chosen)};
   }
 
-  // What SwitchedTracer says.
-  ModelTrace Trace(const SwitchingOptions& options, int threads, TrialResult& result) {
+  // What SwitchedTracer says. BY_RUN: of states that a function runs.
+  ModelTrace Trace(const SwitchingOptions& options, int threads, TrialResult& result, bool by_run = false) {
     ThreadPool pool(threads);
     SwitchedTracer tracer(ends, domains, options, known, pool);
     for (int l = 0; l < config.num_layers; ++l) {
@@ -72,7 +72,20 @@ struct Fixture {
       layer.quantized = models[0][l].get();
       layer.switching = &plan;
       layer.states = states;
-      tracer.Advance(layer, pool);
+      if (!by_run) {
+        tracer.Advance(layer, pool);
+        continue;
+      }
+      const auto run = [&](const DecoderLayer& state, MatrixView hidden, absl::Span<const int64_t> lengths,
+                           absl::Span<LayerObserver* const> observers) {
+        int64_t row = 0;
+        for (size_t w = 0; w < lengths.size(); row += lengths[w++]) {
+          state.Forward(hidden.Rows(row, lengths[w]), observers[w]);
+        }
+        EXPECT_EQ(row, hidden.rows);
+        return absl::OkStatus();
+      };
+      EXPECT_THAT(tracer.Advance(layer, run), IsOk());
     }
     EXPECT_EQ(tracer.detects(), options.states && !options.told);
     return *tracer.Finish(tracer.detects() ? absl::MakeConstSpan(counts) : absl::Span<const ExpertCounts>(),
@@ -146,6 +159,18 @@ TEST(SwitchedTracer, ToldStatesAreTheDomainsOwn) {
   std::map<std::string, double> values = Values(result);
   EXPECT_EQ(values["told_known code"], 1);
   EXPECT_EQ(values["told_known verse"], 0);
+}
+
+TEST(SwitchedTracer, AFunctionMayRunTheStates) {
+  Fixture f;
+  for (const SwitchingOptions& options :
+       {SwitchingOptions{true, true, {}}, SwitchingOptions{true, false, {0.05, 2, 2}}, SwitchingOptions{}}) {
+    TrialResult result, other;
+    const ModelTrace want = f.Trace(options, 1, result), got = f.Trace(options, 1, other, true);
+    EXPECT_EQ(got.hidden, want.hidden);
+    EXPECT_EQ(got.experts, want.experts);
+    EXPECT_EQ(Values(other), Values(result));
+  }
 }
 
 TEST(SwitchedTracer, WithoutStatesItIsATracer) {

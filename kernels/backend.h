@@ -102,6 +102,7 @@ struct AttentionBatch;            // kernels/cuda/attention.h
 struct GridSearch;                // kernels/cuda/weight_quant.h
 struct GroupedBf16Arguments;      // kernels/cuda/grouped_bf16.h
 struct GroupedGemmArguments;      // kernels/cuda/grouped_gemm.h
+struct ImportanceWorkspace;       // kernels/cuda/token_importance.h
 struct KvCodes;                   // kernels/cuda/attention_kv.h
 struct RouteOptions;              // kernels/cuda/route.h
 struct RowQuantizer;              // kernels/cuda/quantize_rows.h
@@ -161,11 +162,21 @@ class Backend {
                                                int64_t n) = 0;
   virtual BackendStatus DivergeRows(const float* p, int64_t ldp, const float* q, int64_t ldq, Divergence* out,
                                     int64_t rows, int64_t n) = 0;
+  // common[r]: how many of the k largest of row r of p (TopK) are among those of q. cuda/top_k_agreement.h
+  virtual BackendStatus TopKAgreement(const float* p, int64_t ldp, const float* q, int64_t ldq, int k, int32_t* common,
+                                      int64_t rows, int64_t n) = 0;
 
   // The quantized mixture (cuda/route.h, sort_tokens.h, quantize_rows.h, grouped_gemm.h, combine.h). GroupedGemm's
   // multiprocessors are filled in.
   virtual BackendStatus RouteTopK(const float* logits, int64_t tokens, int64_t experts,
                                   const cuda::RouteOptions& options, int32_t* chosen, float* weights);
+  // Experts that are left out at run time, and the tokens that keep all of theirs (cuda/drop_experts.h,
+  // token_importance.h).
+  virtual BackendStatus DropExperts(float* weights, const int32_t* chosen, int64_t tokens, int64_t k, float ratio,
+                                    const int32_t* keep, int32_t* sent);
+  virtual BackendStatus ProtectTokens(const cuda::AttentionBatch& batch, const float* q, int64_t ldq, const float* k,
+                                      int64_t ldk, const float* hidden, int64_t ldh, int64_t width,
+                                      const int32_t* counts, const cuda::ImportanceWorkspace& workspace, int32_t* keep);
   virtual BackendStatus SortTokens(const int32_t* expert_of_pair, int64_t pairs, int64_t experts, int64_t tile_rows,
                                    int32_t* workspace, const cuda::SortedTokens& sorted);
   virtual BackendStatus QuantizeRows(const cuda::RowSource& source, const cuda::RowQuantizer& quantizer, int8_t* codes,

@@ -36,6 +36,9 @@ for bad in --window=1 --window=ten --window= --max_windows=-1 --threads=-1 --jso
   "$eaq" perplexity --model=/nowhere --text=/nowhere/text $bad >"$TEST_TMPDIR/out" 2>"$TEST_TMPDIR/err"
   check "eaq perplexity $bad" 2 $?
 done
+"$eaq" generate --model=/nowhere --prompt=a --backend=gpu >"$TEST_TMPDIR/out" 2>"$TEST_TMPDIR/err"
+check "eaq generate --backend=gpu" 2 $?
+check "the backends are named" 1 "$(grep -c 'expected cpu, emulation or cuda' "$TEST_TMPDIR/err")"
 "$eaq" perplexity --model=/nowhere --text=/nowhere/text >"$TEST_TMPDIR/out" 2>"$TEST_TMPDIR/err"
 check "eaq perplexity on a missing model" 1 $?
 check "one line names the path" 1 "$(grep -c /nowhere "$TEST_TMPDIR/err")"

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "eaq/base/status_macros.h"
@@ -31,6 +32,7 @@ absl::StatusOr<std::unique_ptr<DeviceHead>> DeviceHead::Create(kernels::Backend&
     take(head->ids_, "ids", kRows);
     take(head->log_probabilities_, "log probabilities", kRows);
     take(head->divergences_, "divergences", kRows);
+    take(head->common_, "in common", kRows);
   };
   EAQ_RETURN_IF_ERROR(AsStatus(head->arena_.CreateFor(&device, "embedding and head", device.checked(), lay)));
   const auto put = [&](float* to, const float* from, int64_t count) {
@@ -94,20 +96,40 @@ absl::StatusOr<std::vector<double>> DeviceHead::LogProbabilities(ConstMatrixView
   return result;
 }
 
-absl::StatusOr<std::vector<kernels::Divergence>> DeviceHead::Compare(ConstMatrixView full, ConstMatrixView other) {
-  if (full.rows != other.rows) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("hidden states of ", full.rows, " and of ", other.rows, " tokens; expected as many"));
+absl::StatusOr<DeviceHead::Comparison> DeviceHead::Compare(ConstMatrixView full, ConstMatrixView other,
+                                                           absl::Span<const int32_t> targets, int top_k,
+                                                           DeviceHead* other_head) {
+  DeviceHead& of_other = other_head == nullptr ? *this : *other_head;
+  const int64_t rows = full.rows;
+  if (other.rows != rows || static_cast<int64_t>(targets.size()) != rows || of_other.vocabulary_ != vocabulary_) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "hidden states of ", rows, " and of ", other.rows, " tokens, ", targets.size(), " targets, vocabularies of ",
+        vocabulary_, " and ", of_other.vocabulary_, "; expected as many each, and one vocabulary"));
   }
-  std::vector<kernels::Divergence> result(full.rows);
-  for (int64_t first = 0; first < full.rows; first += kRows) {
-    const int64_t n = std::min(kRows, full.rows - first);
+  kernels::Device& device = *backend_->device();
+  Comparison result;
+  result.divergences.resize(rows);
+  result.full.resize(rows);
+  result.other.resize(rows);
+  if (top_k > 0) result.common.resize(rows);
+  for (int64_t first = 0; first < rows; first += kRows) {
+    const int64_t n = std::min(kRows, rows - first), v = vocabulary_;
+    const auto out = [&](auto& to, const auto* from) {
+      return AsStatus(device.CopyOut(to.data() + first, from, n * static_cast<int64_t>(sizeof(*from))));
+    };
     EAQ_RETURN_IF_ERROR(Chunk(full, first, n, logits_));
-    EAQ_RETURN_IF_ERROR(Chunk(other, first, n, others_));
-    EAQ_RETURN_IF_ERROR(
-        AsStatus(backend_->DivergeRows(logits_, vocabulary_, others_, vocabulary_, divergences_, n, vocabulary_)));
-    EAQ_RETURN_IF_ERROR(AsStatus(
-        backend_->device()->CopyOut(result.data() + first, divergences_, n * int64_t{sizeof(kernels::Divergence)})));
+    EAQ_RETURN_IF_ERROR(of_other.Chunk(other, first, n, others_));
+    EAQ_RETURN_IF_ERROR(AsStatus(device.CopyIn(ids_, targets.data() + first, n * int64_t{sizeof(int32_t)})));
+    EAQ_RETURN_IF_ERROR(AsStatus(backend_->DivergeRows(logits_, v, others_, v, divergences_, n, v)));
+    EAQ_RETURN_IF_ERROR(out(result.divergences, divergences_));
+    for (const auto& [logits, to] : {std::pair(logits_, &result.full), {others_, &result.other}}) {
+      EAQ_RETURN_IF_ERROR(
+          AsStatus(backend_->TargetLogProbabilities(logits, v, ids_, log_probabilities_, nullptr, n, v)));
+      EAQ_RETURN_IF_ERROR(out(*to, log_probabilities_));
+    }
+    if (top_k == 0) continue;
+    EAQ_RETURN_IF_ERROR(AsStatus(backend_->TopKAgreement(logits_, v, others_, v, top_k, common_, n, v)));
+    EAQ_RETURN_IF_ERROR(out(result.common, common_));
   }
   EAQ_RETURN_IF_ERROR(AsStatus(arena_.Check()));
   return result;

@@ -28,8 +28,15 @@ class DeviceHead {
   absl::Status Logits(ConstMatrixView hidden, MatrixView logits);
   // log p(targets[r]) by the logits of row r, natural logarithm.
   absl::StatusOr<std::vector<double>> LogProbabilities(ConstMatrixView hidden, absl::Span<const int32_t> targets);
-  // Of the logits of rows of two models with the same ends: KL(full || other) and whether they agree greedily.
-  absl::StatusOr<std::vector<kernels::Divergence>> Compare(ConstMatrixView full, ConstMatrixView other);
+  // Of rows of two models: FULL through this head, OTHER through OTHER_HEAD (null: this one too), of the same backend
+  // and vocabulary. TARGETS [rows]; TOP_K: 0, or 1 to 32.
+  struct Comparison {
+    std::vector<kernels::Divergence> divergences;  // KL(full || other), and whether they agree greedily
+    std::vector<double> full, other;               // log p(target)
+    std::vector<int32_t> common;                   // of the top k of both; empty without
+  };
+  absl::StatusOr<Comparison> Compare(ConstMatrixView full, ConstMatrixView other, absl::Span<const int32_t> targets,
+                                     int top_k, DeviceHead* other_head = nullptr);
 
  private:
   static constexpr int64_t kRows = 64;  // of logits at once
@@ -47,6 +54,7 @@ class DeviceHead {
   int32_t* ids_ = nullptr;
   double* log_probabilities_ = nullptr;
   kernels::Divergence* divergences_ = nullptr;
+  int32_t* common_ = nullptr;
 };
 
 }  // namespace eaq

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -78,13 +77,7 @@ absl::Status DeviceRunner::Load(const LayerImage& image) {
     slot.capacity = bytes;
   }
   auto* const pinned = static_cast<uint8_t*>(slot.pinned);
-  std::memcpy(pinned, image.bytes.data(), image.bytes.size());
-  for (const int64_t at : image.pointers) {
-    uint64_t value;
-    std::memcpy(&value, pinned + at, sizeof value);
-    value += reinterpret_cast<uint64_t>(slot.bytes);
-    std::memcpy(pinned + at, &value, sizeof value);
-  }
+  PlaceImage(image, slot.bytes, pinned);
   slot.layer = image.plan;
   EAQ_RETURN_IF_ERROR(AsStatus(device().StartUpload(free, slot.bytes, pinned, bytes)));
   waiting_.push_back(free);
@@ -100,19 +93,42 @@ absl::Status DeviceRunner::NextLayer() {
 }
 
 absl::Status DeviceRunner::Forward(MatrixView hidden, absl::Span<const int64_t> lengths,
-                                   absl::Span<LayerObserver* const> observers) {
+                                   absl::Span<LayerObserver* const> observers, absl::Span<const uint8_t> branches) {
   if (current_ < 0) return absl::FailedPreconditionError("no layer is current; expected NextLayer before Forward");
+  if (!branches.empty() && (branches.size() != lengths.size() || branches[0] != 0)) {
+    return absl::InvalidArgumentError(absl::StrCat(branches.size(), " marks of branches for ", lengths.size(),
+                                                   " sequences, or a branch first; expected one each, the first 0"));
+  }
+  for (const int64_t length : lengths) {
+    if (length < 1)
+      return absl::InvalidArgumentError(absl::StrCat("a sequence of ", length, " tokens; expected 1 or more"));
+  }
   int64_t row = 0;
   for (size_t begin = 0; begin < lengths.size();) {
     size_t end = begin;
-    int64_t rows = 0;
-    while (end < lengths.size() && rows + lengths[end] <= options_.max_rows) rows += lengths[end++];
-    if (end == begin) {
-      return absl::InvalidArgumentError(absl::StrCat("a sequence of ", lengths[begin], " tokens; expected at most ",
-                                                     options_.max_rows, " (DeviceRunner::Options::max_rows)"));
+    int64_t rows = 0, keys = 0;
+    while (end < lengths.size()) {  // one more sequence, with its branches
+      size_t next = end;
+      int64_t more_rows = 0, more_keys = 0;
+      do {
+        more_rows += lengths[next];
+        more_keys += lengths[next] + (next > end ? lengths[end] : 0);
+        ++next;
+      } while (next < lengths.size() && !branches.empty() && branches[next] != 0);
+      if (keys + more_keys > options_.max_rows) {
+        if (rows > 0 || end > begin) break;
+        return absl::InvalidArgumentError(absl::StrCat(
+            "a sequence of ", lengths[begin], " tokens", next > begin + 1 ? " and its branches" : "", " with ",
+            more_keys, " keys; expected at most ", options_.max_rows, " (DeviceRunner::Options::max_rows)"));
+      }
+      rows += more_rows;
+      keys += more_keys;
+      end = next;
     }
-    const auto some = observers.empty() ? observers : observers.subspan(begin, end - begin);
-    if (rows > 0) EAQ_RETURN_IF_ERROR(ForwardBatch(hidden.Rows(row, rows), lengths.subspan(begin, end - begin), some));
+    const size_t count = end - begin;
+    const auto some = observers.empty() ? observers : observers.subspan(begin, count);
+    const auto marks = branches.empty() ? branches : branches.subspan(begin, count);
+    if (rows > 0) EAQ_RETURN_IF_ERROR(ForwardBatch(hidden.Rows(row, rows), lengths.subspan(begin, count), some, marks));
     row += rows;
     begin = end;
   }
@@ -138,10 +154,12 @@ absl::Status DeviceRunner::ForwardAll(int layers, const std::function<absl::Stat
 }
 
 absl::Status DeviceRunner::ForwardBatch(MatrixView hidden, absl::Span<const int64_t> lengths,
-                                        absl::Span<LayerObserver* const> observers) {
+                                        absl::Span<LayerObserver* const> observers,
+                                        absl::Span<const uint8_t> branches) {
   const Slot& slot = *slots_[current_];
   LayerPass pass(*backend_, config_, slot.layer, slot.bytes, workspace_, options_.observe_inputs);
-  EAQ_RETURN_IF_ERROR(Annotate(pass.Run(hidden, lengths, observers), absl::StrCat("layer ", slot.layer.layer)));
+  EAQ_RETURN_IF_ERROR(
+      Annotate(pass.Run(hidden, lengths, observers, branches), absl::StrCat("layer ", slot.layer.layer)));
   return Annotate(AsStatus(workspace_.Reset()), absl::StrCat("layer ", slot.layer.layer));
 }
 

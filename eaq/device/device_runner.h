@@ -56,8 +56,11 @@ class DeviceRunner {
 
   // hidden[sum of LENGTHS, hidden_size], of sequences one after the other, each from its first token; in place. Cut
   // into batches of at most max_rows (a longer sequence is an error). OBSERVERS: none, or one a sequence.
+  // BRANCHES: empty, or one number a sequence: other than 0, it continues the last one before it that is no branch (a
+  // context, and candidates after it), as DecoderLayer::ForwardCached would. A front with its branches is one batch:
+  // of at most max_rows rows, and as many keys where the front's count again for each branch.
   absl::Status Forward(MatrixView hidden, absl::Span<const int64_t> lengths,
-                       absl::Span<LayerObserver* const> observers = {});
+                       absl::Span<LayerObserver* const> observers = {}, absl::Span<const uint8_t> branches = {});
 
   // All LAYERS layers, each one's upload beside the work of the one before. IMAGE(l) is asked for once, in order.
   absl::Status ForwardAll(int layers, const std::function<absl::StatusOr<LayerImage>(int)>& image, MatrixView hidden,
@@ -73,7 +76,7 @@ class DeviceRunner {
 
   DeviceRunner() = default;
   absl::Status ForwardBatch(MatrixView hidden, absl::Span<const int64_t> lengths,
-                            absl::Span<LayerObserver* const> observers);
+                            absl::Span<LayerObserver* const> observers, absl::Span<const uint8_t> branches);
 
   ModelConfig config_;
   Options options_;

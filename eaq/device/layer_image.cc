@@ -207,7 +207,6 @@ absl::Status CheckRuns(const DecoderLayer& layer) {
   const auto refused = [&](const auto&... words) {
     return absl::UnimplementedError(absl::StrCat("layer ", norms.layer, " does not run on a device: ", words...));
   };
-  if (norms.routing != nullptr && norms.routing->drop) return refused("experts are dropped at run time");
   if (config.clip_qkv) return refused("queries, keys and values are clipped at ", *config.clip_qkv);
   if (config.head_dim != 32 && config.head_dim != 64 && config.head_dim != 128) {
     return refused("heads of ", config.head_dim, " channels; expected 32, 64 or 128");
@@ -232,6 +231,16 @@ absl::Status CheckRuns(const DecoderLayer& layer) {
 }
 
 }  // namespace
+
+void PlaceImage(const LayerImage& image, const uint8_t* base, uint8_t* to) {
+  std::memcpy(to, image.bytes.data(), image.bytes.size());
+  for (const int64_t at : image.pointers) {
+    uint64_t value;
+    std::memcpy(&value, to + at, sizeof value);
+    value += reinterpret_cast<uint64_t>(base);
+    std::memcpy(to + at, &value, sizeof value);
+  }
+}
 
 absl::StatusOr<LayerImage> MakeLayerImage(const DecoderLayer& layer, const CodesOf& codes,
                                           const ImageOptions& options) {
@@ -277,6 +286,7 @@ absl::StatusOr<LayerImage> MakeLayerImage(const DecoderLayer& layer, const Codes
     plan.kept = experts = norms.routing->kept;
     plan.kept_table = walk.PutKept(plan.kept);
   }
+  if (norms.routing != nullptr) plan.drop = norms.routing->drop;
   EAQ_ASSIGN_OR_RETURN(plan.experts, walk.SwiGlu(Role::kGate, Role::kUp, Role::kDown, experts));
   if (config.shared_width > 0) {
     EAQ_ASSIGN_OR_RETURN(plan.shared, walk.SwiGlu(Role::kSharedGate, Role::kSharedUp, Role::kSharedDown, {}));

@@ -15,6 +15,7 @@
 #include "eaq/device/device_linear.h"
 #include "eaq/device/rows_image.h"
 #include "eaq/model/layer.h"
+#include "eaq/model/routing_policy.h"
 #include "eaq/quant/quantized_matrix.h"
 #include "kernels/cuda/route.h"
 
@@ -56,6 +57,7 @@ struct LayerPlan {
   // The experts that can be chosen, rising: the mixture of this layer, numbered from 0 in this order. Empty: all.
   std::vector<int32_t> kept;
   int64_t kept_table = -1;                  // their offset
+  std::optional<ExpertDrop> drop;           // experts that single tokens leave out at run time
   SwiGluImage experts;                      // of a dense layer: one
   std::optional<SwiGluImage> shared;        // a shared expert
   std::optional<Product> shared_gate;       // its sigmoid gate
@@ -68,6 +70,9 @@ struct LayerImage {
   std::vector<uint8_t> bytes;
   std::vector<int64_t> pointers;  // places in BYTES that hold offsets and must become addresses
 };
+
+// The bytes of IMAGE, all of them, as they must lie at BASE: written to TO.
+void PlaceImage(const LayerImage& image, const uint8_t* base, uint8_t* to);
 
 // The codes of a linear of LAYER, or null where it is not quantized or has its own.
 using CodesOf = std::function<const QuantizedMatrix*(const LinearId&)>;
@@ -82,8 +87,8 @@ struct ImageOptions {
 inline constexpr int kMostRowTerms = 2;
 
 // Unimplemented, with the reason, for what does not run on a device: linears (device_linear.h), clipping of queries,
-// keys and values, experts dropped at run time, operands on static grids or others than one of their own a head, heads
-// of other than 32, 64 and 128 channels, more than 512 experts.
+// keys and values, operands on static grids or others than one of their own a head, heads of other than 32, 64 and 128
+// channels, more than 512 experts.
 absl::StatusOr<LayerImage> MakeLayerImage(const DecoderLayer& layer, const CodesOf& codes,
                                           const ImageOptions& options = {});
 

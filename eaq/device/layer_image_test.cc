@@ -2,6 +2,7 @@
 
 #include "eaq/device/layer_image.h"
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <memory>
@@ -273,6 +274,120 @@ TEST(LayerImageTest, BiasesAndPrunedExperts) {
   ExpectAgrees(config, params, Format(Grid(4), GridSpec()));
 }
 
+// How many choices LAYER drops on random hidden states of one sequence.
+int64_t Dropped(const DecoderLayer& layer) {
+  struct Counter : LayerObserver {
+    void OnRouter(int, ConstMatrixView, absl::Span<const int32_t>, absl::Span<const float> weights) override {
+      dropped += std::count(weights.begin(), weights.end(), 0.0f);
+    }
+    int64_t dropped = 0;
+  } counter;
+  Rng rng(3, "layer_image_test");
+  Matrix hidden(14, layer.config().hidden_size);
+  for (int64_t i = 0; i < hidden.size(); ++i) hidden.data()[i] = static_cast<float>(rng.Normal());
+  layer.Forward(hidden.view(), &counter);
+  return counter.dropped;
+}
+
+// Experts that tokens leave out, with and without protected tokens; experts that are gone beside it, transforms of each
+// expert's own, and attention by codes, which hands on rounded keys.
+TEST(LayerImageTest, ExpertsDroppedAtRunTime) {
+  ModelConfig config = SmallConfig();
+  for (const bool normalised : {false, true}) {
+    config.norm_topk_prob = normalised;
+    LayerParams params = RandomLayer(config, 0, 11);
+    int64_t before = 0;
+    for (const float protect : {0.4f, 0.0f}) {
+      RoutingPolicy policy;
+      policy.drop = ExpertDrop{0.8f, protect};
+      if (normalised) policy.kept = {0, 2, 3, 6, 7};
+      params.routing = std::make_shared<const RoutingPolicy>(policy);
+      ExpectAgrees(config, params, Format(Grid(4), Grid(8)));
+      ExpectAgrees(config, params, Format(Grid(4), GridSpec()));
+      EAQ_ASSERT_OK_AND_ASSIGN(const auto layer, LayerInFormat(config, params, Format(Grid(4), Grid(8)), false));
+      EXPECT_GT(Dropped(*layer), before);  // fewer where tokens are protected
+      EXPECT_LT(Dropped(*layer), 14 * 2);
+      before = Dropped(*layer);
+    }
+  }
+  LayerParams params = RandomLayer(config, 0, 11);
+  params.routing = std::make_shared<const RoutingPolicy>(RoutingPolicy{.kept = {}, .drop = ExpertDrop{0.8f, 0.4f}});
+  Rng rng(7, "layer_image_test/dropped");
+  for (auto& [id, linear] : params.linears) {
+    if (id.role != Role::kGate && id.role != Role::kUp && id.role != Role::kDown) continue;
+    const int64_t cols = linear.weight.cols();
+    linear.online = std::make_shared<const OnlineTransform>(
+        Turns({OnlineStep::Rotate(RandomRotation(8, rng)), OnlineStep::Permute(RandomOrder(cols, rng))}));
+  }
+  ExpectAgrees(config, params, Format(Grid(4), Grid(8)));
+  EAQ_ASSERT_OK_AND_ASSIGN(const auto plain, LayerInFormat(config, params, Format(Grid(4), GridSpec()), false));
+  EAQ_ASSERT_OK_AND_ASSIGN(QuantizedAttention attention, QuantizedAttention::Create(Grid(4), 32, 1.0, 1.0));
+  EAQ_ASSERT_OK_AND_ASSIGN(const auto layer,
+                           DecoderLayer::Create(config, params, plain->linears(),
+                                                std::make_shared<const QuantizedAttention>(std::move(attention))));
+  ExpectAgrees(*layer, *layer, 2);
+}
+
+// Candidates after a context, one context after the other, against the CPU's cached sequences; in one batch, and cut
+// between contexts.
+TEST(DeviceRunnerTest, BranchesContinueTheirFront) {
+  ModelConfig config = SmallConfig();
+  config.sliding_window = 7;
+  for (const bool codes : {false, true}) {
+    LayerParams params = RandomLayer(config, 0, 13);
+    params.routing = std::make_shared<const RoutingPolicy>(RoutingPolicy{.kept = {}, .drop = ExpertDrop{0.8f, 0.4f}});
+    EAQ_ASSERT_OK_AND_ASSIGN(auto layer, LayerInFormat(config, params, Format(Grid(4), GridSpec()), false));
+    if (codes) {
+      EAQ_ASSERT_OK_AND_ASSIGN(QuantizedAttention attention, QuantizedAttention::Create(Grid(8), 32, 1.0, 1.0));
+      EAQ_ASSERT_OK_AND_ASSIGN(layer,
+                               DecoderLayer::Create(config, params, layer->linears(),
+                                                    std::make_shared<const QuantizedAttention>(std::move(attention))));
+    }
+    EAQ_ASSERT_OK_AND_ASSIGN(const LayerImage image, MakeLayerImage(*layer, NoCodes));
+    const std::vector<int64_t> lengths = {6, 3, 1, 4, 2, 5};
+    const std::vector<uint8_t> branches = {0, 1, 1, 0, 0, 1};  // 6 + 3, 6 + 1; 4; 2 + 5
+    Rng rng(5, "layer_image_test/branches");
+    Matrix hidden(21, config.hidden_size);
+    for (int64_t i = 0; i < hidden.size(); ++i) hidden.data()[i] = static_cast<float>(rng.Normal());
+    Matrix want = hidden;
+    const int64_t kv_width = config.num_kv_heads * config.head_dim;
+    LayerCache cache{Matrix(16, kv_width), Matrix(16, kv_width), 0};
+    int64_t row = 0, front = 0;
+    for (size_t s = 0; s < lengths.size(); row += lengths[s++]) {
+      cache.length = branches[s] != 0 ? front : 0;
+      layer->ForwardCached(want.view().Rows(row, lengths[s]), cache);
+      if (branches[s] == 0) front = lengths[s];
+    }
+    std::vector<Matrix> results;
+    for (const int64_t rows : {64, 22}) {  // 6 + 9 + 7 keys of the first
+      DeviceRunner::Options options;
+      options.max_rows = rows;
+      EAQ_ASSERT_OK_AND_ASSIGN(const auto runner, DeviceRunner::Create(kernels::LinkedDevice(), config, options));
+      ASSERT_THAT(runner->Load(image), IsOk());
+      ASSERT_THAT(runner->NextLayer(), IsOk());
+      results.push_back(hidden);
+      ASSERT_THAT(runner->Forward(results.back().view(), lengths, {}, branches), IsOk());
+      // A key or value of 8 bits that lies at a tie moves the rows that see it by thousandths.
+      int64_t beyond = 0;
+      for (int64_t r = 0; r < hidden.rows(); ++r) {
+        const double distance = RelativeDistance(results.back().row(r), want.row(r), hidden.cols());
+        EXPECT_LE(distance, 4e-3) << "row " << r;
+        beyond += distance > kLayerNoise;
+      }
+      EXPECT_LE(beyond, codes ? 6 : 0);
+      EXPECT_THAT(runner->Forward(results.back().view(), lengths, {}, {1, 0, 0, 0, 0, 0}).ToString(),
+                  HasSubstr("a branch first"));
+    }
+    EXPECT_TRUE(results[0] == results[1]);
+    DeviceRunner::Options small;
+    small.max_rows = 21;
+    EAQ_ASSERT_OK_AND_ASSIGN(const auto runner, DeviceRunner::Create(kernels::LinkedDevice(), config, small));
+    ASSERT_THAT(runner->Load(image), IsOk());
+    ASSERT_THAT(runner->NextLayer(), IsOk());
+    EXPECT_THAT(runner->Forward(hidden.view(), lengths, {}, branches).ToString(), HasSubstr("with 22 keys"));
+  }
+}
+
 // A batch is cut where max_rows says; a sequence's numbers do not depend on it.
 TEST(DeviceRunnerTest, BatchesDoNotMatter) {
   const ModelConfig config = SmallConfig();
@@ -321,12 +436,6 @@ TEST(LayerImageTest, WhatCannotRunIsRefusedWithTheReason) {
         std::make_shared<const OnlineTransform>(Turns({OnlineStep::Hadamard(8)}));
   };
   refuses(ImageOf(config, rotate, Grid(4), Grid(8)), "L0.e0.down in one launch with L0.e3.down");
-  const auto drop = [](LayerParams& params) {
-    RoutingPolicy policy;
-    policy.drop = ExpertDrop{0.5f, 0};
-    params.routing = std::make_shared<const RoutingPolicy>(policy);
-  };
-  refuses(ImageOf(config, drop, Grid(4), Grid(8)), "layer 0 does not run on a device: experts are dropped");
   ModelConfig clipped = config;
   clipped.clip_qkv = 3.0;
   refuses(ImageOf(clipped, nothing, Grid(4), Grid(8)), "clipped at 3");

@@ -18,6 +18,7 @@
 #include "kernels/cuda/quantize_rows.h"
 #include "kernels/cuda/route.h"
 #include "kernels/cuda/sort_tokens.h"
+#include "kernels/cuda/token_importance.h"
 
 namespace eaq {
 namespace {
@@ -31,7 +32,7 @@ int64_t CeilDiv(int64_t n, int64_t step) { return (n + step - 1) / step; }
 }  // namespace
 
 template <typename Take>
-void LayerPass::Lay(const ModelConfig& config, int64_t rows, Buffers& b, Take take) {
+void LayerPass::Lay(const ModelConfig& config, int64_t rows, int64_t keys, Buffers& b, Take take) {
   const int64_t hidden = config.hidden_size, width = config.num_heads * config.head_dim,
                 kv_width = config.num_kv_heads * config.head_dim;
   const int64_t pairs = rows * std::max<int64_t>(1, config.experts_per_token), slots = std::max(rows, pairs);
@@ -48,10 +49,13 @@ void LayerPass::Lay(const ModelConfig& config, int64_t rows, Buffers& b, Take ta
   take(b.q, "queries", rows * width);
   take(b.k, "keys", rows * kv_width);
   take(b.v, "values", rows * kv_width);
-  take(b.k_codes, "codes of keys", rows * kv_width);
-  take(b.v_codes, "codes of values", rows * kv_width);
-  take(b.k_grids, "grids of keys", rows * config.num_kv_heads * 2);
-  take(b.v_grids, "grids of values", rows * config.num_kv_heads * 2);
+  take(b.all_k, "keys of branches", keys * kv_width);
+  take(b.all_v, "values of branches", keys * kv_width);
+  take(b.key_rows, "rows of keys", keys);
+  take(b.k_codes, "codes of keys", keys * kv_width);
+  take(b.v_codes, "codes of values", keys * kv_width);
+  take(b.k_grids, "grids of keys", keys * config.num_kv_heads * 2);
+  take(b.v_grids, "grids of values", keys * config.num_kv_heads * 2);
   take(b.context, "context", rows * width);
   take(b.output, "output", rows * hidden);
   take(b.cosines, "cosines", rows * config.head_dim / 2);
@@ -68,6 +72,11 @@ void LayerPass::Lay(const ModelConfig& config, int64_t rows, Buffers& b, Take ta
   take(b.shared_weights, "shared expert's weights", rows);
   take(b.chosen, "chosen experts", slots);
   take(b.shared_chosen, "shared expert's choice", rows);
+  take(b.sent, "experts not dropped", slots);
+  take(b.keep_all, "protected tokens", rows);
+  take(b.protect_counts, "numbers of protected tokens", rows);
+  take(b.softmax, "largest and sum of attention rows", rows * config.num_heads * 2);
+  take(b.importance, "importance of tokens", rows);
   take(b.pair_of_slot, "pair_of_slot", slots);
   take(b.slot_of_pair, "slot_of_pair", slots);
   take(b.offsets, "offsets", experts + 1);
@@ -87,37 +96,64 @@ void LayerPass::Lay(const ModelConfig& config, int64_t rows, Buffers& b, Take ta
 
 int64_t LayerPass::WorkspaceBytes(const ModelConfig& config, int64_t rows, bool checked) {
   Buffers unused;
-  return kernels::Arena::FootprintOf([&](auto take) { Lay(config, rows, unused, take); }, checked);
+  return kernels::Arena::FootprintOf([&](auto take) { Lay(config, rows, rows, unused, take); }, checked);
 }
 
 absl::Status LayerPass::Run(MatrixView hidden, absl::Span<const int64_t> lengths,
-                            absl::Span<LayerObserver* const> observers) {
+                            absl::Span<LayerObserver* const> observers, absl::Span<const uint8_t> branches) {
   rows_ = hidden.rows;
   sequences_ = lengths.size();
   lengths_ = lengths;
   observers_ = observers;
-  EAQ_RETURN_IF_ERROR(Start(hidden, lengths));
+  EAQ_RETURN_IF_ERROR(Start(hidden, lengths, branches));
   EAQ_RETURN_IF_ERROR(Attend());
   EAQ_RETURN_IF_ERROR(FeedForward());
   return CopyRowsOut(*backend_.device(), hidden, b_.hidden);
 }
 
-absl::Status LayerPass::Start(MatrixView hidden, absl::Span<const int64_t> lengths) {
-  EAQ_RETURN_IF_ERROR(AsStatus(workspace_.TakeAll([&](auto take) { Lay(config_, rows_, b_, take); })));
+absl::Status LayerPass::Continue(MatrixView hidden, DeviceCache& cache) {
+  const int64_t rows = hidden.rows;
+  cache_ = &cache;
+  EAQ_RETURN_IF_ERROR(Run(hidden, {&rows, 1}, {}, {}));
+  cache.length += rows;
+  return absl::OkStatus();
+}
 
-  std::vector<int32_t> query_begin = {0}, key_begin, key_count, zero_slots(rows_, 0), one_expert = {0, 0},
-                       identity(rows_ * std::max<int64_t>(1, config_.experts_per_token));
-  longest_ = *std::max_element(lengths.begin(), lengths.end());
-  const auto rope = GetRopeTable(config_, longest_);
+absl::Status LayerPass::Start(MatrixView hidden, absl::Span<const int64_t> lengths,
+                              absl::Span<const uint8_t> branches) {
   const int64_t half = config_.head_dim / 2;
-  std::vector<float> cosines(rows_ * half), sines(rows_ * half);
-  for (const int64_t length : lengths) {
+  std::vector<int32_t> query_begin = {0}, key_begin, key_count, key_rows, protect_counts, zero_slots(rows_, 0),
+                       one_expert = {0, 0}, identity(rows_ * std::max<int64_t>(1, config_.experts_per_token));
+  std::vector<int64_t> fronts;  // tokens before each sequence's own
+  int64_t front_row = 0, front_length = 0;
+  for (int64_t s = 0; s < sequences_; ++s) {
+    const bool branch = !branches.empty() && branches[s] != 0;
     const int64_t first = query_begin.back();
-    key_begin.push_back(static_cast<int32_t>(first));
-    key_count.push_back(static_cast<int32_t>(length));
-    std::memcpy(cosines.data() + first * half, rope->cosines.row(0), length * half * sizeof(float));
-    std::memcpy(sines.data() + first * half, rope->sines.row(0), length * half * sizeof(float));
-    query_begin.push_back(static_cast<int32_t>(first + length));
+    if (!branch) front_row = first, front_length = lengths[s];
+    fronts.push_back(cache_ != nullptr ? cache_->length : branch ? front_length : 0);
+    longest_ = std::max(longest_, lengths[s]);
+    most_keys_ = std::max(most_keys_, fronts[s] + lengths[s]);
+    key_begin.push_back(static_cast<int32_t>(keys_));
+    key_count.push_back(static_cast<int32_t>(fronts[s] + lengths[s]));
+    keys_ += cache_ != nullptr ? rows_ : key_count.back();
+    for (int64_t i = 0; branch && i < fronts[s]; ++i) key_rows.push_back(static_cast<int32_t>(front_row + i));
+    for (int64_t i = 0; i < lengths[s]; ++i) key_rows.push_back(static_cast<int32_t>(first + i));
+    query_begin.push_back(static_cast<int32_t>(first + lengths[s]));
+    // As the CPU: the beginning of a sequence alone protects tokens, of two at least.
+    const double share =
+        layer_.drop && fronts[s] == 0 && lengths[s] > 1 ? static_cast<double>(layer_.drop->protect) : 0;
+    const auto count = static_cast<int32_t>(std::floor(share * static_cast<double>(lengths[s])));
+    protect_counts.push_back(share > 0 ? std::max(1, count) : 0);
+  }
+  EAQ_RETURN_IF_ERROR(AsStatus(workspace_.TakeAll([&](auto take) { Lay(config_, rows_, keys_, b_, take); })));
+
+  const auto rope = GetRopeTable(config_, most_keys_);
+  std::vector<float> cosines(rows_ * half), sines(rows_ * half);
+  for (int64_t s = 0; s < sequences_; ++s) {
+    if (lengths[s] == 0) continue;
+    const int64_t first = query_begin[s] * half, bytes = lengths[s] * half * int64_t{sizeof(float)};
+    std::memcpy(cosines.data() + first, rope->cosines.row(fronts[s]), bytes);
+    std::memcpy(sines.data() + first, rope->sines.row(fronts[s]), bytes);
   }
   std::iota(identity.begin(), identity.end(), 0);
   one_expert[1] = static_cast<int32_t>(rows_);
@@ -132,6 +168,8 @@ absl::Status LayerPass::Start(MatrixView hidden, absl::Span<const int64_t> lengt
   EAQ_RETURN_IF_ERROR(put(b_.query_begin, query_begin));
   EAQ_RETURN_IF_ERROR(put(b_.key_begin, key_begin));
   EAQ_RETURN_IF_ERROR(put(b_.key_count, key_count));
+  if (keys_ > rows_) EAQ_RETURN_IF_ERROR(put(b_.key_rows, key_rows));
+  if (layer_.drop) EAQ_RETURN_IF_ERROR(put(b_.protect_counts, protect_counts));
   EAQ_RETURN_IF_ERROR(put(b_.identity, identity));
   EAQ_RETURN_IF_ERROR(put(b_.zero_slots, zero_slots));
   EAQ_RETURN_IF_ERROR(put(b_.one_expert, one_expert));
@@ -186,10 +224,32 @@ absl::Status LayerPass::Attend() {
     return to ? Round(*to, x, rows_ * heads, config_.head_dim) : absl::OkStatus();
   };
   EAQ_RETURN_IF_ERROR(round(layer_.keys, b_.q, config_.num_heads));
-  const bool codes = layer_.keys && layer_.values;
+  const bool codes = layer_.keys && layer_.values && cache_ == nullptr;  // a cache holds the same numbers, not codes
   if (!codes) {
     EAQ_RETURN_IF_ERROR(round(layer_.keys, b_.k, config_.num_kv_heads));
     EAQ_RETURN_IF_ERROR(round(layer_.values, b_.v, config_.num_kv_heads));
+  }
+  float *k = b_.k, *v = b_.v;
+  if (keys_ > rows_) {  // a front's keys and values again before those of each of its branches
+    for (const auto& [from, to] : {std::pair(b_.k, b_.all_k), {b_.v, b_.all_v}}) {
+      kernels::cuda::RowSource source;
+      source.x = from;
+      source.ldx = source.cols = kv_width;
+      source.rows = keys_;
+      source.gather = b_.key_rows;
+      EAQ_RETURN_IF_ERROR(AsStatus(backend_.TransformRows(source, {}, {}, to)));
+    }
+    k = b_.all_k, v = b_.all_v;
+  }
+  if (cache_ != nullptr) {
+    for (const auto& [from, to] : {std::pair(b_.k, cache_->keys), {b_.v, cache_->values}}) {
+      kernels::cuda::RowSource source;
+      source.x = from;
+      source.ldx = source.cols = kv_width;
+      source.rows = rows_;
+      EAQ_RETURN_IF_ERROR(AsStatus(backend_.TransformRows(source, {}, {}, to + cache_->length * kv_width)));
+    }
+    k = cache_->keys, v = cache_->values;
   }
 
   kernels::cuda::AttentionBatch batch;
@@ -197,32 +257,42 @@ absl::Status LayerPass::Attend() {
   batch.query_begin = b_.query_begin;
   batch.key_begin = b_.key_begin;
   batch.key_count = b_.key_count;
-  batch.max_queries = batch.max_keys = longest_;
+  batch.max_queries = longest_;
+  batch.max_keys = most_keys_;
   batch.heads = config_.num_heads;
   batch.kv_heads = config_.num_kv_heads;
   batch.head_dim = config_.head_dim;
   batch.window = config_.sliding_window;
   batch.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(config_.head_dim)));
   if (codes) {
-    EAQ_RETURN_IF_ERROR(AttendCodes(batch));
+    EAQ_RETURN_IF_ERROR(AttendCodes(batch, k, v));
   } else {
-    EAQ_RETURN_IF_ERROR(
-        AsStatus(backend_.Attention(batch, b_.q, width, b_.k, kv_width, b_.v, kv_width, b_.context, width)));
+    EAQ_RETURN_IF_ERROR(AsStatus(backend_.Attention(batch, b_.q, width, k, kv_width, v, kv_width, b_.context, width)));
   }
   if (observes()) EAQ_RETURN_IF_ERROR(ObserveInput({layer_.layer, Role::kO}, b_.context, width));
   EAQ_RETURN_IF_ERROR(Linear(layer_.o, b_.context, b_.output));
-  return AsStatus(backend_.AddRmsNorm(b_.hidden, hidden, b_.output, hidden, At<float>(layer_.post_norm), eps, b_.normed,
-                                      hidden, rows_, hidden));
+  EAQ_RETURN_IF_ERROR(AsStatus(backend_.AddRmsNorm(b_.hidden, hidden, b_.output, hidden, At<float>(layer_.post_norm),
+                                                   eps, b_.normed, hidden, rows_, hidden)));
+  if (!layer_.drop || !(layer_.drop->protect > 0)) return absl::OkStatus();
+  if (codes) EAQ_RETURN_IF_ERROR(Round(*layer_.keys, k, keys_ * config_.num_kv_heads, config_.head_dim));
+  return Protect(batch, k);
 }
 
-absl::Status LayerPass::AttendCodes(const kernels::cuda::AttentionBatch& batch) {
+absl::Status LayerPass::Protect(const kernels::cuda::AttentionBatch& batch, const float* keys) {
+  const int64_t width = config_.num_heads * config_.head_dim, kv_width = config_.num_kv_heads * config_.head_dim,
+                hidden = config_.hidden_size;
+  return AsStatus(backend_.ProtectTokens(batch, b_.q, width, keys, kv_width, b_.hidden, hidden, hidden,
+                                         b_.protect_counts, {b_.softmax, b_.importance}, b_.keep_all));
+}
+
+absl::Status LayerPass::AttendCodes(const kernels::cuda::AttentionBatch& batch, const float* k, const float* v) {
   const int64_t width = config_.num_heads * config_.head_dim, kv_width = config_.num_kv_heads * config_.head_dim;
   const int bits = std::max(layer_.keys->bits, layer_.values->bits) <= 4 ? 4 : 8;
   const int64_t ld = kv_width * bits / 8;
   const kernels::cuda::KvCodes keys{bits, b_.k_codes, ld, b_.k_grids}, values{bits, b_.v_codes, ld, b_.v_grids};
-  for (const auto& [x, format, to] : {std::tuple(b_.k, &*layer_.keys, &keys), {b_.v, &*layer_.values, &values}}) {
+  for (const auto& [x, format, to] : {std::tuple(k, &*layer_.keys, &keys), {v, &*layer_.values, &values}}) {
     EAQ_RETURN_IF_ERROR(AsStatus(
-        backend_.QuantizeKv(x, kv_width, rows_, config_.num_kv_heads, config_.head_dim, format->quantizer, *to)));
+        backend_.QuantizeKv(x, kv_width, keys_, config_.num_kv_heads, config_.head_dim, format->quantizer, *to)));
   }
   return AsStatus(backend_.AttentionKv(batch, b_.q, width, keys, values, b_.context, width));
 }
@@ -249,8 +319,14 @@ absl::Status LayerPass::FeedForward() {
     logits = b_.kept_logits;
   }
   EAQ_RETURN_IF_ERROR(AsStatus(backend_.RouteTopK(logits, rows_, experts, layer_.route, b_.chosen, b_.weights)));
-  if (!observers_.empty()) EAQ_RETURN_IF_ERROR(ObserveRouter());
   Slots routed;
+  routed.expert_of_pair = b_.chosen;
+  if (layer_.drop) {
+    EAQ_RETURN_IF_ERROR(AsStatus(backend_.DropExperts(b_.weights, b_.chosen, rows_, layer_.route.k, layer_.drop->ratio,
+                                                      layer_.drop->protect > 0 ? b_.keep_all : nullptr, b_.sent)));
+    routed.expert_of_pair = b_.sent;
+  }
+  if (!observers_.empty()) EAQ_RETURN_IF_ERROR(ObserveRouter());
   routed.experts = experts;
   routed.k = layer_.route.k;
   routed.count = rows_ * routed.k;
@@ -374,7 +450,8 @@ absl::Status LayerPass::TileOffsets(const Slots& slots, int64_t tile, const int3
   if (sorted_tile_ == tile) return absl::OkStatus();
   sorted_tile_ = tile;
   const kernels::cuda::SortedTokens sorted = {b_.pair_of_slot, b_.slot_of_pair, b_.offsets, b_.tile_offsets};
-  return AsStatus(backend_.SortTokens(b_.chosen, slots.count, slots.experts, tile, b_.sort_workspace, sorted));
+  return AsStatus(
+      backend_.SortTokens(slots.expert_of_pair, slots.count, slots.experts, tile, b_.sort_workspace, sorted));
 }
 
 absl::Status LayerPass::Launch(const Product& product, const Slots& slots, bool gather, bool weigh, float* y) {
@@ -476,67 +553,6 @@ absl::Status LayerPass::Linear(const Product& product, const float* x, float* y,
   // The one row of the bias under every row.
   return AsStatus(backend_.CombineExperts(At<float>(product.bias), product.outputs, b_.zero_slots, rows_, 1,
                                           product.outputs, true, y, product.outputs));
-}
-
-absl::Status LayerPass::ObserveInput(const LinearId& id, const float* x, int64_t cols) {
-  Matrix rows(rows_, cols);
-  EAQ_RETURN_IF_ERROR(AsStatus(backend_.device()->CopyOut(rows.data(), x, rows.size() * int64_t{sizeof(float)})));
-  int64_t first = 0;
-  for (size_t s = 0; s < observers_.size(); first += lengths_[s++]) {
-    observers_[s]->OnLinearInput(id, rows.const_view().Rows(first, lengths_[s]), {});
-  }
-  return absl::OkStatus();
-}
-
-absl::Status LayerPass::ObserveExperts(const std::vector<LinearId>& ids, const float* x, int64_t cols, bool by_token,
-                                       const Slots& slots) {
-  if (!slots.sorted) return ObserveInput(ids[0], x, cols);
-  std::vector<int32_t> pairs(slots.count), offsets(slots.experts + 1);
-  Matrix rows(by_token ? rows_ : slots.count, cols);
-  kernels::Device& device = *backend_.device();
-  EAQ_RETURN_IF_ERROR(AsStatus(device.CopyOut(pairs.data(), b_.pair_of_slot, pairs.size() * int64_t{sizeof(int32_t)})));
-  EAQ_RETURN_IF_ERROR(AsStatus(device.CopyOut(offsets.data(), b_.offsets, offsets.size() * int64_t{sizeof(int32_t)})));
-  EAQ_RETURN_IF_ERROR(AsStatus(device.CopyOut(rows.data(), x, rows.size() * int64_t{sizeof(float)})));
-  for (int64_t e = 0; e < slots.experts; ++e) {
-    int64_t first_row = 0, slot = offsets[e];
-    for (size_t s = 0; s < observers_.size(); first_row += lengths_[s++]) {
-      std::vector<int32_t> tokens;
-      const int64_t first_slot = slot;
-      for (; slot < offsets[e + 1] && pairs[slot] / slots.k < first_row + lengths_[s]; ++slot) {
-        tokens.push_back(static_cast<int32_t>(pairs[slot] / slots.k - first_row));
-      }
-      if (tokens.empty()) continue;
-      Matrix own(tokens.size(), cols);
-      for (size_t i = 0; i < tokens.size(); ++i) {
-        const int64_t row = by_token ? first_row + tokens[i] : first_slot + static_cast<int64_t>(i);
-        std::memcpy(own.row(i), rows.row(row), cols * sizeof(float));
-      }
-      observers_[s]->OnLinearInput(ids[e], own.const_view(), tokens);
-    }
-  }
-  return absl::OkStatus();
-}
-
-absl::Status LayerPass::ObserveRouter() {
-  const int64_t experts = config_.num_experts, k = layer_.route.k;
-  Matrix logits(rows_, experts);
-  std::vector<int32_t> chosen(rows_ * k);
-  std::vector<float> weights(rows_ * k);
-  kernels::Device& device = *backend_.device();
-  EAQ_RETURN_IF_ERROR(AsStatus(device.CopyOut(logits.data(), b_.logits, logits.size() * int64_t{sizeof(float)})));
-  EAQ_RETURN_IF_ERROR(AsStatus(device.CopyOut(chosen.data(), b_.chosen, chosen.size() * int64_t{sizeof(int32_t)})));
-  EAQ_RETURN_IF_ERROR(AsStatus(device.CopyOut(weights.data(), b_.weights, weights.size() * int64_t{sizeof(float)})));
-  if (!layer_.kept.empty()) {
-    for (int32_t& expert : chosen) expert = layer_.kept[expert];
-  }
-  int64_t first = 0;
-  for (size_t s = 0; s < observers_.size(); first += lengths_[s++]) {
-    const size_t from = first * k, count = lengths_[s] * k;
-    observers_[s]->OnRouter(layer_.layer, logits.const_view().Rows(first, lengths_[s]),
-                            absl::MakeConstSpan(chosen).subspan(from, count),
-                            absl::MakeConstSpan(weights).subspan(from, count));
-  }
-  return absl::OkStatus();
 }
 
 }  // namespace eaq

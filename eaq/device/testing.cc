@@ -118,6 +118,12 @@ class TieFinder {
   void Linear(const LinearId& id, bool attended) {
     const eaq::Linear& linear = *layer_.linears().at(id);
     const auto of_device = device_.inputs.find(id);
+    if (of_device != device_.inputs.end()) {
+      for (const auto& [token, row] : of_device->second) {
+        if (reached_[token] || cpu_.inputs.at(id).count(token) > 0) continue;
+        agreement_.unexplained.push_back(absl::StrCat(id.ToString(), ", token ", token, ": read on the device alone"));
+      }
+    }
     for (const auto& [token, want] : cpu_.inputs.at(id)) {
       if (reached_[token]) continue;
       if (of_device == device_.inputs.end() || of_device->second.count(token) == 0) {

@@ -13,6 +13,8 @@ namespace {
 
 // A common front shorter than this is not worth a second call of every layer.
 constexpr int64_t kLeastShared = 8;
+// Advance(Forward) calls with items until it has so many rows: several batches of a device, little memory beside all.
+constexpr int64_t kRowsOfCall = 8192;
 // Items that one turn of a thread scores.
 constexpr int64_t kBlock = 16;
 
@@ -80,6 +82,48 @@ void ChoiceTracer::Advance(const DecoderLayer& decoder, ThreadPool& pool) {
       decoder.ForwardCached(branch.view(), cache);
     }
   });
+}
+
+absl::Status ChoiceTracer::Advance(Forward forward) {
+  for (size_t first = 0; first < runs_.size();) {
+    size_t end = first;
+    int64_t rows = 0;
+    std::vector<int64_t> lengths;
+    std::vector<uint8_t> branches;
+    while (end < runs_.size() && rows < kRowsOfCall) {
+      EachSequence(runs_[end++], [&](const Matrix& sequence, bool branch) {
+        lengths.push_back(sequence.rows());
+        branches.push_back(branch ? 1 : 0);
+        rows += sequence.rows();
+      });
+    }
+    Matrix all(rows, ends_.config().hidden_size);
+    const auto each = [&](const auto& copy) {
+      int64_t row = 0;
+      for (size_t r = first; r < end; ++r) {
+        EachSequence(runs_[r], [&](Matrix& sequence, bool) {
+          copy(all.row(row), sequence.data(), sequence.size());
+          row += sequence.rows();
+        });
+      }
+    };
+    each([](float* together, float* own, int64_t n) { std::copy_n(own, n, together); });
+    EAQ_RETURN_IF_ERROR(forward(all.view(), lengths, branches));
+    each([](float* together, float* own, int64_t n) { std::copy_n(together, n, own); });
+    first = end;
+  }
+  return absl::OkStatus();
+}
+
+int64_t ChoiceTracer::most_keys() const {
+  int64_t most = 0;
+  for (const Run& run : runs_) {
+    int64_t keys = 0;
+    EachSequence(
+        run, [&](const Matrix& sequence, bool branch) { keys += sequence.rows() + (branch ? run.shared.rows() : 0); });
+    most = std::max(most, keys);
+  }
+  return most;
 }
 
 absl::StatusOr<ChoiceScore> ChoiceTracer::ScoreOf(const Run& run, size_t choice) const {

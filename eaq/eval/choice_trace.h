@@ -18,6 +18,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "eaq/base/progress.h"
@@ -42,6 +44,15 @@ class ChoiceTracer {
 
   // Runs the next layer over all items.
   void Advance(const DecoderLayer& decoder, ThreadPool& pool);
+  // The same by FORWARD, which takes several sequences at once, one after the other in HIDDEN, LENGTHS tokens each;
+  // those with BRANCHES[s] != 0 continue the last one before that has 0: a layer that runs on a device. Items come
+  // whole, some thousand tokens a call. Its error leaves this object unusable.
+  using Forward = absl::FunctionRef<absl::Status(MatrixView hidden, absl::Span<const int64_t> lengths,
+                                                 absl::Span<const uint8_t> branches)>;
+  absl::Status Advance(Forward forward);
+  // The largest number of keys of an item's sequences, a front's again for each of its branches: what FORWARD must be
+  // able to take at once.
+  int64_t most_keys() const;
 
   // Of each task, its candidates in order: item by item. DataLoss, with task, paradigm, item and candidate, when a
   // number is not finite.
@@ -58,6 +69,14 @@ class ChoiceTracer {
     Matrix shared;                 // hidden states of the common front; no rows where nothing is shared
     std::vector<Matrix> branches;  // of each candidate after that
   };
+  // The sequences that RUN consists of: what its candidates have in common, then each one's rest; empty ones left out.
+  template <typename R, typename Visit>
+  static void EachSequence(R& run, Visit visit) {
+    if (run.shared.rows() > 0) visit(run.shared, false);
+    for (auto& branch : run.branches) {
+      if (branch.rows() > 0) visit(branch, run.shared.rows() > 0);
+    }
+  }
   absl::StatusOr<ChoiceScore> ScoreOf(const Run& run, size_t choice) const;
 
   const ModelEnds& ends_;

@@ -7,7 +7,6 @@
 #include "eaq/base/hash.h"
 #include "eaq/base/seconds_since.h"
 #include "eaq/base/status_macros.h"
-#include "eaq/eval/score.h"
 #include "eaq/proto/add_metric.h"
 
 namespace eaq {
@@ -71,7 +70,7 @@ std::vector<absl::Span<const int32_t>> WindowIds(const std::vector<EvaluationDom
 
 absl::Status Evaluate(const ModelEnds& ends, const std::vector<EvaluationDomain>& domains, const ModelTrace& full,
                       const ModelTrace* quantized, ThreadPool& pool, ProgressSink& progress, TrialResult& result,
-                      const ModelEnds* quantized_ends) {
+                      const ScoreOptions& options) {
   const ModelConfig& config = ends.config();
   const size_t total = WindowIds(domains).size();
   for (const ModelTrace* trace : {&full, quantized}) {
@@ -85,24 +84,30 @@ absl::Status Evaluate(const ModelEnds& ends, const std::vector<EvaluationDomain>
     const auto start = std::chrono::steady_clock::now();
     const size_t n = domain.windows.size();
     if (n == 0) return absl::InvalidArgumentError(absl::StrCat("domain ", domain.name, " has no windows"));
-    std::vector<double> nll(n), kl(n), greedy(n);
+    std::vector<double> nll(n), kl(n), greedy(n), top_k(n);
     std::vector<absl::Status> status(n);
-    pool.ParallelFor(n, [&](int64_t w) {
+    const auto score_window = [&](int64_t w) {
       const absl::Span<const int32_t> ids = domain.windows[w].ids;
       if (quantized == nullptr) {
-        const auto score = ScoreWindow(ends, ids, full.hidden[first + w].view());
+        const auto score = ScoreWindow(ends, ids, full.hidden[first + w].view(), options.scorer);
         status[w] = score.status();
         if (score.ok()) nll[w] = score->nll();
         return;
       }
       const auto both =
-          CompareWindow(ends, ids, full.hidden[first + w].view(), quantized->hidden[first + w].view(), quantized_ends);
+          CompareWindow(ends, ids, full.hidden[first + w].view(), quantized->hidden[first + w].view(), options);
       status[w] = both.status();
       if (!both.ok()) return;
       nll[w] = both->quantized.nll();
       kl[w] = both->kl;
       greedy[w] = both->greedy_agreement;
-    });
+      top_k[w] = both->top_k_agreement;
+    };
+    if (options.scorer == nullptr) {
+      pool.ParallelFor(n, score_window);
+    } else {
+      for (size_t w = 0; w < n; ++w) score_window(static_cast<int64_t>(w));
+    }
     for (size_t w = 0; w < n; ++w) {
       EAQ_RETURN_IF_ERROR(Annotate(status[w], absl::StrCat("evaluation domain ", domain.name, ", window ", w)));
     }
@@ -110,6 +115,7 @@ absl::Status Evaluate(const ModelEnds& ends, const std::vector<EvaluationDomain>
     if (quantized != nullptr) {
       AddSeries("kl", domain, kl, result);
       AddSeries("greedy_agreement", domain, greedy, result);
+      if (options.top_k > 0) AddSeries(absl::StrCat("top", options.top_k, "_agreement"), domain, top_k, result);
     }
     const ModelTrace& measured = quantized == nullptr ? full : *quantized;
     for (const auto& [layer, windows] : measured.experts) {
@@ -131,6 +137,7 @@ absl::Status Evaluate(const ModelEnds& ends, const std::vector<EvaluationDomain>
     }
     Fingerprint hash("evaluate/v1");
     hash.Add(absl::MakeConstSpan(nll)).Add(absl::MakeConstSpan(kl)).Add(absl::MakeConstSpan(greedy));
+    if (options.top_k > 0) hash.Add(absl::MakeConstSpan(top_k));
     StageRun& run = *result.add_stage();
     run.set_stage(absl::StrCat("evaluate/", domain.name));
     run.set_hash(hash.Hex());

@@ -1,8 +1,9 @@
 // The metrics of a trial from two traces of the same windows: the full model's and the quantized one's.
 //
 // Per domain, into a TrialResult:
-//   series   nll, kl, greedy_agreement          one value a window, with the window's document
-//   metrics  nll, perplexity, kl, greedy_agreement                       means over the windows
+//   series   nll, kl, greedy_agreement          one value a window, with the window's document; topK_agreement where
+//            options.top_k is K > 0
+//   metrics  nll, perplexity, kl, greedy_agreement, topK_agreement       means over the windows
 //            router_topk_agreement, router_top1_change                   per layer with a router
 //            router_kl   KL(full || quantized) of the softmax over all experts, nats per token, likewise
 //   expert use of the model measured, per layer
@@ -15,6 +16,7 @@
 #include "absl/status/status.h"
 #include "eaq/base/progress.h"
 #include "eaq/base/thread_pool.h"
+#include "eaq/eval/score.h"
 #include "eaq/eval/trace.h"
 #include "eaq/model/head.h"
 #include "eaq/proto/trial.pb.h"
@@ -31,11 +33,11 @@ struct EvaluationDomain {
 std::vector<absl::Span<const int32_t>> WindowIds(const std::vector<EvaluationDomain>& domains);
 
 // Appends to RESULT. QUANTIZED null: the full model alone (nll, perplexity, expert use). The traces must be of
-// WindowIds(domains). QUANTIZED_ENDS: the quantized model's, where the recipe transforms embedding and head; null:
-// ENDS. DataLoss when a number is not finite; it names domain and window.
+// WindowIds(domains). A scorer of OPTIONS gets one window after the other. DataLoss when a number is not finite; it
+// names domain and window.
 absl::Status Evaluate(const ModelEnds& ends, const std::vector<EvaluationDomain>& domains, const ModelTrace& full,
                       const ModelTrace* quantized, ThreadPool& pool, ProgressSink& progress, TrialResult& result,
-                      const ModelEnds* quantized_ends = nullptr);
+                      const ScoreOptions& options = {});
 
 }  // namespace eaq
 

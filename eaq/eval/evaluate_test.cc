@@ -138,6 +138,11 @@ TEST(Evaluate, AModelAgreesWithItself) {
   TrialResult alone, twice;
   ASSERT_THAT(Evaluate(full->ends(), domains, trace, nullptr, pool, progress, alone), IsOk());
   ASSERT_THAT(Evaluate(full->ends(), domains, trace, &trace, pool, progress, twice), IsOk());
+  EXPECT_EQ(Find(twice, "top5_agreement", "prose"), nullptr);
+  TrialResult top;
+  ASSERT_THAT(Evaluate(full->ends(), domains, trace, &trace, pool, progress, top, {.top_k = 5}), IsOk());
+  EXPECT_EQ(Find(top, "top5_agreement", "prose")->value(), 1);
+  EXPECT_EQ(top.series_size(), twice.series_size() + 2);
   EXPECT_EQ(Find(alone, "kl", "code"), nullptr);
   EXPECT_EQ(Find(alone, "nll", "code")->value(), Find(twice, "nll", "code")->value());
   EXPECT_EQ(Find(twice, "kl", "code")->value(), 0);

@@ -199,6 +199,40 @@ TEST(MultipleChoice, SharingChangesNothingButRounding) {
   }
 }
 
+// A function runs the layers over sequences and their branches: the same bits, and what it must take at once.
+TEST(MultipleChoice, AFunctionMayRunTheLayers) {
+  const auto model = *Model::Load(*RandomModel(Config(), 4));
+  const ModelConfig& config = model->config();
+  const std::vector<ChoiceTask> tasks = {Make(Choices(), ChoiceSpec()), Make(Words(), WordSpec())};
+  ThreadPool pool(1);
+  ChoiceTracer tracer(model->ends(), tasks, pool);
+  const int64_t width = config.num_kv_heads * config.head_dim;
+  int64_t rows = 0, most = 0, branching = 0;
+  for (int l = 0; l < config.num_layers; ++l) {
+    const auto run = [&](MatrixView hidden, absl::Span<const int64_t> lengths, absl::Span<const uint8_t> branches) {
+      int64_t row = 0, front = 0, keys = 0;
+      LayerCache cache{Matrix(256, width), Matrix(256, width), 0};
+      for (size_t s = 0; s < lengths.size(); row += lengths[s++]) {
+        if (branches[s] == 0) front = lengths[s];
+        cache.length = branches[s] == 0 ? 0 : front;
+        keys = (branches[s] == 0 ? 0 : keys + front) + lengths[s];
+        most = std::max(most, keys);
+        branching += branches[s];
+        model->layer(l).ForwardCached(hidden.Rows(row, lengths[s]), cache);
+      }
+      rows += row;
+      return absl::OkStatus();
+    };
+    ASSERT_THAT(tracer.Advance(run), IsOk());
+  }
+  NullProgress progress;
+  EXPECT_EQ(*tracer.Scores(pool, progress), ScoresOf(*model, tasks, 1));
+  EXPECT_EQ(rows, config.num_layers * tracer.tokens());
+  EXPECT_GT(branching, 0);
+  EXPECT_GE(tracer.most_keys(), most);  // more where candidates have no front in common
+  EXPECT_LE(tracer.most_keys(), tracer.tokens_alone());
+}
+
 // With all tokens equally likely ll = -n log V: the shortest candidate wins, and normalised by its characters the one
 // with the fewest tokens for them; equal ones tie for the first.
 TEST(MultipleChoice, UniformModelInClosedForm) {

@@ -35,12 +35,39 @@ struct WindowComparison {
   WindowScore quantized;
   double kl = 0;                // mean over the predictions of KL(full || quantized), nats; >= 0
   double greedy_agreement = 0;  // share of the predictions where both rank the same token first (lowest id on ties)
+  double top_k_agreement = 0;   // mean over the predictions of |top k of both| / k; 0 where k is
+};
+
+// What two models say about one token.
+struct RowComparison {
+  double full = 0, quantized = 0;  // log-probabilities, natural
+  double kl = 0;                   // of the whole rows
+  bool agree = false;              // in the likeliest token
+  int64_t common = 0;              // tokens among the k likeliest of both
+};
+
+// Where rows become log-probabilities in place of this CPU's head: a device's (experiments/device_evaluation.h). Rows
+// are hidden states before the final norm; results are as those of ScoreWindow and CompareWindow but for rounding.
+class WindowScorer {
+ public:
+  virtual ~WindowScorer() = default;
+  virtual absl::StatusOr<std::vector<double>> LogProbabilities(ConstMatrixView hidden,
+                                                               absl::Span<const int32_t> targets) = 0;
+  virtual absl::StatusOr<std::vector<RowComparison>> Compare(ConstMatrixView full, ConstMatrixView quantized,
+                                                             absl::Span<const int32_t> targets, int64_t top_k) = 0;
+};
+
+struct ScoreOptions {
+  const ModelEnds* quantized_ends = nullptr;  // of the quantized model where they are others
+  int64_t top_k = 0;                          // of top_k_agreement; 0: not asked for
+  WindowScorer* scorer = nullptr;             // null: the CPU. It has the ends of both models itself
 };
 
 // IDS: the window, [L]; HIDDEN: its last hidden states before the final norm, [L, hidden_size]. InvalidArgument for a
 // window of fewer than 2 tokens, shapes that disagree, or an id outside of the vocabulary; DataLoss when a log-
 // probability is not finite (NaN never passes). Thread-safe.
-absl::StatusOr<WindowScore> ScoreWindow(const ModelEnds& ends, absl::Span<const int32_t> ids, ConstMatrixView hidden);
+absl::StatusOr<WindowScore> ScoreWindow(const ModelEnds& ends, absl::Span<const int32_t> ids, ConstMatrixView hidden,
+                                        WindowScorer* scorer = nullptr);
 
 // Single tokens: TARGETS[t] is predicted from row t of HIDDEN, [targets, hidden_size], the last hidden state of the
 // token before it. FIRST_POSITION: that of TARGETS[0], for messages. Errors as above; there may be one target.
@@ -48,11 +75,10 @@ absl::StatusOr<WindowScore> ScoreWindow(const ModelEnds& ends, absl::Span<const 
 absl::StatusOr<TargetScore> ScoreTargets(const ModelEnds& ends, absl::Span<const int32_t> targets,
                                          ConstMatrixView hidden, int64_t first_position);
 
-// The same window through both models, with one pass over the vocabulary for each. QUANTIZED_ENDS: of the quantized
-// model where they are others; null: ENDS.
+// The same window through both models, with one pass over the vocabulary for each.
 absl::StatusOr<WindowComparison> CompareWindow(const ModelEnds& ends, absl::Span<const int32_t> ids,
                                                ConstMatrixView full_hidden, ConstMatrixView quantized_hidden,
-                                               const ModelEnds* quantized_ends = nullptr);
+                                               const ScoreOptions& options = {});
 
 // KL(p || q) in nats for p = softmax(FULL), q = softmax(QUANTIZED), both [n] logits, computed in float64 and never
 // below 0 by rounding.

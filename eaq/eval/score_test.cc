@@ -115,9 +115,36 @@ TEST(Score, ComparisonEqualsTheDefinition) {
   }
   EXPECT_NEAR(c.kl, kl / 69, 1e-5 * kl);
   EXPECT_NEAR(c.greedy_agreement, agree / 69, 1e-12);
+  EXPECT_EQ(c.top_k_agreement, 0);
   EXPECT_GT(c.kl, 0.01);
   EAQ_ASSERT_OK_AND_ASSIGN(const WindowScore alone, ScoreWindow(Ends(head), Ids(70), quantized.const_view()));
   EXPECT_EQ(alone.log_probs, c.quantized.log_probs);
+}
+
+TEST(Score, TopKAgreementEqualsTheDefinition) {
+  const Matrix head = Normal(kVocab, kHidden, 4), full = Normal(70, kHidden, 5);
+  Matrix quantized = Normal(70, kHidden, 6);
+  for (int64_t i = 0; i < full.size(); ++i) quantized.data()[i] = full.data()[i] + 0.3f * quantized.data()[i];
+  for (const int64_t k : {1, 5}) {
+    EAQ_ASSERT_OK_AND_ASSIGN(const WindowComparison c, CompareWindow(Ends(head), Ids(70), full.const_view(),
+                                                                     quantized.const_view(), {.top_k = k}));
+    double common = 0;
+    for (int64_t t = 0; t < 69; ++t) {
+      const std::vector<double> p = NaiveLogProbs(head, full.row(t)), q = NaiveLogProbs(head, quantized.row(t));
+      const auto better = [](const std::vector<double>& of, int64_t v) {  // how many are likelier
+        return std::count_if(of.begin(), of.end(), [&](double other) { return other > of[v]; });
+      };
+      for (int64_t v = 0; v < kVocab; ++v) common += better(p, v) < k && better(q, v) < k;
+    }
+    EXPECT_NEAR(c.top_k_agreement, common / static_cast<double>(69 * k), 1e-12) << k;
+    EXPECT_GT(c.top_k_agreement, 0.1);
+    EXPECT_LT(c.top_k_agreement, 1);
+    if (k == 1) {
+      EXPECT_EQ(c.top_k_agreement, c.greedy_agreement);
+    }
+  }
+  EXPECT_THAT(CompareWindow(Ends(head), Ids(70), full.const_view(), full.const_view(), {.top_k = kVocab + 1}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("top_k is")));
 }
 
 TEST(Score, AModelAgreesWithItself) {

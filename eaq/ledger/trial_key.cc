@@ -131,6 +131,7 @@ bool IsLabelField(const std::string& field) {
 bool IsLateField(const std::string& field) {
   static const auto* const late = new std::set<std::string>{
       "eaq.EvaluationData.split",
+      "eaq.EvaluationData.top_k",
       "eaq.Gemq.unit",
       "eaq.Gptq.order",
       "eaq.Gptq.stale_group_grids",

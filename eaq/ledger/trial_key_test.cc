@@ -84,6 +84,8 @@ TEST(TrialKey, LateFieldsEnterOnlyWhenTheyDiffer) {
   EXPECT_EQ(TrialKey(Parse("recipe { solve { gptq {} } } backend: \"cpu\"")), key);
   EXPECT_TRUE(keys.insert(TrialKey(Parse("recipe { solve { gptq {} } } backend: \"emulation\""))).second);
   EXPECT_TRUE(keys.insert(TrialKey(Parse("recipe { solve { gptq {} } } backend: \"cuda\""))).second);
+  EXPECT_EQ(TrialKey(Parse("evaluation { top_k: 0 }")), TrialKey(Parse("evaluation { }")));
+  EXPECT_NE(TrialKey(Parse("evaluation { top_k: 5 }")), TrialKey(Parse("evaluation { }")));
   const char* others[][3] = {
       {"solve { gptq {} }", "solve { gptq { order: LAYER } }", "solve { gptq { order: SEQUENTIAL } }"},
       {"solve { nearest {} }", "solve { nearest { fixed_clip_ratio: 1 zero_in_range: true } }",

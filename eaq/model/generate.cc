@@ -44,26 +44,38 @@ int32_t SampleToken(absl::Span<const float> logits, const SamplingOptions& optio
   return order[count - 1];
 }
 
-absl::StatusOr<std::vector<int32_t>> Generate(const Model& model, absl::Span<const int32_t> prompt,
-                                              const SamplingOptions& options,
+absl::StatusOr<std::vector<int32_t>> Generate(int64_t vocabulary, ExtendSequence extend,
+                                              absl::Span<const int32_t> prompt, const SamplingOptions& options,
                                               absl::FunctionRef<bool(int32_t)> on_token) {
   EAQ_RETURN_IF_ERROR(CheckSampling(options));
-  EAQ_RETURN_IF_ERROR(model.CheckIds(prompt));
   if (prompt.empty()) return absl::InvalidArgumentError("the prompt is empty; at least one token is needed");
-  KvCache cache = model.NewCache(static_cast<int64_t>(prompt.size()) + options.max_new_tokens);
-  std::vector<float> logits(model.config().vocab_size);
+  std::vector<float> logits(vocabulary);
   std::vector<int32_t> result;
   Rng rng(options.seed, "generate");
-  if (options.max_new_tokens > 0) model.Extend(prompt, cache, absl::MakeSpan(logits));
+  if (options.max_new_tokens > 0) EAQ_RETURN_IF_ERROR(extend(prompt, absl::MakeSpan(logits)));
   while (static_cast<int64_t>(result.size()) < options.max_new_tokens) {
     const int32_t token = SampleToken(logits, options, rng);
     if (token == options.stop_token) break;
     result.push_back(token);
     if (!on_token(token)) break;
-    if (static_cast<int64_t>(result.size()) < options.max_new_tokens)
-      model.Extend(absl::MakeConstSpan(&token, 1), cache, absl::MakeSpan(logits));
+    if (static_cast<int64_t>(result.size()) < options.max_new_tokens) {
+      EAQ_RETURN_IF_ERROR(extend(absl::MakeConstSpan(&token, 1), absl::MakeSpan(logits)));
+    }
   }
   return result;
+}
+
+absl::StatusOr<std::vector<int32_t>> Generate(const Model& model, absl::Span<const int32_t> prompt,
+                                              const SamplingOptions& options,
+                                              absl::FunctionRef<bool(int32_t)> on_token) {
+  EAQ_RETURN_IF_ERROR(CheckSampling(options));
+  EAQ_RETURN_IF_ERROR(model.CheckIds(prompt));
+  KvCache cache = model.NewCache(static_cast<int64_t>(prompt.size()) + options.max_new_tokens);
+  const auto extend = [&](absl::Span<const int32_t> ids, absl::Span<float> logits) {
+    model.Extend(ids, cache, logits);
+    return absl::OkStatus();
+  };
+  return Generate(model.config().vocab_size, extend, prompt, options, on_token);
 }
 
 }  // namespace eaq

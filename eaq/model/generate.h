@@ -29,8 +29,16 @@ absl::Status CheckSampling(const SamplingOptions& options);
 // One token from p = softmax(logits / temperature), cut by top_k, then by top_p (the most probable token always stays).
 int32_t SampleToken(absl::Span<const float> logits, const SamplingOptions& options, Rng& rng);
 
-// The tokens that follow PROMPT (at least one id). ON_TOKEN is called with each as it is found; returning false ends
-// it.
+// What appends IDS to its one sequence and gives the logits[vocabulary] of the last.
+using ExtendSequence = absl::FunctionRef<absl::Status(absl::Span<const int32_t> ids, absl::Span<float> logits)>;
+
+// The tokens that follow PROMPT (at least one id, all below VOCABULARY) in the sequence that EXTEND keeps, which is
+// empty and has room for both. ON_TOKEN is called with each as it is found; returning false ends it.
+absl::StatusOr<std::vector<int32_t>> Generate(int64_t vocabulary, ExtendSequence extend,
+                                              absl::Span<const int32_t> prompt, const SamplingOptions& options,
+                                              absl::FunctionRef<bool(int32_t)> on_token);
+
+// The same of a model on the CPU.
 absl::StatusOr<std::vector<int32_t>> Generate(const Model& model, absl::Span<const int32_t> prompt,
                                               const SamplingOptions& options,
                                               absl::FunctionRef<bool(int32_t)> on_token);

@@ -36,8 +36,12 @@ __device__ inline Row RowOf(const Arguments& a, int64_t i) {
   if (s.gather != nullptr) from = s.gather[i] < 0 ? -1 : s.gather[i] / s.gather_divisor;
   Row row = {nullptr, nullptr, 0};
   if (from < 0) return row;
+  if (a.sets.set_of_pair != nullptr) {
+    const int32_t pair = a.sets.pair_of_row[i];
+    if (pair < 0) return row;
+    row.set = a.sets.set_of_pair[pair];
+  }
   row.x = s.x + from * s.ldx;
-  if (a.sets.set_of_pair != nullptr) row.set = a.sets.set_of_pair[a.sets.pair_of_row[i]];
   if (s.divisors != nullptr) row.divisors = s.divisors + row.set * s.cols;
   return row;
 }

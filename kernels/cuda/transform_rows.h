@@ -28,7 +28,8 @@ struct RowTransform {
 };
 
 // Which set of divisors, rotations and permutations a row takes: that of number set_of_pair[pair_of_row[i]] for row i
-// (an expert's: SortedTokens::pair_of_slot, and the experts chosen). Null: one set for all.
+// (an expert's: SortedTokens::pair_of_slot, and the experts chosen). Null: one set for all. A negative pair, a slot
+// that no pair fills, is a row of zeros.
 struct RowSets {
   const int32_t* pair_of_row = nullptr;
   const int32_t* set_of_pair = nullptr;

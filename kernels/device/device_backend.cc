@@ -6,6 +6,7 @@
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/attention_kv.h"
 #include "kernels/cuda/combine.h"
+#include "kernels/cuda/drop_experts.h"
 #include "kernels/cuda/embed.h"
 #include "kernels/cuda/fake_quant.h"
 #include "kernels/cuda/grouped_bf16.h"
@@ -19,6 +20,8 @@
 #include "kernels/cuda/route.h"
 #include "kernels/cuda/silu_mul.h"
 #include "kernels/cuda/sort_tokens.h"
+#include "kernels/cuda/token_importance.h"
+#include "kernels/cuda/top_k_agreement.h"
 #include "kernels/cuda/transform_rows.h"
 #include "kernels/cuda/weight_quant.h"
 #include "kernels/device/dense_product.h"
@@ -98,11 +101,28 @@ class DeviceBackend : public Backend {
                             int64_t n) override {
     return Check(cuda::DivergeRows(p, ldp, q, ldq, out, rows, n, stream()), "DivergeRows of [", rows, ", ", n, "]");
   }
+  BackendStatus TopKAgreement(const float* p, int64_t ldp, const float* q, int64_t ldq, int k, int32_t* common,
+                              int64_t rows, int64_t n) override {
+    return Check(cuda::TopKAgreement(p, ldp, q, ldq, k, common, rows, n, stream()), "TopKAgreement of [", rows, ", ", n,
+                 "], k ", k);
+  }
 
   BackendStatus RouteTopK(const float* logits, int64_t tokens, int64_t experts, const cuda::RouteOptions& options,
                           int32_t* chosen, float* weights) override {
     return Check(cuda::RouteTopK(logits, nullptr, tokens, experts, options, chosen, weights, stream()), "RouteTopK of ",
                  tokens, " tokens, ", options.k, " of ", experts, " experts");
+  }
+  BackendStatus DropExperts(float* weights, const int32_t* chosen, int64_t tokens, int64_t k, float ratio,
+                            const int32_t* keep, int32_t* sent) override {
+    return Check(cuda::DropExperts(weights, chosen, tokens, k, ratio, keep, sent, stream()), "DropExperts of ", tokens,
+                 " tokens, ", k, " experts each");
+  }
+  BackendStatus ProtectTokens(const cuda::AttentionBatch& b, const float* q, int64_t ldq, const float* k, int64_t ldk,
+                              const float* hidden, int64_t ldh, int64_t width, const int32_t* counts,
+                              const cuda::ImportanceWorkspace& workspace, int32_t* keep) override {
+    return Check(cuda::ProtectTokens(b, q, ldq, k, ldk, hidden, ldh, width, counts, workspace, keep, stream()),
+                 "ProtectTokens of ", b.sequences, " sequences of at most ", b.max_queries, " queries, ", b.heads,
+                 " heads on ", b.kv_heads, " of ", b.head_dim);
   }
   BackendStatus SortTokens(const int32_t* expert_of_pair, int64_t pairs, int64_t experts, int64_t tile_rows,
                            int32_t* workspace, const cuda::SortedTokens& sorted) override {

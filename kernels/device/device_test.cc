@@ -140,6 +140,9 @@ std::vector<double> RunAll(Backend& backend) {
   for (const Divergence& d : m.Out(divergence, 2)) {
     for (const double value : {d.log_sum_p, d.log_sum_q, d.kl, d.agree ? 1.0 : 0.0}) results.push_back(value);
   }
+  int32_t* const common = m.Room<int32_t>(2);
+  check(backend.TopKAgreement(logits, kVocabulary, others, kVocabulary, 5, common, 2, kVocabulary));
+  for (const int32_t count : m.Out(common, 2)) results.push_back(count);
   return results;
 }
 

@@ -64,12 +64,22 @@ class HostBackend : public Backend {
     for (int64_t r = 0; r < rows; ++r) out[r] = DivergenceOf(p + r * ldp, q + r * ldq, n);
     return {};
   }
+  BackendStatus TopKAgreement(const float* p, int64_t ldp, const float* q, int64_t ldq, int k, int32_t* common,
+                              int64_t rows, int64_t n) override {
+    for (int64_t r = 0; r < rows; ++r) {
+      const std::vector<int32_t> of_p = TopOf(p + r * ldp, n, k), of_q = TopOf(q + r * ldq, n, k);
+      common[r] = 0;
+      for (const int32_t i : of_p) common[r] += std::count(of_q.begin(), of_q.end(), i) > 0 ? 1 : 0;
+    }
+    return {};
+  }
 
  protected:
   virtual void AttentionOf(const AttentionShape& shape, const float* q, int64_t ldq, const float* k, int64_t ldk,
                            const float* v, int64_t ldv, float* out, int64_t ldo) = 0;
   virtual double LogSumOf(const float* x, int64_t n) = 0;
   virtual Divergence DivergenceOf(const float* p, const float* q, int64_t n) = 0;
+  virtual std::vector<int32_t> TopOf(const float* x, int64_t n, int64_t k) = 0;
 };
 
 class CpuBackend : public HostBackend {
@@ -103,6 +113,11 @@ class CpuBackend : public HostBackend {
   }
   double LogSumOf(const float* x, int64_t n) override { return LogSumExp(x, n); }
   Divergence DivergenceOf(const float* p, const float* q, int64_t n) override { return Diverge(p, q, n); }
+  std::vector<int32_t> TopOf(const float* x, int64_t n, int64_t k) override {
+    std::vector<int32_t> top(k);
+    TopK(x, n, k, top.data());
+    return top;
+  }
 };
 
 using reference::Doubles;
@@ -158,6 +173,9 @@ class ReferenceBackend : public HostBackend {
   Divergence DivergenceOf(const float* p, const float* q, int64_t n) override {
     return reference::Diverge(Rows(p, n, 1, n), Rows(q, n, 1, n));
   }
+  std::vector<int32_t> TopOf(const float* x, int64_t n, int64_t k) override {
+    return reference::TopK(Rows(x, n, 1, n), k);
+  }
 };
 
 BackendStatus NotThere(const Backend& backend, const char* op) {
@@ -200,6 +218,14 @@ BackendStatus Backend::AttentionKv(const cuda::AttentionBatch&, const float*, in
 }
 BackendStatus Backend::RouteTopK(const float*, int64_t, int64_t, const cuda::RouteOptions&, int32_t*, float*) {
   return NotThere(*this, "RouteTopK");
+}
+BackendStatus Backend::DropExperts(float*, const int32_t*, int64_t, int64_t, float, const int32_t*, int32_t*) {
+  return NotThere(*this, "DropExperts");
+}
+BackendStatus Backend::ProtectTokens(const cuda::AttentionBatch&, const float*, int64_t, const float*, int64_t,
+                                     const float*, int64_t, int64_t, const int32_t*, const cuda::ImportanceWorkspace&,
+                                     int32_t*) {
+  return NotThere(*this, "ProtectTokens");
 }
 BackendStatus Backend::SortTokens(const int32_t*, int64_t, int64_t, int64_t, int32_t*, const cuda::SortedTokens&) {
   return NotThere(*this, "SortTokens");

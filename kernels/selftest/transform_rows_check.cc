@@ -39,7 +39,8 @@ void CheckTransform(Checker& c, Case k, Random& random) {
   for (float& d : divisors) d = static_cast<float>(0.5 + random.Uniform());
   std::vector<int32_t> gather = random.Integers<int32_t>(k.rows, 0, 2 * source_rows - 1);
   if (k.rows > 1) gather[k.rows - 1] = -1;
-  const std::vector<int32_t> pair_of_row = random.Integers<int32_t>(k.rows, 0, 9);
+  std::vector<int32_t> pair_of_row = random.Integers<int32_t>(k.rows, 0, 9);
+  if (k.rows > 1) pair_of_row[k.rows / 2] = -1;  // zeros, where there are sets
   const std::vector<int32_t> set_of_pair = random.Integers<int32_t>(10, 0, sets - 1);
   const int64_t block = std::max<int64_t>(1, k.t.block);
   const std::vector<float> rotation = random.Normals(k.t.kind == Kind::kRotate ? sets * block * block : 1);
@@ -73,7 +74,8 @@ void CheckTransform(Checker& c, Case k, Random& random) {
   const std::vector<float> got = k.in_place ? dx.Download() : y.Download();
 
   for (int64_t r = 0; r < k.rows; ++r) {
-    const int64_t from = !k.gather ? r : gather[r] < 0 ? -1 : gather[r] / 2;
+    int64_t from = !k.gather ? r : gather[r] < 0 ? -1 : gather[r] / 2;
+    if (k.sets > 0 && pair_of_row[r] < 0) from = -1;
     const int64_t set = k.sets > 0 && from >= 0 ? set_of_pair[pair_of_row[r]] : 0;
     std::vector<double> row(cols, 0.0);
     for (int64_t i = 0; i < cols && from >= 0; ++i) {
