@@ -2,6 +2,7 @@
 
 #include "kernels/emulation/block.h"
 #include "kernels/emulation/faults.h"
+#include "kernels/emulation/launch_log.h"
 #include "kernels/emulation/limits.h"
 #include "kernels/emulation/report.h"
 #include "kernels/emulation/sanitizer.h"
@@ -67,13 +68,14 @@ void* InBlock(const Block& own, const void* address, const Block& block, Site si
   return static_cast<char*>(block.shared.dynamic()) + offset;
 }
 
-void RunClusters(int cluster, const Dim3& grid, const Dim3& block, size_t dynamic_bytes, void (*call)(const void*),
-                 const void* closure) {
+void RunClusters(const void* kernel, int cluster, const Dim3& grid, const Dim3& block, size_t dynamic_bytes,
+                 void (*call)(const void*), const void* closure) {
   CheckHopper("a launch of clusters", Site());
   if (cluster < 1 || cluster > 8 || grid.x % static_cast<unsigned>(cluster) != 0) {
     Die("clusters of %d in a grid of %u blocks: 1 to 8, without a rest", cluster, grid.x);
   }
   CheckLaunch(grid, block, dynamic_bytes);
+  LogLaunch({kernel, static_cast<int>(block.Count()), dynamic_bytes});
   const FaultReports reports;
   Scheduler::Own().Run(grid, block, dynamic_bytes, {call, closure}, static_cast<unsigned>(cluster));
 }

@@ -17,15 +17,16 @@ struct Thread;
 // after.
 void ClusterSync(Site site);
 
-void RunClusters(int cluster, const Dim3& grid, const Dim3& block, size_t dynamic_bytes, void (*call)(const void*),
-                 const void* closure);
+// As Run (launch.h).
+void RunClusters(const void* kernel, int cluster, const Dim3& grid, const Dim3& block, size_t dynamic_bytes,
+                 void (*call)(const void*), const void* closure);
 
 // As Launch (launch.h); every CLUSTER blocks that follow each other are one.
 template <typename Kernel, typename... Arguments>
 void LaunchClusters(int cluster, Kernel kernel, Dim3 grid, Dim3 block, size_t dynamic_bytes, Arguments... arguments) {
   const auto body = [=] { kernel(arguments...); };
   RunClusters(
-      cluster, grid, block, dynamic_bytes,
+      reinterpret_cast<const void*>(kernel), cluster, grid, block, dynamic_bytes,
       [](const void* closure) { (*static_cast<const decltype(body)*>(closure))(); }, &body);
 }
 

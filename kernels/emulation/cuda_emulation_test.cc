@@ -2,10 +2,12 @@
 
 #include <cmath>
 #include <cstdint>
+#include <set>
 #include <vector>
 
 #include "gtest/gtest.h"
 #include "kernels/emulation/counters.h"
+#include "kernels/emulation/launch_log.h"
 #include "kernels/emulation/options.h"
 
 namespace eaq::kernels {
@@ -278,6 +280,26 @@ void LaunchShared(int architecture, size_t bytes) {
   options.architecture = architecture;
   const emulation::ScopedOptions scoped(options);
   EAQ_LAUNCH(UsesDynamicShared, 1, 1, bytes, nullptr);
+}
+
+TEST(CudaEmulationTest, LaunchesAreWrittenDownWhileALogLives) {
+  LaunchShared(90, 100);
+  std::set<emulation::LaunchShape> shapes;
+  {
+    const emulation::LaunchLog log;
+    for (const size_t bytes : {300, 200, 300}) LaunchShared(90, bytes);
+    EAQ_LAUNCH(Nothing, 2, dim3(8, 3, 2), 0, nullptr);
+    shapes = log.Shapes();
+  }
+  LaunchShared(90, 400);
+  std::set<emulation::LaunchShape> want = {{reinterpret_cast<const void*>(UsesDynamicShared), 1, 200},
+                                           {reinterpret_cast<const void*>(UsesDynamicShared), 1, 300},
+                                           {reinterpret_cast<const void*>(Nothing), 48, 0}};
+  ASSERT_EQ(shapes.size(), want.size());
+  for (const emulation::LaunchShape& shape : shapes) {
+    EXPECT_EQ(want.erase(shape), 1u) << shape.threads << " threads, " << shape.dynamic_bytes << " bytes";
+  }
+  EXPECT_TRUE(emulation::LaunchLog().Shapes().empty());
 }
 
 TEST(CudaEmulationDeathTest, RefusesWhatNoDeviceCanRun) {

@@ -1,30 +1,24 @@
 #include "kernels/emulation/limits.h"
 
+#include <string>
+
+#include "kernels/architecture.h"
 #include "kernels/emulation/options.h"
 #include "kernels/emulation/report.h"
 
 namespace eaq::kernels::emulation {
 
 size_t MaxSharedBytes(int architecture) {
-  switch (architecture) {
-    case 80:
-    case 87:
-      return 163 << 10;
-    case 86:
-    case 89:
-    case 120:
-      return 99 << 10;
-    case 90:
-    case 100:
-      return 227 << 10;
-    default:
-      Die("architecture %d: its limits are not known here (80, 86, 87, 89, 90, 100, 120)", architecture);
-  }
+  const Architecture* found = FindArchitecture(architecture);
+  if (found != nullptr) return static_cast<size_t>(found->BlockBytes());
+  std::string known;
+  for (const Architecture& a : kArchitectures) known += " " + std::to_string(a.number);
+  Die("architecture %d: its limits are not known here (only%s: kernels/architecture.h)", architecture, known.c_str());
 }
 
 void CheckLaunch(const Dim3& grid, const Dim3& block, size_t dynamic_bytes) {
-  if (block.Count() < 1 || block.Count() > 1024) {
-    Die("a block has 1 to 1024 threads, not %u x %u x %u", block.x, block.y, block.z);
+  if (block.Count() < 1 || block.Count() > Architecture::kBlockThreads) {
+    Die("a block has 1 to %d threads, not %u x %u x %u", Architecture::kBlockThreads, block.x, block.y, block.z);
   }
   if (block.z > 64) Die("a block is at most 64 deep, not %u", block.z);
   if (grid.Count() == 0) Die("a grid has at least one block, not %u x %u x %u", grid.x, grid.y, grid.z);

@@ -1,4 +1,4 @@
-// What a device refuses to launch. Compute capabilities and their limits: CUDA C Programming Guide, appendix "Compute
+// What a device refuses to launch: kernels/architecture.h, and CUDA C Programming Guide, appendix "Compute
 // Capabilities".
 #ifndef KERNELS_EMULATION_LIMITS_H_
 #define KERNELS_EMULATION_LIMITS_H_

@@ -9,13 +9,12 @@ namespace eaq::kernels::roofline {
 
 struct Chip {
   const char* name;
-  int architecture;  // 80, 89, 90
+  int architecture;  // 80, 89, 90: of kernels/architecture.h
   int multiprocessors;
   double clock;  // Hz, boost: the one for which the data sheet's rates hold
   // Multiply-adds a cycle of one multiprocessor, dense; int4 0: none.
   int macs_int4, macs_int8, macs_bf16;
   double memory;        // bytes/s, data sheet
-  int shared_bytes;     // of a multiprocessor
   double mma_share;     // of those rates that mma.sync can reach; Hopper keeps the rest for wgmma
   double wgmma_share;   // and wgmma; 0: none
   double memory_share;  // of `memory` that a copy reaches

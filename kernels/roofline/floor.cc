@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <utility>
 
+#include "kernels/roofline/occupancy.h"
+
 namespace eaq::kernels::roofline {
 namespace {
 
@@ -30,9 +32,8 @@ double SheetMacs(const Work& w, const Chip& c) {
 }
 
 int Resident(const Work& w, const Chip& c) {
-  constexpr int64_t kReserved = 1024;  // shared memory of a block for the system
-  const int64_t by_shared = c.shared_bytes / (w.shared_bytes + kReserved);
-  return static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(w.resident, by_shared)));
+  const Occupancy most = OccupancyOf({w.threads, /*registers=*/0, w.shared_bytes}, *FindArchitecture(c.architecture));
+  return std::max(1, std::min(w.resident, most.blocks));
 }
 
 double L2Bytes(const Work& w) {

@@ -225,7 +225,7 @@ TEST(RooflineTest, HessianCountsAreThoseOfTheEmulator) {
 
 TEST(RooflineTest, FloorByHand) {
   // 4 SMs at 1 GHz, two blocks on each; 10 items, so the busiest SM has 3 where the mean is 2.5.
-  const Chip chip{"toy", 80, 4, 1e9, 4096, 2048, 1024, 1e12, 100 << 10, 0.5, 0, 0.8, 2e12, 1e-6, 0.5e-6, 2e-6};
+  const Chip chip{"toy", 80, 4, 1e9, 4096, 2048, 1024, 1e12, 0.5, 0, 0.8, 2e12, 1e-6, 0.5e-6, 2e-6};
   Work w;
   w.launches = 1, w.blocks = 8, w.items = 10;
   w.mma_s8 = 10 * 1000;
@@ -256,7 +256,7 @@ TEST(RooflineTest, FloorByHand) {
 
 // 8 SMs at 1 GHz, two clusters of 4; 3 items, so the busier cluster has 2 where the mean is 1.5.
 TEST(RooflineTest, FloorOfClustersByHand) {
-  const Chip chip{"toy", 90, 8, 1e9, 0, 4096, 2048, 1e12, 228 << 10, 0.5, 0.8, 0.8, 2e12, 1e-6, 0.5e-6, 2e-6};
+  const Chip chip{"toy", 90, 8, 1e9, 0, 4096, 2048, 1e12, 0.5, 0.8, 0.8, 2e12, 1e-6, 0.5e-6, 2e-6};
   Work w;
   w.launches = 1, w.blocks = 8, w.items = 3, w.cluster = 4;
   w.wgmma = 3 * 4 * 100, w.wgmma_columns = w.wgmma * 128;
@@ -282,6 +282,10 @@ TEST(RooflineTest, SharedMemoryLimitsResidentBlocks) {
   w.resident = 2;
   w.shared_bytes = 99 << 10;  // two fit an H100 or A100... of 164 KiB only one
   EXPECT_EQ(FloorOf(w, Chips()[0], 0).resident, 1);
+  EXPECT_EQ(FloorOf(w, Chips()[2], 0).resident, 2);
+  w.shared_bytes = 0;
+  w.threads = 1024;  // 1536 at once on the RTX 4090
+  EXPECT_EQ(FloorOf(w, Chips()[1], 0).resident, 1);
   EXPECT_EQ(FloorOf(w, Chips()[2], 0).resident, 2);
 }
 

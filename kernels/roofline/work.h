@@ -26,7 +26,7 @@ struct Work {
   double macs = 0;           // multiply-adds that the result needs, without padding
   int64_t items = 0;         // equal pieces of work that blocks (clusters) take by turns; 0: too uneven to count
   int cluster = 1;           // blocks that share an item
-  int threads = 0;           // of a block
+  int threads = 1;           // of a block
   int resident = 1;          // blocks of a multiprocessor that registers are limited for
   int64_t shared_bytes = 0;  // of a block
   int64_t flight_bytes = 0;  // of a block: loads that are on their way while it computes

@@ -206,12 +206,15 @@ const Shape kShapes[] = {
 EAQ_CHECK_CASE(AttentionBf16) {
   for (const Shape& s : kShapes) CheckShape<Bf16, float>(c, s, false);
 }
-EAQ_CHECK_CASE(AttentionBf16Out) { CheckShape<Bf16, Bf16>(c, kShapes[1], false); }
+EAQ_CHECK_CASE(AttentionBf16Out) {
+  for (const int i : {0, 1, 2}) CheckShape<Bf16, Bf16>(c, kShapes[i], false);
+}
 EAQ_CHECK_CASE(AttentionFloat) {
   for (const Shape& s : kShapes) CheckShape<float, float>(c, s, false);
 }
 
-// Decode reads row b of q for sequence b, so there must be a query row for each.
+// Decode reads row b of q for sequence b, so there must be a query row for each. Each width of a head with one, two and
+// four heads a block.
 const Shape kDecodeShapes[] = {
     {{{1, 1}}, 1, 1, 32, 0},
     {{{1, 5}, {1, 0}, {1, 300}, {1, 256}}, 4, 2, 64, 0},
@@ -219,11 +222,16 @@ const Shape kDecodeShapes[] = {
     {{{1, 530}, {1, 20}}, 8, 2, 32, 270},
     {{{1, 70}}, 8, 1, 128, 0},
     {{{1, 1000}}, 1, 1, 64, 10},
+    {{{1, 40}}, 2, 1, 32, 0},
+    {{{1, 50}}, 4, 1, 64, 0},
+    {{{1, 90}}, 2, 1, 128, 0},
 };
 EAQ_CHECK_CASE(AttentionDecodeBf16) {
   for (const Shape& s : kDecodeShapes) CheckShape<Bf16, float>(c, s, true);
 }
-EAQ_CHECK_CASE(AttentionDecodeBf16Out) { CheckShape<Bf16, Bf16>(c, kDecodeShapes[1], true); }
+EAQ_CHECK_CASE(AttentionDecodeBf16Out) {
+  for (const int i : {0, 1, 2}) CheckShape<Bf16, Bf16>(c, kDecodeShapes[i], true);
+}
 EAQ_CHECK_CASE(AttentionDecodeFloat) {
   for (const Shape& s : kDecodeShapes) CheckShape<float, float>(c, s, true);
 }
@@ -353,11 +361,14 @@ EAQ_CHECK_CASE(AttentionKvFloat) {
   CheckCodes<float>(c, kShapes[1], 6, false);
 }
 EAQ_CHECK_CASE(AttentionDecodeKvBf16) {
-  for (const Shape& s : kDecodeShapes) CheckCodes<Bf16>(c, s, s.heads % 3 == 1 ? 8 : 4, true);
-  CheckCodes<Bf16>(c, kDecodeShapes[3], 8, true);
+  for (const Shape& s : kDecodeShapes) {
+    for (const int bits : {4, 8}) CheckCodes<Bf16>(c, s, bits, true);
+  }
 }
 EAQ_CHECK_CASE(AttentionDecodeKvFloat) {
-  for (const Shape& s : kDecodeShapes) CheckCodes<float>(c, s, s.heads == 8 ? 8 : 4, true);
+  for (const Shape& s : kDecodeShapes) {
+    for (const int bits : {4, 8}) CheckCodes<float>(c, s, bits, true);
+  }
 }
 
 // A head with NaN is NaN as a whole, and no other is.

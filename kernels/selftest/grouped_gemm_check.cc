@@ -434,6 +434,18 @@ EAQ_CHECK_CASE(GroupedGemmMixedWidths) {
 }
 
 // A few rows of another width over the results, for the plain product and for gate and up together.
+// Fewer tiles than multiprocessors: the smaller tile of 8 tokens.
+EAQ_CHECK_CASE(GroupedGemmFewTiles) {
+  for (const int64_t group : {0, 128}) {
+    for (const GemmFormat format : kAll) {
+      const bool integer = ActivationBits(format) != 16;
+      CheckGemm(c, {format, group, true, integer, 8, 72, 300, {3, 9}, false, false, false, false, 5});
+    }
+    Case mixed{GemmFormat::kMixedA16, group, true, false, 8, 72, 300, {3, 9}, false, false, false, false, 5};
+    mixed.widths = {2, 4};
+    CheckGemm(c, mixed);
+  }
+}
 EAQ_CHECK_CASE(GroupedGemmPatches) {
   for (const bool swiglu : {false, true}) {
     Case k{GemmFormat::kW2A16, 128, true, false, 8, 90, 300, {3, 0, 9}, swiglu};

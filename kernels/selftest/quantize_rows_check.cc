@@ -157,7 +157,10 @@ EAQ_CHECK_CASE(QuantizeRowsShapes) {
     many.q.bits = 4;
     CheckQuantize(c, many, random.Normals(20 * cols), random);
   }
-  for (const int64_t cols : {5000, 14500}) {
+  for (const int64_t cols : {99, 1099}) {  // rows that start anywhere
+    CheckQuantize(c, {1027, cols, cols, {8}, true, true}, random.Normals(20 * cols), random);
+  }
+  for (const int64_t cols : {5000, 5001, 14500}) {
     Case wide{2, cols, cols + 4, {8}, true, false};
     CheckQuantize(c, wide, random.Normals(2 * wide.ldx), random);
     wide.q.per_group = true;

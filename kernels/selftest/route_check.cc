@@ -20,7 +20,7 @@ EAQ_CHECK_CASE(RouterLogits) {
     int64_t tokens, hidden, experts, extra;
   };
   for (const Shape s : {Shape{1, 64, 8, 0}, Shape{1, 1, 1, 0}, Shape{9, 130, 5, 3}, Shape{3, 128, 33, 4},
-                        Shape{130, 36, 37, 0}, Shape{129, 33, 9, 1}}) {
+                        Shape{9, 132, 5, 4}, Shape{130, 36, 37, 0}, Shape{129, 33, 9, 1}}) {
     const int64_t ldx = s.hidden + s.extra;
     const std::vector<float> x = random.Normals(s.tokens * ldx), w = random.Normals(s.experts * s.hidden);
     DeviceArray<float> dx("x", x), dw("weight", w), logits("logits", s.tokens * s.experts);

@@ -9,69 +9,12 @@
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "tools/sass/elf.h"
 
 namespace eaq::sass {
 namespace {
 
-// ELF64, little endian: the fields that are needed, at their places.
-struct Section {
-  std::string name;
-  uint32_t type, info;
-  absl::string_view bytes;
-  uint64_t size;
-};
-
-constexpr uint32_t kNoBits = 8, kSymbols = 2;
 constexpr int kReservedSharedBytes = 1024;  // by the system, from sm_90 on, in the size of .nv.shared.*
-
-template <typename T>
-bool Read(absl::string_view bytes, uint64_t at, T& value) {
-  if (at > bytes.size() || bytes.size() - at < sizeof(T)) return false;
-  std::memcpy(&value, bytes.data() + at, sizeof(T));
-  return true;
-}
-
-std::string StringAt(absl::string_view table, uint64_t at) {
-  if (at >= table.size()) return "";
-  const absl::string_view rest = table.substr(at);
-  return std::string(rest.substr(0, rest.find('\0')));
-}
-
-absl::StatusOr<std::vector<Section>> ReadSections(absl::string_view file) {
-  const absl::Status broken = absl::InvalidArgumentError("not a cubin, or cut off");
-  if (!absl::StartsWith(file,
-                        "\x7f"
-                        "ELF\x02\x01"))
-    return broken;
-  uint64_t headers = 0;
-  uint16_t entry = 0, count = 0, names = 0;
-  if (!Read(file, 0x28, headers) || !Read(file, 0x3a, entry) || !Read(file, 0x3c, count) || !Read(file, 0x3e, names)) {
-    return broken;
-  }
-  std::vector<Section> sections(count);
-  std::vector<uint32_t> name_at(count);
-  for (int i = 0; i < count; ++i) {
-    const uint64_t at = headers + uint64_t{entry} * i;
-    uint64_t offset = 0;
-    Section& s = sections[i];
-    if (!Read(file, at, name_at[i]) || !Read(file, at + 4, s.type) || !Read(file, at + 0x18, offset) ||
-        !Read(file, at + 0x20, s.size) || !Read(file, at + 0x2c, s.info)) {
-      return broken;
-    }
-    if (s.type == kNoBits || s.size == 0) continue;
-    if (offset > file.size() || file.size() - offset < s.size) return broken;
-    s.bytes = file.substr(offset, s.size);
-  }
-  if (names >= count) return broken;
-  for (int i = 0; i < count; ++i) sections[i].name = StringAt(sections[names].bytes, name_at[i]);
-  return sections;
-}
-
-const Section* Find(const std::vector<Section>& sections, const std::string& name) {
-  for (const Section& s : sections)
-    if (s.name == name) return &s;
-  return nullptr;
-}
 
 // .nv.info: attributes {format, id, 2 bytes of size or value}, format 4 with `size` bytes behind. Of those with a
 // symbol and a number: symbol -> number.
@@ -81,11 +24,12 @@ std::map<uint32_t, uint32_t> Attributes(absl::string_view info, uint8_t wanted) 
   uint64_t at = 0;
   uint8_t format = 0, id = 0;
   uint16_t size = 0;
-  while (Read(info, at, format) && Read(info, at + 1, id) && Read(info, at + 2, size)) {
+  while (ReadNumber(info, at, format) && ReadNumber(info, at + 1, id) && ReadNumber(info, at + 2, size)) {
     at += 4;
     if (format != kSized) continue;
     uint32_t symbol = 0, value = 0;
-    if (id == wanted && size == 8 && Read(info, at, symbol) && Read(info, at + 4, value)) values[symbol] = value;
+    if (id == wanted && size == 8 && ReadNumber(info, at, symbol) && ReadNumber(info, at + 4, value))
+      values[symbol] = value;
     at += size;
   }
   return values;
@@ -127,22 +71,16 @@ absl::StatusOr<Cubin> ReadCubin(absl::string_view file) {
   if (!sections.ok()) return sections.status();
   Cubin cubin;
   uint32_t flags = 0;
-  if (!Read(file, 0x30, flags)) return absl::InvalidArgumentError("no ELF header");
+  if (!ReadNumber(file, 0x30, flags)) return absl::InvalidArgumentError("no ELF header");
   // Byte 1 of the flags in today's layout (ABI version 8), byte 0 before.
   cubin.architecture = static_cast<int>(static_cast<uint8_t>(file[8]) >= 8 ? flags >> 8 & 0xff : flags & 0xff);
 
+  const absl::StatusOr<std::vector<Symbol>> table = ReadSymbols(*sections);
+  if (!table.ok()) return table.status();
   std::map<std::string, uint32_t> symbols;
-  const Section* table = Find(*sections, ".symtab");
-  const Section* strings = Find(*sections, ".strtab");
-  const Section* info = Find(*sections, ".nv.info");
-  if (table == nullptr || strings == nullptr || info == nullptr) {
-    return absl::InvalidArgumentError("a cubin without symbols or attributes");
-  }
-  constexpr uint64_t kSymbolBytes = 24;
-  uint32_t name_at = 0;
-  for (uint64_t i = 0; Read(table->bytes, i * kSymbolBytes, name_at); ++i) {
-    symbols[StringAt(strings->bytes, name_at)] = static_cast<uint32_t>(i);
-  }
+  for (uint32_t i = 0; i < table->size(); ++i) symbols[(*table)[i].name] = i;
+  const Section* info = FindSection(*sections, ".nv.info");
+  if (info == nullptr) return absl::InvalidArgumentError("a cubin without attributes");
   std::map<uint32_t, uint32_t> registers = Attributes(info->bytes, kRegisterCount);
   std::map<uint32_t, uint32_t> frames = Attributes(info->bytes, kFrameSize);
 
@@ -157,7 +95,7 @@ absl::StatusOr<Cubin> ReadCubin(absl::string_view file) {
     }
     kernel.registers = static_cast<int>(registers[symbol->second]);
     kernel.frame_bytes = frames[symbol->second];
-    if (const Section* shared = Find(*sections, absl::StrCat(".nv.shared.", kernel.symbol))) {
+    if (const Section* shared = FindSection(*sections, absl::StrCat(".nv.shared.", kernel.symbol))) {
       kernel.shared_bytes = static_cast<int64_t>(shared->size);
       if (cubin.architecture >= 90 && kernel.shared_bytes >= kReservedSharedBytes) {
         kernel.shared_bytes -= kReservedSharedBytes;
