@@ -279,7 +279,8 @@ void AddNotes(const Gate& gate, bool have_full, Comparison& c) {
   if (gate.reference->backend() != "cpu") {
     c.notes.push_back(absl::StrCat(
         "Evaluated by the ", gate.reference->backend(),
-        " backend, which also summed second moments, found grids, rounded to nearest and for GPTQ and made the products "
+        " backend, which also summed second moments, found grids, rounded to nearest and for GPTQ and made the "
+        "products "
         "of searches; calibration, all else of quantization and the full-precision model that KL and router agreement "
         "compare with ran on the CPU."));
   }
