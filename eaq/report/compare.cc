@@ -280,9 +280,8 @@ void AddNotes(const Gate& gate, bool have_full, Comparison& c) {
     c.notes.push_back(absl::StrCat(
         "Evaluated by the ", gate.reference->backend(),
         " backend, which also summed second moments, found grids, rounded to nearest and for GPTQ and made the "
-        "products "
-        "of searches; calibration, all else of quantization and the full-precision model that KL and router agreement "
-        "compare with ran on the CPU."));
+        "products of searches; calibration, all else of quantization and the full-precision model that KL and router "
+        "agreement compare with ran on the CPU."));
   }
   if (!have_full) c.notes.push_back("No full-precision trial is finished: differences to it are missing.");
   int64_t fewest = c.groups.empty() ? 0 : c.groups[0].domain[0].documents;
