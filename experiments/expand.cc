@@ -272,9 +272,8 @@ class Expander {
       return spec_.source.Error({}, e_.recipe().empty() ? "schemes but no recipe" : "recipes but no scheme");
     }
     EAQ_RETURN_IF_ERROR(CheckData("evaluation", -1, e_.evaluation()));
-    if (e_.evaluation().top_k() < 0 || e_.evaluation().top_k() > 32) {
-      return spec_.Error({{"evaluation", -1}, {"top_k", -1}}, "top_k must be 0 to 32");
-    }
+    const int top_k = e_.evaluation().top_k();
+    if (top_k < 0 || top_k > 32) return spec_.Error({{"evaluation", -1}, {"top_k", -1}}, "top_k must be 0 to 32");
     EAQ_RETURN_IF_ERROR(CheckTasks());
     std::set<uint64_t> seeds;
     for (int i = 0; i < e_.seed_size(); ++i) {

@@ -33,7 +33,7 @@ struct Product {
   // Offsets, by plane: the launch's table (of pointers to bfloat16; of ExpertMatrix), or float32 rows.
   std::vector<int64_t> weights;
   std::vector<int64_t> matrices;  // of one expert in bfloat16: offsets of [rows, PaddedColumns(cols)], by plane
-  int64_t bias = -1;  // offset of [outputs], or -1
+  int64_t bias = -1;              // offset of [outputs], or -1
 
   // Launches for one set of results.
   int64_t launches() const { return static_cast<int64_t>(weights.size()) * input.terms; }

@@ -103,8 +103,8 @@ Work GroupedGemmWork(const GemmProblem& p) {
       static_cast<double>(p.x_rows) * (padded_cols * kind.activation_bits / 8.0 + (integer ? 12 : 0)) +
       static_cast<double>(slots) * p.outputs * p.y_bytes;
   w.macs = static_cast<double>(slots) * p.rows * p.cols;
-  // FindExpert, the expert's offsets, the row table (the first stage: Chip::latency); the expert again, scales or pairs,
-  // factors of the results.
+  // FindExpert, the expert's offsets, the row table (the first stage: Chip::latency); the expert again, scales or
+  // pairs, factors of the results.
   w.dependent_loads = cuda::FindExpertLoads(experts) + 5;
   return w;
 }
