@@ -172,8 +172,8 @@ struct TileCopies {
 #pragma unroll
     for (int i = 0; i < kTokenCopies; ++i) {
       if (!HasToken(i)) break;
-      uint8_t* const token_to = kTokenStride % 8 == 0 ? x_to + i * kTokenStride * C::kPiece
-                                                      : x + TokenOffset<C>(token0 + i * kTokenStride, byte);
+      uint8_t* const token_to = !kKeep && kTokenStride % 8 == 0 ? x_to + i * kTokenStride * C::kPiece
+                                                                : x + TokenOffset<C>(token0 + i * kTokenStride, byte);
       const uint8_t* const row =
           kKeep ? tokens[kKeep ? i : 0] + ahead * (C::kBricks * C::kTokenBrickBytes) : from[kKeep ? 0 : i];
       ptx::CopyAsync16(token_to, valid ? row : static_cast<const uint8_t*>(a.x), valid);
