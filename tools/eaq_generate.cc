@@ -12,7 +12,7 @@
 #include "eaq/base/seconds_since.h"
 #include "eaq/base/status_macros.h"
 #include "eaq/checkpoint/model_source.h"
-#include "eaq/device/device_model.h"
+#include "eaq/device/resident_model.h"
 #include "eaq/model/generate.h"
 #include "eaq/text/tokenizer.h"
 #include "kernels/device/open.h"
@@ -22,8 +22,8 @@
 namespace eaq {
 namespace {
 
-absl::StatusOr<std::unique_ptr<DeviceModel>> OnDevice(kernels::BackendKind kind, const ModelSource& source,
-                                                      int64_t capacity) {
+absl::StatusOr<std::unique_ptr<ResidentModel>> OnDevice(kernels::BackendKind kind, const ModelSource& source,
+                                                        int64_t capacity) {
   EAQ_ASSIGN_OR_RETURN(OuterParams outer, source.LoadOuter());
   const ModelEnds ends(source.config(), std::move(outer));
   const auto image = [&](int l) -> absl::StatusOr<LayerImage> {
@@ -31,7 +31,7 @@ absl::StatusOr<std::unique_ptr<DeviceModel>> OnDevice(kernels::BackendKind kind,
     EAQ_ASSIGN_OR_RETURN(const auto layer, BuildLayer(source.config(), std::move(params)));
     return MakeLayerImage(*layer, [](const LinearId&) -> const QuantizedMatrix* { return nullptr; });
   };
-  return DeviceModel::Create(kind, ends, image, capacity);
+  return ResidentModel::Create(kind, ends, image, capacity);
 }
 
 absl::Status Run(const std::string& model_flag, const std::string& prompt, const SamplingOptions& options,
@@ -40,8 +40,8 @@ absl::Status Run(const std::string& model_flag, const std::string& prompt, const
   EAQ_ASSIGN_OR_RETURN(const auto source, OpenModel(folder));
   EAQ_ASSIGN_OR_RETURN(const auto tokenizer, Tokenizer::Load(JoinPath(folder, "tokenizer.json")));
   EAQ_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, tokenizer->Encode(prompt, /*add_special_tokens=*/true));
-  std::unique_ptr<Model> model;         // one
-  std::unique_ptr<DeviceModel> device;  // of the two
+  std::unique_ptr<Model> model;           // one
+  std::unique_ptr<ResidentModel> device;  // of the two
   if (kind == kernels::BackendKind::kCpu) {
     EAQ_ASSIGN_OR_RETURN(model, Model::Load(*source));
   } else {

@@ -7,7 +7,7 @@
 
 #include "eaq/base/rng.h"
 #include "eaq/base/status_matchers.h"
-#include "eaq/device/device_model.h"
+#include "eaq/device/resident_model.h"
 #include "eaq/device/testing.h"
 #include "eaq/model/generate.h"
 #include "eaq/model/routing_policy.h"
@@ -53,8 +53,8 @@ class Fixture {
     }
   }
   const ModelConfig& config() const { return config_; }
-  absl::StatusOr<std::unique_ptr<DeviceModel>> OnDevice(int64_t capacity) const {
-    return DeviceModel::Create(
+  absl::StatusOr<std::unique_ptr<ResidentModel>> OnDevice(int64_t capacity) const {
+    return ResidentModel::Create(
         kernels::LinkedDevice(), ends_, [&](int l) { return MakeLayerImage(*layers_[l], NoCodes); }, capacity);
   }
   // The CPU's next step.

@@ -1,11 +1,11 @@
 // A whole model on a device, and the keys and values of one sequence there: text that continues.
 //
-//   EAQ_ASSIGN_OR_RETURN(auto model, DeviceModel::Create(kind, ends, [&](int l) { return image of layer l; },
+//   EAQ_ASSIGN_OR_RETURN(auto model, ResidentModel::Create(kind, ends, [&](int l) { return image of layer l; },
 //   capacity)); Generate(vocabulary, [&](auto ids, auto logits) { return model->Extend(ids, logits); }, prompt, ...);
 //
 // All layers stay on the device, unlike DeviceRunner's. Numbers as there: a step gives Model::Extend's up to rounding.
-#ifndef EAQ_DEVICE_DEVICE_MODEL_H_
-#define EAQ_DEVICE_DEVICE_MODEL_H_
+#ifndef EAQ_DEVICE_RESIDENT_MODEL_H_
+#define EAQ_DEVICE_RESIDENT_MODEL_H_
 
 #include <cstdint>
 #include <functional>
@@ -24,15 +24,15 @@
 
 namespace eaq {
 
-class DeviceModel {
+class ResidentModel {
  public:
   // Of the model with ENDS; IMAGE(l) is asked for once a layer, in order. CAPACITY: tokens of the sequence, at least 1;
   // sizes caches and workspace.
   // FailedPrecondition where there is no such backend here, with what to do (kernels/device/open.h).
-  static absl::StatusOr<std::unique_ptr<DeviceModel>> Create(
+  static absl::StatusOr<std::unique_ptr<ResidentModel>> Create(
       kernels::BackendKind kind, const ModelEnds& ends, const std::function<absl::StatusOr<LayerImage>(int)>& image,
       int64_t capacity);
-  ~DeviceModel();
+  ~ResidentModel();
 
   // Appends IDS to the sequence and writes the logits[vocabulary] of the last. InvalidArgument for no ids, ids outside
   // the vocabulary, more than capacity in all, logits of another size: nothing has changed then. After any other error
@@ -43,7 +43,7 @@ class DeviceModel {
 
  private:
   struct Layer;
-  DeviceModel() = default;
+  ResidentModel() = default;
 
   ModelConfig config_;
   int64_t capacity_ = 0, length_ = 0;
@@ -55,4 +55,4 @@ class DeviceModel {
 
 }  // namespace eaq
 
-#endif  // EAQ_DEVICE_DEVICE_MODEL_H_
+#endif  // EAQ_DEVICE_RESIDENT_MODEL_H_

@@ -1,4 +1,4 @@
-#include "eaq/device/device_model.h"
+#include "eaq/device/resident_model.h"
 
 #include <utility>
 
@@ -9,19 +9,19 @@
 
 namespace eaq {
 
-struct DeviceModel::Layer {
+struct ResidentModel::Layer {
   LayerPlan plan;
   kernels::Arena memory;
   uint8_t* bytes = nullptr;
   DeviceCache cache;
 };
 
-absl::StatusOr<std::unique_ptr<DeviceModel>> DeviceModel::Create(
+absl::StatusOr<std::unique_ptr<ResidentModel>> ResidentModel::Create(
     kernels::BackendKind kind, const ModelEnds& ends, const std::function<absl::StatusOr<LayerImage>(int)>& image,
     int64_t capacity) {
   if (capacity < 1)
     return absl::InvalidArgumentError(absl::StrCat("room for ", capacity, " tokens; expected 1 or more"));
-  std::unique_ptr<DeviceModel> model(new DeviceModel);
+  std::unique_ptr<ResidentModel> model(new ResidentModel);
   model->config_ = ends.config();
   model->capacity_ = capacity;
   const kernels::BackendStatus opened = kernels::OpenBackend(kind, &model->backend_);
@@ -53,18 +53,18 @@ absl::StatusOr<std::unique_ptr<DeviceModel>> DeviceModel::Create(
   return model;
 }
 
-DeviceModel::~DeviceModel() {
+ResidentModel::~ResidentModel() {
   workspace_.Release();
   layers_.clear();  // before the device
   head_.reset();
 }
 
-void DeviceModel::Clear() {
+void ResidentModel::Clear() {
   length_ = 0;
   for (const auto& layer : layers_) layer->cache.length = 0;
 }
 
-absl::Status DeviceModel::Extend(absl::Span<const int32_t> ids, absl::Span<float> logits) {
+absl::Status ResidentModel::Extend(absl::Span<const int32_t> ids, absl::Span<float> logits) {
   const auto count = static_cast<int64_t>(ids.size());
   if (count < 1 || length_ + count > capacity_ || static_cast<int64_t>(logits.size()) != config_.vocab_size) {
     return absl::InvalidArgumentError(absl::StrCat(count, " tokens after ", length_, ", logits for ", logits.size(),
