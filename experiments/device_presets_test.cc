@@ -34,17 +34,6 @@ std::vector<std::string> Presets() {
   return presets;
 }
 
-// OLMoE's form: 2 heads of 32 on one of keys, 8 experts of width 40.
-ModelConfig SmallConfig() {
-  ModelConfig config = TinyConfig();
-  config.hidden_size = 64;
-  config.head_dim = 32;
-  config.num_heads = 2;
-  config.num_kv_heads = 1;
-  config.expert_width = 40;
-  return config;
-}
-
 // Few steps of what learns, since only the kinds of layers matter here.
 Recipe Preset(const std::string& name) {
   Recipe recipe;

@@ -1,36 +1,3 @@
-// Text that a model on the device continues, against the CPU's cached sequence: every step's logits, and the tokens.
-#include <algorithm>
-#include <memory>
-#include <string>
-#include <utility>
-#include <vector>
-
-#include "eaq/base/rng.h"
-#include "eaq/base/status_matchers.h"
-#include "eaq/device/resident_model.h"
-#include "eaq/device/testing.h"
-#include "eaq/model/generate.h"
-#include "eaq/model/routing_policy.h"
-#include "eaq/model/synthetic.h"
-#include "eaq/quant/quantized_attention.h"
-#include "gtest/gtest.h"
-
-namespace eaq {
-namespace {
-
-using testing::HasSubstr;
-
-ModelConfig SmallConfig() {
-  ModelConfig config = TinyConfig();
-  config.hidden_size = 64;
-  config.head_dim = 32;
-  config.num_heads = 2;
-  config.num_kv_heads = 1;
-  config.expert_width = 40;
-  config.sliding_window = 9;
-  return config;
-}
-
 // Layers of 4-bit weights whose tokens drop experts, with operands of attention in KV_BITS.
 class Fixture {
  public:
@@ -71,7 +38,13 @@ class Fixture {
   }
 
  private:
-  const ModelConfig config_ = SmallConfig();
+  static ModelConfig Windowed() {
+    ModelConfig config = SmallConfig();
+    config.sliding_window = 9;
+    return config;
+  }
+
+  const ModelConfig config_ = Windowed();
   const ModelEnds ends_;
   std::vector<std::unique_ptr<DecoderLayer>> layers_;
   std::vector<LayerCache> caches_;

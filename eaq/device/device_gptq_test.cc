@@ -11,8 +11,8 @@
 #include "eaq/base/status_matchers.h"
 #include "eaq/base/thread_pool.h"
 #include "eaq/device/device_ops.h"
+#include "eaq/device/testing.h"
 #include "gtest/gtest.h"
-#include "kernels/device/open.h"
 
 namespace eaq {
 namespace {
@@ -20,9 +20,7 @@ namespace {
 class DeviceGptqTest : public testing::Test {
  protected:
   void SetUp() override {
-    const kernels::BackendStatus opened = kernels::OpenBackend(kernels::LinkedDevice(), &backend_);
-    ASSERT_TRUE(opened.ok()) << opened.text();
-    backend_->device()->set_checked(true);
+    EAQ_ASSERT_OK_AND_ASSIGN(backend_, CheckedBackend());
     Rng rng(7, "device_gptq_test");
     // Inputs with channels of different size that go along with each other.
     for (int64_t t = 0; t < x_.rows(); ++t) {

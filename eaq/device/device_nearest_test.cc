@@ -33,9 +33,7 @@ GridSpec Grid(int bits, GridKind kind, Granularity granularity, int64_t group = 
 class DeviceNearestTest : public testing::Test {
  protected:
   void SetUp() override {
-    const kernels::BackendStatus opened = kernels::OpenBackend(kernels::LinkedDevice(), &backend_);
-    ASSERT_TRUE(opened.ok()) << opened.text();
-    backend_->device()->set_checked(true);
+    EAQ_ASSERT_OK_AND_ASSIGN(backend_, CheckedBackend());
     ops_ = DeviceOps(*backend_);
     Rng rng(3, "device_nearest_test");
     for (int64_t i = 0; i < all_.size(); ++i) all_.data()[i] = static_cast<float>(rng.Normal() * 0.1);

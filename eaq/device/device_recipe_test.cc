@@ -78,9 +78,7 @@ Recipe Preset(const std::string& name) {
 class DeviceRecipeTest : public testing::Test {
  protected:
   void SetUp() override {
-    const kernels::BackendStatus opened = kernels::OpenBackend(kernels::LinkedDevice(), &backend_);
-    ASSERT_TRUE(opened.ok()) << opened.text();
-    backend_->device()->set_checked(true);
+    EAQ_ASSERT_OK_AND_ASSIGN(backend_, CheckedBackend());
     ops_ = DeviceOps(*backend_);
     kernels::emulation::ResetCounters();
   }

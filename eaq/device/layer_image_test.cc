@@ -28,14 +28,10 @@ namespace {
 
 using testing::HasSubstr;
 
-// 2 heads of 32 on one of keys, 8 experts of width 40 of which 3 are chosen.
-ModelConfig SmallConfig() {
-  ModelConfig config = TinyConfig();
+// The same with other numbers: hidden states of 96, 3 experts a token.
+ModelConfig ThreeExperts() {
+  ModelConfig config = SmallConfig();
   config.hidden_size = 96;
-  config.head_dim = 32;
-  config.num_heads = 2;
-  config.num_kv_heads = 1;
-  config.expert_width = 40;
   config.experts_per_token = 3;
   return config;
 }
@@ -86,7 +82,7 @@ void ExpectTwoTermsAgree(const ModelConfig& config, const DeviceFormat& format) 
 }
 
 TEST(LayerImageTest, NormsOfHeadsAndWindows) {
-  ModelConfig config = SmallConfig();
+  ModelConfig config = ThreeExperts();
   config.qk_norm = QkNorm::kPerHead;
   config.sliding_window = 4;
   config.norm_topk_prob = true;
@@ -94,7 +90,7 @@ TEST(LayerImageTest, NormsOfHeadsAndWindows) {
 }
 
 TEST(LayerImageTest, SharedExpertsAndSigmoids) {
-  ModelConfig config = SmallConfig();
+  ModelConfig config = ThreeExperts();
   config.qk_norm = QkNorm::kNone;
   config.shared_width = 56;
   ExpectAgrees(config, Format(Grid(4), GridSpec()));
@@ -105,7 +101,7 @@ TEST(LayerImageTest, SharedExpertsAndSigmoids) {
 }
 
 TEST(LayerImageTest, DenseLayers) {
-  ModelConfig config = SmallConfig();
+  ModelConfig config = ThreeExperts();
   config.dense_layers = {0};
   config.dense_width = 136;
   ExpectAgrees(config, Format(Grid(4, GridKind::kSymmetricFullRange), Grid(4, GridKind::kSymmetricFullRange)));
@@ -116,7 +112,7 @@ TEST(LayerImageTest, DenseLayers) {
 }
 
 TEST(LayerImageTest, WidthsWithoutAKernelRunInTheNext) {
-  const ModelConfig config = SmallConfig();
+  const ModelConfig config = ThreeExperts();
   ExpectAgrees(config, Format(Grid(3, GridKind::kSymmetricRestricted), Grid(4)));
   ExpectAgrees(config, Format(Grid(6), Grid(8)));
   ExpectAgrees(config, Format(Grid(5), GridSpec()));
@@ -124,14 +120,14 @@ TEST(LayerImageTest, WidthsWithoutAKernelRunInTheNext) {
 }
 
 TEST(LayerImageTest, ExpertsOfSeveralWidths) {
-  ExpectAgrees(SmallConfig(), Format(Grid(8), Grid(8), {4, 8, 3}));
-  ExpectAgrees(SmallConfig(), Format(Grid(4, GridKind::kSymmetricRestricted), GridSpec(), {2, 3, 4}));
+  ExpectAgrees(ThreeExperts(), Format(Grid(8), Grid(8), {4, 8, 3}));
+  ExpectAgrees(ThreeExperts(), Format(Grid(4, GridKind::kSymmetricRestricted), GridSpec(), {2, 3, 4}));
 }
 
 // Fake-quantized linears with codes beside them, a static grid, a division at run time, operands of attention, and gate
 // and up that differ (no SwiGLU in the product).
 TEST(LayerImageTest, WhatThePipelineMakes) {
-  const ModelConfig config = SmallConfig();
+  const ModelConfig config = ThreeExperts();
   const LayerParams params = RandomLayer(config, 0, 12);
   Rng rng(4, "layer_image_test/divisors");
   std::vector<float> divisors(config.hidden_size);
@@ -197,7 +193,7 @@ std::vector<int32_t> RandomOrder(int64_t n, Rng& rng) {
 // Every kind of step before every linear: DuQuant's on hidden states, an own one for each expert, QuaRot's before o (of
 // blocks and across heads) and down (of an order that is no power of two), a division alone.
 TEST(LayerImageTest, TransformsAtRunTime) {
-  ModelConfig config = SmallConfig();
+  ModelConfig config = ThreeExperts();
   config.expert_width = 40;
   Rng rng(7, "layer_image_test/transforms");
   const auto divide = [&](int64_t n) {
@@ -240,7 +236,7 @@ TEST(LayerImageTest, TransformsAtRunTime) {
 
 // Grids and widths that no kernel has beside these rows.
 TEST(LayerImageTest, NumbersWithoutAKernelOfTheirOwn) {
-  const ModelConfig config = SmallConfig();
+  const ModelConfig config = ThreeExperts();
   const auto grouped = [](int bits, int64_t group, GridKind kind = GridKind::kAsymmetric) {
     GridSpec grid = Grid(bits, kind);
     grid.granularity = Granularity::kGroup;
@@ -263,7 +259,7 @@ TEST(LayerImageTest, NumbersWithoutAKernelOfTheirOwn) {
 }
 
 TEST(LayerImageTest, BiasesAndPrunedExperts) {
-  ModelConfig config = SmallConfig();
+  ModelConfig config = ThreeExperts();
   config.attention_bias = true;
   LayerParams params = RandomLayer(config, 0, 15);
   RoutingPolicy policy;
@@ -292,7 +288,7 @@ int64_t Dropped(const DecoderLayer& layer) {
 // Experts that tokens leave out, with and without protected tokens; experts that are gone beside it, transforms of each
 // expert's own, and attention by codes, which hands on rounded keys.
 TEST(LayerImageTest, ExpertsDroppedAtRunTime) {
-  ModelConfig config = SmallConfig();
+  ModelConfig config = ThreeExperts();
   for (const bool normalised : {false, true}) {
     config.norm_topk_prob = normalised;
     LayerParams params = RandomLayer(config, 0, 11);
@@ -331,7 +327,7 @@ TEST(LayerImageTest, ExpertsDroppedAtRunTime) {
 // Candidates after a context, one context after the other, against the CPU's cached sequences; in one batch, and cut
 // between contexts.
 TEST(DeviceRunnerTest, BranchesContinueTheirFront) {
-  ModelConfig config = SmallConfig();
+  ModelConfig config = ThreeExperts();
   config.sliding_window = 7;
   for (const bool codes : {false, true}) {
     LayerParams params = RandomLayer(config, 0, 13);
@@ -390,7 +386,7 @@ TEST(DeviceRunnerTest, BranchesContinueTheirFront) {
 
 // A batch is cut where max_rows says; a sequence's numbers do not depend on it.
 TEST(DeviceRunnerTest, BatchesDoNotMatter) {
-  const ModelConfig config = SmallConfig();
+  const ModelConfig config = ThreeExperts();
   EAQ_ASSERT_OK_AND_ASSIGN(const auto layer,
                            LayerInFormat(config, RandomLayer(config, 0, 13), Format(Grid(4), Grid(8)), false));
   EAQ_ASSERT_OK_AND_ASSIGN(const LayerImage image, MakeLayerImage(*layer, NoCodes));
@@ -425,7 +421,7 @@ absl::Status ImageOf(const ModelConfig& config, const std::function<void(LayerPa
 }
 
 TEST(LayerImageTest, WhatCannotRunIsRefusedWithTheReason) {
-  const ModelConfig config = SmallConfig();
+  const ModelConfig config = ThreeExperts();
   const auto nothing = [](LayerParams&) {};
   const auto refuses = [](const absl::Status& status, const char* why) {
     EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented) << status;

@@ -457,24 +457,21 @@ absl::Status LayerPass::TileOffsets(const Slots& slots, int64_t tile, const int3
 absl::Status LayerPass::Launch(const Product& product, const Slots& slots, bool gather, bool weigh, float* y) {
   const int64_t rows = gather ? rows_ : slots.count;  // that are prepared
   const int64_t term_bytes = rows * PaddedColumns(product.cols) * int64_t{sizeof(uint16_t)};
+  // An ordinary linear, whose results cuBLAS adds up by itself.
+  const bool dense = !product.matrices.empty() && !gather && !(weigh && slots.pair_weights != nullptr);
   bool first = true;
-  if (!product.matrices.empty() && !gather && !(weigh && slots.pair_weights != nullptr)) {  // an ordinary linear
-    const int64_t padded = PaddedColumns(product.cols);
-    for (const int64_t matrix : product.matrices) {
-      for (int term = 0; term < product.input.terms; ++term) {
-        const auto* const x = reinterpret_cast<const uint16_t*>(b_.input + term * term_bytes);
-        EAQ_RETURN_IF_ERROR(AsStatus(backend_.LinearBf16(x, padded, At<uint16_t>(matrix), padded, !first, y,
-                                                         product.outputs, slots.count, product.rows, product.cols)));
-        first = false;
-      }
-    }
-    return absl::OkStatus();
-  }
-  for (const int64_t weights : product.weights) {
+  for (const int64_t plane : dense ? product.matrices : product.weights) {
     for (int term = 0; term < product.input.terms; ++term) {
-      EAQ_RETURN_IF_ERROR(
-          LaunchOne(product, weights, b_.input + term * term_bytes, slots, gather, weigh, first ? y : b_.partial));
-      if (!first) {
+      const uint8_t* const input = b_.input + term * term_bytes;
+      if (dense) {
+        const int64_t padded = PaddedColumns(product.cols);
+        EAQ_RETURN_IF_ERROR(
+            AsStatus(backend_.LinearBf16(reinterpret_cast<const uint16_t*>(input), padded, At<uint16_t>(plane), padded,
+                                         !first, y, product.outputs, slots.count, product.rows, product.cols)));
+      } else {
+        EAQ_RETURN_IF_ERROR(LaunchOne(product, plane, input, slots, gather, weigh, first ? y : b_.partial));
+      }
+      if (!dense && !first) {
         EAQ_RETURN_IF_ERROR(AsStatus(backend_.CombineExperts(b_.partial, product.outputs, b_.identity, slots.count, 1,
                                                              product.outputs, true, y, product.outputs)));
       }

@@ -7,13 +7,34 @@
 
 #include "absl/strings/str_cat.h"
 #include "eaq/base/status_macros.h"
+#include "eaq/device/backend_status.h"
+#include "eaq/model/synthetic.h"
 #include "eaq/quant/activation_quant.h"
 #include "eaq/quant/fake_quant.h"
 #include "eaq/quant/packing.h"
 #include "eaq/quant/quantized_linear.h"
 #include "kernels/cuda/bfloat16.h"
+#include "kernels/device/open.h"
 
 namespace eaq {
+
+ModelConfig SmallConfig() {
+  ModelConfig config = TinyConfig();
+  config.hidden_size = 64;
+  config.head_dim = 32;
+  config.num_heads = 2;
+  config.num_kv_heads = 1;
+  config.expert_width = 40;
+  return config;
+}
+
+absl::StatusOr<std::unique_ptr<kernels::Backend>> CheckedBackend() {
+  std::unique_ptr<kernels::Backend> backend;
+  EAQ_RETURN_IF_ERROR(AsStatus(kernels::OpenBackend(kernels::LinkedDevice(), &backend)));
+  backend->device()->set_checked(true);
+  return backend;
+}
+
 namespace {
 
 void RoundToBf16(Matrix& m) {

@@ -17,8 +17,15 @@
 #include "eaq/quant/quantize_ops.h"
 #include "eaq/quant/quantized_matrix.h"
 #include "eaq/tensor/matrix.h"
+#include "kernels/backend.h"
 
 namespace eaq {
+
+// OLMoE's form: hidden states of 64, 2 heads of 32 on one of keys, 8 experts of width 40.
+ModelConfig SmallConfig();
+
+// This program's device, with red zones and a wait after every kernel.
+absl::StatusOr<std::unique_ptr<kernels::Backend>> CheckedBackend();
 
 struct DeviceFormat {
   std::string name;        // "W4A16 g32"

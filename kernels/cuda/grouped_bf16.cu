@@ -13,6 +13,7 @@ constexpr int kRows = 64, kTokens = kBf16TokenTile;
 constexpr int kStages = 3;
 constexpr int kStageColumns = 64, kChunks = kStageColumns / 8;  // of 16 bytes, in a row of a stage
 constexpr int kStageElements = (kRows + kTokens) * kStageColumns;
+constexpr int kSharedBytes = kStages * kStageElements * 2;
 constexpr int kRowCopies = kRows * kChunks / kThreads, kTokenCopies = kTokens * kChunks / kThreads;
 constexpr int kBlocks = 4;  // of a multiprocessor
 
@@ -126,15 +127,14 @@ int GroupedBf16(const GroupedBf16Arguments& a, void* stream) {
   constexpr int64_t kMost = int64_t{1} << 30;
   if (a.slots == 0) return 0;
   if (a.expert_count < 1 || a.expert_count >= kMost || a.rows < 1 || a.rows >= kMost || a.cols < 1 || a.cols >= kMost ||
-      a.slots < 0 || a.slots >= kMost || a.ldy < a.rows || a.x_row_divisor < 1 || a.multiprocessors < 1 ||
+      a.slots < 0 || a.slots >= kMost || a.ldy < a.rows || a.x_row_divisor < 1 || a.machine.multiprocessors < 1 ||
       reinterpret_cast<uintptr_t>(a.x) % 16 != 0 || (a.pair_weights != nullptr && a.pair_of_slot == nullptr)) {
     return kInvalidValue;
   }
   const int64_t slot_tiles = a.slots / kTokens + a.expert_count;
   const int64_t most = (slot_tiles < a.slots ? slot_tiles : a.slots) * ((a.rows + kRows - 1) / kRows);
-  const int64_t fit = int64_t{kBlocks} * a.multiprocessors;
-  EAQ_LAUNCH(GroupedBf16Kernel, static_cast<unsigned>(fit < most ? fit : most), kThreads, 0, stream, a,
-             PaddedColumns(a.cols));
+  const int64_t blocks = PersistentGrid(most, kBlocks, kSharedBytes, a.machine);
+  EAQ_LAUNCH(GroupedBf16Kernel, static_cast<unsigned>(blocks), kThreads, 0, stream, a, PaddedColumns(a.cols));
   return EAQ_LAUNCH_ERROR();
 }
 

@@ -16,6 +16,8 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/persistent_grid.h"
+
 namespace eaq::kernels::cuda {
 
 inline constexpr int kBf16TokenTile = 32;  // SortTokens' tile_rows
@@ -38,7 +40,7 @@ struct GroupedBf16Arguments {
   int64_t ldy = 0;
   const float* pair_weights = nullptr;    // [pairs] factor on a slot's results, or null
   const int32_t* pair_of_slot = nullptr;  // [slots], with pair_weights
-  int multiprocessors = 1;                // of the device
+  Machine machine;                        // what the grid is sized for
 };
 
 // Returns 0, a CUDA error, or 1 (cudaErrorInvalidValue): sizes below 1 (slots may be 0) or beyond 2^30, ldy below rows,

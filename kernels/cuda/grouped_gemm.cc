@@ -27,7 +27,7 @@ bool Valid(const GroupedGemmArguments& a) {
          (a.group == 0 || a.group == 128 || a.group == 64 || a.group == 32) && a.slots >= 0 &&
          a.slots < (int64_t{1} << 30) && a.x_row_divisor >= 1 && a.outputs >= 1 &&
          a.outputs <= (a.swiglu ? (a.rows + 15) / 16 * 8 : a.rows) && (a.y == nullptr) != (a.y_bf16 == nullptr) &&
-         a.ldy >= a.outputs && a.multiprocessors >= 1 && reinterpret_cast<uintptr_t>(a.x) % 16 == 0 &&
+         a.ldy >= a.outputs && a.machine.multiprocessors >= 1 && reinterpret_cast<uintptr_t>(a.x) % 16 == 0 &&
          (a.pair_weights == nullptr || a.pair_of_slot != nullptr);
 }
 

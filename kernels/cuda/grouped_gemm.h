@@ -28,6 +28,7 @@
 #include <cstdint>
 
 #include "kernels/cuda/grouped_gemm_tiles.h"
+#include "kernels/cuda/persistent_grid.h"
 
 namespace eaq::kernels::cuda {
 
@@ -76,7 +77,7 @@ struct GroupedGemmArguments {
   int64_t ldy = 0;
   const float* pair_weights = nullptr;    // [pairs] factor on a slot's results (router weights), or null
   const int32_t* pair_of_slot = nullptr;  // [slots], with pair_weights
-  int multiprocessors = 1;                // of the device: the grid is a few blocks for each
+  Machine machine;                        // what the grid is sized for
 };
 
 // Returns 0, a CUDA error, or 1 (cudaErrorInvalidValue) for arguments outside the limits. slots may be 0.

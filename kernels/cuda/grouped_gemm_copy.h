@@ -44,9 +44,9 @@ struct TileCopies {
   // constants (where the swizzle, which repeats after 8 tokens, does not get between).
   static constexpr int kTokenStride = C::kThreads / kTokenChunks;
   static_assert(C::kThreads % kTokenChunks == 0, "whole tokens");
-  // More would cost the registers of the sums: then rows are looked up in the table for every stage, and row bricks are
-  // counted from the first.
-  static constexpr bool kKeep = kTokenCopies <= 2;
+  // More pointers would cost the registers of the sums: then rows are looked up in the table for every stage, and row
+  // bricks are counted from the first.
+  static constexpr bool kKeepTokens = kTokenCopies <= 4, kKeepWeights = kKeepTokens || kWeightPointers <= 2;
   static constexpr int kScaleChunks = C::kRows / 8, kZeroChunks = C::kRows / 16;  // of a grid
   static constexpr int kGrids = C::kBricks * C::kGrids;                           // of a row of a stage
   static constexpr int kGridChunks = kGrids * (kScaleChunks + kZeroChunks);
@@ -54,12 +54,13 @@ struct TileCopies {
                 "one copy a thread");
 
   // For the stage that `ahead` counts from.
-  const uint8_t* weights[kKeep ? kWeightPointers : 1];
-  int last_run;  // not kKeep: the last run that the matrix has
-  const uint8_t* tokens[kKeep ? kTokenCopies : 1];
-  const uint8_t* grid;  // scales, or zero points; null: none for this thread
-  int64_t grid_stride;  // bytes from stage to stage
-  const int32_t* sums;  // of the tokens' codes; null: none
+  const uint8_t* weights[kKeepWeights ? kWeightPointers : 1];
+  int last_run;                                           // not kKeepWeights: the last run that the matrix has
+  const uint8_t* tokens[kKeepTokens ? kTokenCopies : 1];  // not kKeepTokens: the thread's place in row 0
+  const uint8_t* grid;                                    // scales, or zero points
+  int32_t grid_stride;                                    // bytes from stage to stage; 0: none for this thread
+  const int32_t* sums;                                    // of the tokens' codes
+  bool has_sums;                                          // whether this thread copies any
   const int* table;
   int brick;   // first of the stage
   int groups;  // grids of a row
@@ -76,40 +77,45 @@ struct TileCopies {
     const int row_brick_bytes = bricks * C::kBrickBytes;
     last_run = last_brick - first_brick;
 #pragma unroll
-    for (int i = 0; i < (kKeep ? kWeightPointers : 1); ++i) {
+    for (int i = 0; i < (kKeepWeights ? kWeightPointers : 1); ++i) {
       const int chunk = i * kCopiesOfPointer * kSharers + thread_in_row_warp;
-      int row_brick = kKeep ? first_brick + chunk / kRunChunks : first_brick;
+      int row_brick = kKeepWeights ? first_brick + chunk / kRunChunks : first_brick;
       row_brick = row_brick < last_brick ? row_brick : last_brick;
       weights[i] = expert.codes + static_cast<int64_t>(row_brick) * row_brick_bytes + chunk % kRunChunks * 16;
     }
-    if (!kKeep && last_run < 0) last_run = 0;  // the row warp is beyond the matrix, and has its last brick already
-    if constexpr (kKeep) {
+    // Less than 0: the row warp is beyond the matrix, and has its last brick already.
+    if (!kKeepWeights && last_run < 0) last_run = 0;
+    const uint8_t* const x = static_cast<const uint8_t*>(a.x) + FirstByte();
+    if constexpr (kKeepTokens) {
 #pragma unroll
       for (int i = 0; i < kTokenCopies; ++i) {
-        if (!HasToken(i)) break;
-        tokens[i] =
-            RowFrom(static_cast<const uint8_t*>(a.x) + FirstByte(), table[FirstToken() + i * kTokenStride], bricks);
+        tokens[i] = HasToken(i) ? RowFrom(x, table[FirstToken() + i * kTokenStride], bricks) : x;
       }
+    } else {
+      tokens[0] = x;
     }
     if constexpr (C::kGrouped) {
-      grid = nullptr;
-      sums = nullptr;
+      has_sums = false;
+      grid = expert.codes;  // not read
+      grid_stride = 0;
+      sums = reinterpret_cast<const int32_t*>(expert.codes);
       const int chunk = threadIdx.x;
       if (chunk < kGrids * kScaleChunks) {
         const int row = tile.first_row + chunk % kScaleChunks * 8;
         if (row < padded_rows) {
           grid = reinterpret_cast<const uint8_t*>(expert.scales + (chunk / kScaleChunks * padded_rows + row));
-          grid_stride = static_cast<int64_t>(kGrids) * padded_rows * 2;
+          grid_stride = kGrids * padded_rows * 2;
         }
       } else if (chunk < kGridChunks && expert.zeros != nullptr) {
         const int zero_chunk = chunk - kGrids * kScaleChunks;
         const int row = tile.first_row + zero_chunk % kZeroChunks * 16;
         if (row < padded_rows) {
           grid = expert.zeros + (zero_chunk / kZeroChunks * padded_rows + row);
-          grid_stride = static_cast<int64_t>(kGrids) * padded_rows;
+          grid_stride = kGrids * padded_rows;
         }
       }
       if (!C::kFloat && expert.zeros != nullptr && threadIdx.x < C::kBricks * C::kTokens) {
+        has_sums = true;
         sums =
             a.x_sums + static_cast<int64_t>(table[threadIdx.x % C::kTokens]) * (bricks + 1) + threadIdx.x / C::kTokens;
       }
@@ -119,14 +125,12 @@ struct TileCopies {
   // The next `steps` stages are done with.
   __device__ __forceinline__ void Advance(int steps) {
 #pragma unroll
-    for (int i = 0; i < (kKeep ? kWeightPointers : 1); ++i) weights[i] += steps * kRunBytes;
-    if constexpr (kKeep) {
+    for (int i = 0; i < (kKeepWeights ? kWeightPointers : 1); ++i) weights[i] += steps * kRunBytes;
 #pragma unroll
-      for (int i = 0; i < kTokenCopies; ++i) tokens[i] += steps * C::kBricks * C::kTokenBrickBytes;
-    }
+    for (int i = 0; i < (kKeepTokens ? kTokenCopies : 1); ++i) tokens[i] += steps * C::kBricks * C::kTokenBrickBytes;
     if constexpr (C::kGrouped) {
-      if (grid != nullptr) grid += steps * grid_stride;
-      if (sums != nullptr) sums += steps * C::kBricks;
+      grid += steps * grid_stride;
+      sums += steps * C::kBricks;
     }
     brick += steps * C::kBricks;
   }
@@ -144,8 +148,8 @@ struct TileCopies {
       const int chunk = i * kSharers + thread_in_row_warp;
       if (kRowWarpChunks % kSharers != 0 && chunk >= kRowWarpChunks) break;
       const bool valid = whole || chunk % kRunChunks < C::kBrickBytes / 16;
-      const uint8_t* from = weights[kKeep ? i / kCopiesOfPointer : 0];
-      if constexpr (!kKeep) {
+      const uint8_t* from = weights[kKeepWeights ? i / kCopiesOfPointer : 0];
+      if constexpr (!kKeepWeights) {
         const int first = i / kCopiesOfPointer * kCopiesOfPointer * kSharers + thread_in_row_warp;
         const int run = first / kRunChunks;
         // Where several runs are copied at once, weights[0] is in the thread's own place of the first.
@@ -159,36 +163,35 @@ struct TileCopies {
     const int token0 = FirstToken(), byte = FirstByte();
     const bool valid = whole || brick0 + byte / C::kTokenBrickBytes < bricks;
     uint8_t* const x_to = x + TokenOffset<C>(token0, byte);
-    // Of row 0. Not kKeep: `ahead` stages on from the first.
-    const uint8_t* const x_from = static_cast<const uint8_t*>(a.x) + (brick0 * C::kTokenBrickBytes + byte);
     // Looked up before the first copy, which costs more behind a load.
-    const uint8_t* from[kKeep ? 1 : kTokenCopies];
-    if constexpr (!kKeep) {
+    const uint8_t* from[kKeepTokens ? 1 : kTokenCopies];
+    if constexpr (!kKeepTokens) {
 #pragma unroll
       for (int i = 0; i < kTokenCopies; ++i) {
-        if (HasToken(i)) from[i] = RowFrom(x_from, table[token0 + i * kTokenStride], bricks);
+        if (HasToken(i)) from[i] = RowFrom(tokens[0], table[token0 + i * kTokenStride], bricks);
       }
     }
 #pragma unroll
     for (int i = 0; i < kTokenCopies; ++i) {
       if (!HasToken(i)) break;
-      uint8_t* const token_to = !kKeep && kTokenStride % 8 == 0 ? x_to + i * kTokenStride * C::kPiece
-                                                                : x + TokenOffset<C>(token0 + i * kTokenStride, byte);
-      const uint8_t* const row =
-          kKeep ? tokens[kKeep ? i : 0] + ahead * (C::kBricks * C::kTokenBrickBytes) : from[kKeep ? 0 : i];
+      uint8_t* const token_to = !kKeepTokens && kTokenStride % 8 == 0
+                                    ? x_to + i * kTokenStride * C::kPiece
+                                    : x + TokenOffset<C>(token0 + i * kTokenStride, byte);
+      const uint8_t* const row = (kKeepTokens ? tokens[kKeepTokens ? i : 0] : from[kKeepTokens ? 0 : i]) +
+                                 ahead * (C::kBricks * C::kTokenBrickBytes);
       ptx::CopyAsync16(token_to, valid ? row : static_cast<const uint8_t*>(a.x), valid);
     }
     if constexpr (C::kGrouped) {
       // [brick][row] halves, then [brick][row] bytes, then [brick][token] sums.
       uint8_t* const grids = x + C::kTokenBytes;
       const int chunk = threadIdx.x, zero_chunk = chunk - kGrids * kScaleChunks;
-      if (grid != nullptr) {
+      if (grid_stride != 0) {
         const int of = zero_chunk < 0 ? chunk / kScaleChunks : zero_chunk / kZeroChunks;
         // The last brick may end before its last group.
         const bool valid = C::kGrids == 1 ? whole || brick0 + of < bricks : brick0 * C::kGrids + of < groups;
         ptx::CopyAsync16(grids + chunk * 16, valid ? grid + ahead * grid_stride : grid, valid);
       }
-      if (!C::kFloat && sums != nullptr) {
+      if (!C::kFloat && has_sums) {
         const bool valid = whole || brick0 + static_cast<int>(threadIdx.x) / C::kTokens < bricks;
         ptx::CopyAsync4(grids + C::kScaleBytes + C::kZeroBytes + threadIdx.x * 4,
                         valid ? sums + ahead * C::kBricks : a.x_sums, valid);

@@ -12,6 +12,7 @@
 #include "kernels/cuda/grouped_gemm_fragments.h"
 #include "kernels/cuda/grouped_gemm_tiles.h"
 #include "kernels/cuda/half.h"
+#include "kernels/cuda/persistent_grid.h"
 #include "kernels/cuda/ptx.h"
 #include "kernels/emulation/cuda_emulation.h"
 
@@ -175,8 +176,8 @@ __device__ __forceinline__ void StartGroup(const ExpertMatrix& expert, const War
                                            int brick, GemmSums<C>& sums) {
   const StageGrids<C> grids(stage, brick);
   // Without zero points what is read in their place counts 0 times.
-  const int factor = expert.zeros != nullptr ? 1 << SumShift<C>() : 0;
-  constexpr int kMiddle = 1 << (C::kWeightBits - 1);
+  const int factor = expert.zeros != nullptr ? -(1 << SumShift<C>()) : 0;
+  const int middle = -factor << (C::kWeightBits - 1);
 #pragma unroll
   for (int n = 0; n < C::kTokenTiles; ++n) {
     const int2 x_sums =  // of the lane's two tokens
@@ -186,7 +187,7 @@ __device__ __forceinline__ void StartGroup(const ExpertMatrix& expert, const War
       const int row = at.row + m * 16 + at.lane / 4;
 #pragma unroll
       for (int h = 0; h < 2; ++h) {
-        const int zero = (kMiddle - grids.zeros[row + 8 * h]) * factor;
+        const int zero = ptx::MultiplyAdd(factor, grids.zeros[row + 8 * h], middle);
         sums.part[m][n][2 * h] = kFloatOfInteger + zero * x_sums.x;
         sums.part[m][n][2 * h + 1] = kFloatOfInteger + zero * x_sums.y;
       }
@@ -202,11 +203,7 @@ __device__ __forceinline__ void FoldGroup(const WarpPlace<C>& at, const uint8_t*
 #pragma unroll
   for (int m = 0; m < C::kRowTiles; ++m) {
     const int row = at.row + m * 16 + at.lane / 4;
-    float scale[2] = {ToFloat(grids.scales[row]), ToFloat(grids.scales[row + 8])};
-    if constexpr (!C::kFloat) {  // a power of two costs no bit
-      scale[0] *= 1.0f / (1 << SumShift<C>());
-      scale[1] *= 1.0f / (1 << SumShift<C>());
-    }
+    const float scale[2] = {ToFloat(grids.scales[row]), ToFloat(grids.scales[row + 8])};
 #pragma unroll
     for (int n = 0; n < C::kTokenTiles; ++n) {
 #pragma unroll
@@ -339,7 +336,8 @@ __device__ __forceinline__ void StoreTile(const GroupedGemmArguments& a, const E
         for (int h = 0; h < 2; ++h) {
           const int i = 2 * h + c;
           if constexpr (C::kGrouped) {
-            const float total = sums.total[m][n][i];
+            // A power of two costs no bit.
+            const float total = C::kFloat ? sums.total[m][n][i] : sums.total[m][n][i] * (1.0f / (1 << SumShift<C>()));
             value[h] = C::kFloat ? total : x_scale * (total - static_cast<float>(x_zero) * column_sum[m][h]);
           } else if constexpr (C::kFloat) {
             value[h] = scale[m][h] * sums.part[m][n][i];
@@ -384,6 +382,7 @@ __device__ __forceinline__ void StartTile(const GroupedGemmArguments& a, const G
     if (s < shape.steps) copies.template Copy<false>(a, shape.bricks, s, stages + s * C::kStageBytes);
     ptx::CommitCopies();
   }
+  copies.Advance(C::kStages - 1);
 }
 
 // All stages of a tile that StartTile has started.
@@ -413,8 +412,7 @@ __device__ __forceinline__ void MultiplyTile(const GroupedGemmArguments& a, cons
       for (int s = 0; s < C::kStages; ++s) {
         ptx::WaitCopies<C::kStages - 2>();
         __syncthreads();
-        constexpr int kAhead = C::kStages - 1;
-        copies.template Copy<true>(a, bricks, s + kAhead, stages + (s + kAhead) % C::kStages * C::kStageBytes);
+        copies.template Copy<true>(a, bricks, s, stages + (s + C::kStages - 1) % C::kStages * C::kStageBytes);
         ptx::CommitCopies();
         MultiplyStage<C>(expert, at, stages + s * C::kStageBytes, row_zeros, sums);
       }
@@ -426,7 +424,7 @@ __device__ __forceinline__ void MultiplyTile(const GroupedGemmArguments& a, cons
     ptx::WaitCopies<C::kStages - 2>();
     __syncthreads();  // the stage is there for all; the one that is overwritten next has been used by all
     if (step + C::kStages - 1 < steps) {
-      copies.template Copy<false>(a, bricks, C::kStages - 1, stages + write * C::kStageBytes);
+      copies.template Copy<false>(a, bricks, 0, stages + write * C::kStageBytes);
       copies.Advance(1);
     }
     ptx::CommitCopies();
@@ -486,8 +484,9 @@ __global__ void __launch_bounds__(C::kThreads, C::kBlocks) GroupedGemmKernel(Gro
 template <class C>
 int LaunchGroupedGemm(const GroupedGemmArguments& a, void* stream) {
   // An index may pass the last tile by a grid.
-  if (MostTiles(C::kShape, a.rows, a.slots, a.expert_count) >= (int64_t{1} << 30)) return 1;  // cudaErrorInvalidValue
-  const int64_t blocks = GemmBlocks(C::kShape, a.rows, a.slots, a.expert_count, a.multiprocessors);
+  const int64_t most = MostTiles(C::kShape, a.rows, a.slots, a.expert_count);
+  if (most >= (int64_t{1} << 30)) return 1;  // cudaErrorInvalidValue
+  const int64_t blocks = PersistentGrid(most, C::kBlocks, C::kSharedBytes, a.machine);
   EAQ_LAUNCH(GroupedGemmKernel<C>, static_cast<unsigned>(blocks), C::kThreads, C::kSharedBytes, stream, a);
   return EAQ_LAUNCH_ERROR();
 }
@@ -505,8 +504,9 @@ int LaunchFormat(const GroupedGemmArguments& a, void* stream) {
   constexpr int G = kGrids;
   switch (a.token_tile) {
     case 8:
-      return ManyTiles(a.slots, a.expert_count, a.rows, a.multiprocessors) ? LaunchTile<W, A, G, 8, true>(a, stream)
-                                                                           : LaunchTile<W, A, G, 8, false>(a, stream);
+      return ManyTiles(a.slots, a.expert_count, a.rows, a.machine.multiprocessors)
+                 ? LaunchTile<W, A, G, 8, true>(a, stream)
+                 : LaunchTile<W, A, G, 8, false>(a, stream);
     case 16:
       return LaunchTile<W, A, G, 16, true>(a, stream);
     case 32:

@@ -65,8 +65,9 @@ template <class... Cs>
 int LaunchConfigs(const GroupedGemmArguments& a, void* stream) {
   using Set = GemmConfigs<Cs...>;
   constexpr GemmTileShape t = Set::Any::kShape;
-  if (MostTiles(t, a.rows, a.slots, a.expert_count) >= (int64_t{1} << 30)) return 1;  // cudaErrorInvalidValue
-  const int64_t blocks = GemmBlocks(t, a.rows, a.slots, a.expert_count, a.multiprocessors);
+  const int64_t most = MostTiles(t, a.rows, a.slots, a.expert_count);
+  if (most >= (int64_t{1} << 30)) return 1;  // cudaErrorInvalidValue
+  const int64_t blocks = PersistentGrid(most, t.blocks, Set::kSharedBytes, a.machine);
   EAQ_LAUNCH((MixedGemmKernel<Set, Cs...>), static_cast<unsigned>(blocks), Set::Any::kThreads, Set::kSharedBytes,
              stream, a);
   return EAQ_LAUNCH_ERROR();
@@ -89,7 +90,7 @@ template <int A, int kGrids, int... kWidths>
 int LaunchMixed(const GroupedGemmArguments& a, void* stream) {
   switch (a.token_tile) {
     case 8:
-      return ManyTiles(a.slots, a.expert_count, a.rows, a.multiprocessors)
+      return ManyTiles(a.slots, a.expert_count, a.rows, a.machine.multiprocessors)
                  ? LaunchWidths<A, kGrids, 8, true, kWidths...>(a, stream)
                  : LaunchWidths<A, kGrids, 8, false, kWidths...>(a, stream);
     case 16:

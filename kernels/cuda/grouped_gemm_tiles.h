@@ -72,13 +72,6 @@ constexpr int64_t MostTiles(const GemmTileShape& t, int64_t rows, int64_t slots,
   const int64_t slot_tiles = slots / t.tokens() + experts;
   return (slot_tiles < slots ? slot_tiles : slots) * RowTiles(t, rows);
 }
-// Blocks of a launch: as many as fit on the device at once, no more than there can be tiles.
-constexpr int64_t GemmBlocks(const GemmTileShape& t, int64_t rows, int64_t slots, int64_t experts,
-                             int multiprocessors) {
-  const int64_t most = MostTiles(t, rows, slots, experts), fit = int64_t{multiprocessors} * t.blocks;
-  return fit < most ? fit : most;
-}
-
 // Loads of FindExpert (find_expert.h) that wait for each other: the last finds one of 31 experts.
 constexpr int FindExpertLoads(int64_t experts) {
   int loads = 1;

@@ -501,7 +501,7 @@ int Launch(const GroupedGemmArguments& a, void* stream) {
   const auto shared_bytes = static_cast<size_t>(WgmmaSharedBytes(a.expert_count));
   const int64_t at_once =
       EAQ_CLUSTERS_AT_ONCE((GroupedWgmmaKernel<kCluster, kSwiGlu>), kCluster, kWgmmaThreads,
-                           static_cast<size_t>(WgmmaSharedBytes(kWgmmaMostExperts)), a.multiprocessors);
+                           static_cast<size_t>(WgmmaSharedBytes(kWgmmaMostExperts)), a.machine.multiprocessors);
   if (at_once <= 0) return 1;
   const int64_t most = WgmmaMostItems(a.rows, a.slots, a.expert_count, kCluster);
   const int64_t clusters = at_once < most ? at_once : most;

@@ -85,6 +85,7 @@ extern "C" __global__ void StoreShared(const uint32_t* in) {
 }
 
 extern "C" __global__ void AndOr(const uint32_t* x, uint32_t* out) { *out = ptx::AndOr(x[0], x[1], x[2]); }
+extern "C" __global__ void MultiplyAdd(const int* x, int* out) { *out = ptx::MultiplyAdd(x[0], x[1], x[2]); }
 extern "C" __global__ void Exp2(const float* x, float* out) { *out = ptx::Exp2(*x); }
 
 extern "C" __global__ void SubtractBf16x2(const uint32_t* x, uint32_t* out) { *out = cuda::SubtractBf16x2(x[0], x[1]); }

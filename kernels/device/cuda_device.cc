@@ -77,7 +77,7 @@ class CudaDevice : public Device {
     properties_.architecture = limits.major * 10 + limits.minor;
     properties_.multiprocessors = limits.multiProcessorCount;
     properties_.memory_bytes = static_cast<int64_t>(limits.totalGlobalMem);
-    properties_.shared_bytes = static_cast<int64_t>(limits.sharedMemPerBlockOptin);
+    properties_.shared_bytes = static_cast<int64_t>(limits.sharedMemPerMultiprocessor);
     if (properties_.architecture < 80) {
       return BackendStatus::Failure(properties_.name + " has compute capability " + std::to_string(limits.major) + "." +
                                     std::to_string(limits.minor) + "; the kernels need 8.0 or later");

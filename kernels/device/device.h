@@ -18,7 +18,7 @@ struct DeviceProperties {
   int architecture = 0;      // 86: compute capability 8.6
   int multiprocessors = 1;   // what grids are sized for
   int64_t memory_bytes = 0;  // of the device
-  int64_t shared_bytes = 0;  // the most that a block may ask for
+  int64_t shared_bytes = 0;  // of a multiprocessor
   int64_t free_bytes = 0;    // of memory_bytes, when it was opened
 };
 

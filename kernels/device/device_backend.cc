@@ -140,14 +140,14 @@ class DeviceBackend : public Backend {
   }
   BackendStatus GroupedGemm(cuda::GemmFormat format, const cuda::GroupedGemmArguments& arguments) override {
     cuda::GroupedGemmArguments a = arguments;
-    a.multiprocessors = device_->properties().multiprocessors;
+    a.machine = {device_->properties().multiprocessors, device_->properties().shared_bytes};
     return Check(cuda::GroupedGemm(format, a, stream()), "GroupedGemm ", Name(format), " of ", a.slots, " slots over ",
                  a.expert_count, " experts [", a.rows, ", ", a.cols, "], groups of ", a.group, ", tiles of ",
                  a.token_tile, a.swiglu ? ", SwiGLU" : "");
   }
   BackendStatus GroupedBf16(const cuda::GroupedBf16Arguments& arguments) override {
     cuda::GroupedBf16Arguments a = arguments;
-    a.multiprocessors = device_->properties().multiprocessors;
+    a.machine = {device_->properties().multiprocessors, device_->properties().shared_bytes};
     return Check(cuda::GroupedBf16(a, stream()), "GroupedBf16 of ", a.slots, " slots over ", a.expert_count,
                  " experts [", a.rows, ", ", a.cols, "]");
   }

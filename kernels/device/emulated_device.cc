@@ -6,9 +6,9 @@
 #include <cstring>
 #include <string>
 
+#include "kernels/architecture.h"
 #include "kernels/device/device.h"
 #include "kernels/device/linked_device.h"
-#include "kernels/emulation/limits.h"
 #include "kernels/emulation/options.h"
 
 namespace eaq::kernels {
@@ -26,7 +26,7 @@ class EmulatedDevice : public Device {
     properties_.multiprocessors = kMultiprocessors;
     properties_.memory_bytes = static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
     properties_.free_bytes = static_cast<int64_t>(sysconf(_SC_AVPHYS_PAGES)) * sysconf(_SC_PAGESIZE);
-    properties_.shared_bytes = static_cast<int64_t>(emulation::MaxSharedBytes(architecture));
+    properties_.shared_bytes = FindArchitecture(architecture)->shared_bytes;
   }
 
   BackendKind kind() const override { return BackendKind::kEmulation; }

@@ -94,7 +94,7 @@ void RunGemm(GemmFormat format, const GemmProblem& p) {
   a.x = x.data();
   if (p.kind.activation_bits != 16) a.x_scales = x_scales.data(), a.x_sums = x_sums.data();
   a.outputs = p.outputs, a.y = y.data(), a.ldy = p.outputs;
-  a.multiprocessors = p.multiprocessors;
+  a.machine = MachineOf(p);
   ResetCounters();
   ASSERT_EQ(cuda::GroupedGemm(format, a, nullptr), 0);
 }

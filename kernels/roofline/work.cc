@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "kernels/architecture.h"
 #include "kernels/cuda/quantize_rows.h"
 
 namespace eaq::kernels::roofline {
@@ -47,6 +48,10 @@ cuda::GemmTileShape TileOf(const GemmProblem& p) {
                           cuda::ManyTiles(slots, static_cast<int64_t>(p.loads.size()), p.rows, p.multiprocessors));
 }
 
+cuda::Machine MachineOf(const GemmProblem& p) {
+  return {p.multiprocessors, FindArchitecture(p.architecture)->shared_bytes};
+}
+
 Work GroupedGemmWork(const GemmProblem& p) {
   const cuda::GemmKind kind = p.kind;
   const cuda::GemmTileShape tile = TileOf(p);
@@ -66,11 +71,12 @@ Work GroupedGemmWork(const GemmProblem& p) {
   Work w;
   if (slots == 0) return w;
   w.launches = 1;
-  w.blocks = cuda::GemmBlocks(tile, p.rows, slots, experts, p.multiprocessors);
   w.items = slot_tiles * row_tiles;
   w.threads = tile.threads();
   w.resident = tile.blocks;
   w.shared_bytes = cuda::SharedBytes(kind, tile);
+  w.blocks =
+      cuda::PersistentGrid(cuda::MostTiles(tile, p.rows, slots, experts), tile.blocks, w.shared_bytes, MachineOf(p));
   w.flight_bytes = (tile.stages - 1) * stage.bytes();
 
   // Bricks that a tile multiplies (a stage's second one may be zeros), and what a warp does for each.

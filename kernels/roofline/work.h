@@ -9,6 +9,7 @@
 
 #include "kernels/cuda/grouped_gemm_tiles.h"
 #include "kernels/cuda/grouped_wgmma_tiles.h"
+#include "kernels/cuda/persistent_grid.h"
 
 namespace eaq::kernels::roofline {
 
@@ -48,10 +49,12 @@ struct GemmProblem {
   int y_bytes = 4;             // of one result
   int token_tile = 8;
   int multiprocessors = 1;
-  int architecture = 90;  // int4 by two int8 products from 90 on
+  int architecture = 90;  // of kernels/architecture.h; int4 by two int8 products from 90 on
 };
 // The tile that GroupedGemm takes.
 cuda::GemmTileShape TileOf(const GemmProblem& p);
+// For which its grid is sized.
+cuda::Machine MachineOf(const GemmProblem& p);
 Work GroupedGemmWork(const GemmProblem& p);
 // Whether GroupedGemm takes grouped_wgmma.h for it, and that kernel's work.
 bool TakesWgmma(const GemmProblem& p);

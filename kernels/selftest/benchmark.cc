@@ -12,6 +12,16 @@
 #endif
 
 namespace eaq::kernels::selftest {
+
+cuda::Machine MachineOfDevice() {
+  cuda::Machine machine;
+  int shared_bytes = 0;
+  cudaDeviceGetAttribute(&machine.multiprocessors, cudaDevAttrMultiProcessorCount, 0);
+  cudaDeviceGetAttribute(&shared_bytes, cudaDevAttrMaxSharedMemoryPerMultiprocessor, 0);
+  machine.shared_bytes = shared_bytes;
+  return machine;
+}
+
 namespace {
 
 std::vector<BenchmarkCase>& Registered() {

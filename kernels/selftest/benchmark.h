@@ -17,6 +17,8 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/cuda/persistent_grid.h"
+
 namespace eaq::kernels::selftest {
 
 enum class Rate { kNone, kBf16, kInt8 };
@@ -27,6 +29,9 @@ struct Ceilings {
   double int8 = 0;
   double of(Rate rate) const { return rate == Rate::kBf16 ? bf16 : rate == Rate::kInt8 ? int8 : 0; }
 };
+
+// What persistent kernels' grids are sized for.
+cuda::Machine MachineOfDevice();
 
 struct Measurement {
   std::string benchmark, label;

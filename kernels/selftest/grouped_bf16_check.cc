@@ -76,7 +76,7 @@ void CheckProduct(Checker& c, const Case& k) {
     a.pair_weights = d_factors.data();
     a.pair_of_slot = d_pairs.data();
   }
-  a.multiprocessors = 1;
+  a.machine = {1, 100 << 10};
   if (!c.Expect(cuda::GroupedBf16(a, nullptr) == 0, "launch")) return;
   const std::vector<float> y = d_y.Download();
   d_y.Poison();

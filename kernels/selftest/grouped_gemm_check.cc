@@ -47,7 +47,8 @@ struct Case {
   std::vector<int> loads;  // slots of each expert
   bool swiglu = false, bf16_out = false, gather = false, router = false;
   int multiprocessors = 2;
-  std::vector<int> widths = {};  // of the experts, for the mixed formats
+  int64_t shared_bytes = 100 << 10;  // of each
+  std::vector<int> widths = {};      // of the experts, for the mixed formats
   // A second launch lays rows of patch_format over the results of the first: expert e has patch_rows - e % 2 of them.
   int64_t patch_rows = 0;
   GemmFormat patch_format = GemmFormat::kW8A8;
@@ -245,7 +246,7 @@ void CheckGemm(Checker& c, const Case& k) {
   a.tile_offsets = d_tiles.data();
   a.slots = slots;
   a.token_tile = k.token_tile;
-  a.multiprocessors = k.multiprocessors;
+  a.machine = {k.multiprocessors, k.shared_bytes};
   a.x = d_bf16.data();
   if (ActivationBits(k.format) != 16) {
     a.x = d_codes.data();

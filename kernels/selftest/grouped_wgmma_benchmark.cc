@@ -89,7 +89,7 @@ void BenchmarkProduct(Benchmark& b, const Product& p) {
   a.outputs = a.ldy = p.swiglu ? p.rows / 2 : p.rows;
   a.y = d_y.data();
   if (!p.swiglu) a.pair_weights = d_factors.data(), a.pair_of_slot = d_pairs.data();
-  cudaDeviceGetAttribute(&a.multiprocessors, cudaDevAttrMultiProcessorCount, 0);
+  a.machine = MachineOfDevice();
 
   const double operations = 2.0 * static_cast<double>(slots * p.rows * p.cols);
   const double moved = static_cast<double>(p.experts * bytes + x_rows * p.cols + slots * a.outputs * 4);

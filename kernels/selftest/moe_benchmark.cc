@@ -90,12 +90,6 @@ struct Weights {
   DeviceArray<cuda::ExpertMatrix> experts;
 };
 
-int Multiprocessors() {
-  int count = 0;
-  cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, 0);
-  return count;
-}
-
 // A batch of tokens and everything between the hidden states and the results.
 struct Batch {
   Batch(const Model& m, int64_t tokens_, Random& random, int routing)
@@ -195,7 +189,7 @@ struct Layer {
     a.tile_offsets = b.tiles.data();
     a.slots = slots;
     a.token_tile = b.tile;
-    a.multiprocessors = multiprocessors;
+    a.machine = machine;
     return a;
   }
   int GateUp(Batch& b, void* stream) {
@@ -252,7 +246,7 @@ struct Layer {
   const Model& model;
   const Format& format;
   int64_t tokens, slots;
-  int multiprocessors = Multiprocessors();
+  const cuda::Machine machine = MachineOfDevice();
   std::vector<std::unique_ptr<Batch>> batches;
   Weights gate_up, down;
   DeviceArray<float> x, router, logits, h, y, out;

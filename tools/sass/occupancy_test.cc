@@ -247,8 +247,16 @@ TEST_F(KernelOccupancyTest, RooflineCountsOnTheGroupedGemmBlocksThatThereAre) {
           p.architecture = chip.architecture;
           if (fields(TileOf(p)) != fields(tiles[0].shape)) continue;
           is_chosen = true;
-          EXPECT_EQ(FloorOf(GroupedGemmWork(p), chip, 0).resident, std::min(r.occupancy.blocks, tiles[0].shape.blocks))
+          const Work work = GroupedGemmWork(p);
+          const int resident = std::min(r.occupancy.blocks, tiles[0].shape.blocks);
+          EXPECT_EQ(FloorOf(work, chip, 0).resident, resident)
               << chip.name << " " << r.name() << ": " << r.occupancy.limit;
+          EXPECT_LE(work.blocks, int64_t{chip.multiprocessors} * resident)
+              << chip.name << " " << r.name() << ": blocks that wait for others";
+          if (rows > 64) {
+            EXPECT_EQ(work.blocks, int64_t{chip.multiprocessors} * resident)
+                << chip.name << " " << r.name() << ": places left empty";
+          }
         }
       }
       EXPECT_TRUE(is_chosen) << r.name() << ": ChooseTile never takes this tile";
