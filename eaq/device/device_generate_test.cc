@@ -1,3 +1,25 @@
+// Text that a model on the device continues, against the CPU's cached sequence: every step's logits, and the tokens.
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "eaq/base/rng.h"
+#include "eaq/base/status_matchers.h"
+#include "eaq/device/resident_model.h"
+#include "eaq/device/testing.h"
+#include "eaq/model/generate.h"
+#include "eaq/model/routing_policy.h"
+#include "eaq/model/synthetic.h"
+#include "eaq/quant/quantized_attention.h"
+#include "gtest/gtest.h"
+
+namespace eaq {
+namespace {
+
+using testing::HasSubstr;
+
 // Layers of 4-bit weights whose tokens drop experts, with operands of attention in KV_BITS.
 class Fixture {
  public:
