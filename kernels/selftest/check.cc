@@ -48,8 +48,8 @@ std::vector<CheckCase> AllChecks() {
   return checks;
 }
 
-Outcome RunCheck(const CheckCase& check, uint64_t seed) {
-  Checker checker(seed);
+Outcome RunCheck(const CheckCase& check, uint64_t seed, Shapes shapes) {
+  Checker checker(seed, shapes);
   running = &checker;
   const auto start = std::chrono::steady_clock::now();
   check.run(checker);

@@ -22,12 +22,17 @@
 
 namespace eaq::kernels::selftest {
 
+// kSmallest: for ThreadSanitizer, under which a kernel takes some ten times as long.
+enum class Shapes { kAll, kSmallest };
+
 class Checker {
  public:
-  explicit Checker(uint64_t seed) : seed_(seed) {}
+  explicit Checker(uint64_t seed, Shapes shapes = Shapes::kAll) : seed_(seed), shapes_(shapes) {}
 
   // For the check's random inputs: new numbers in every run of gpu_check, fixed ones in bazel test.
   uint64_t seed() const { return seed_; }
+  // Whether the smallest shapes will do: a check then leaves out what only has more of the same.
+  bool small() const { return shapes_ == Shapes::kSmallest; }
 
   // `message...` are streamed one after the other; returns `ok`.
   template <typename... Message>
@@ -63,6 +68,7 @@ class Checker {
 
  private:
   uint64_t seed_;
+  Shapes shapes_;
   int64_t expectations_ = 0;
   int64_t failures_ = 0;
   std::vector<std::string> messages_;
@@ -85,7 +91,7 @@ struct Outcome {
 bool RegisterCheck(const char* name, void (*run)(Checker&));
 // All registered ones, by name.
 std::vector<CheckCase> AllChecks();
-Outcome RunCheck(const CheckCase& check, uint64_t seed);
+Outcome RunCheck(const CheckCase& check, uint64_t seed, Shapes shapes = Shapes::kAll);
 // Those whose name contains `filter`.
 std::vector<Outcome> RunChecks(const std::string& filter, uint64_t seed);
 // The checker of the running check, or null: where DeviceArray reports a broken red zone.

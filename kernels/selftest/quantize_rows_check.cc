@@ -150,15 +150,16 @@ EAQ_CHECK_CASE(QuantizeRows) {
 // Enough rows for a warp each and for two; a row longer than the registers hold.
 EAQ_CHECK_CASE(QuantizeRowsShapes) {
   Random random(c.seed());
+  const int64_t rows = c.small() ? 35 : 1027;
   for (const int64_t cols : {100, 1100}) {
-    Case many{1027, cols, cols, {8}, true, true};
+    Case many{rows, cols, cols, {8}, true, true};
     CheckQuantize(c, many, random.Normals(20 * cols), random);
     many.q.per_group = many.q.pack4 = true;
     many.q.bits = 4;
     CheckQuantize(c, many, random.Normals(20 * cols), random);
   }
   for (const int64_t cols : {99, 1099}) {  // rows that start anywhere
-    CheckQuantize(c, {1027, cols, cols, {8}, true, true}, random.Normals(20 * cols), random);
+    CheckQuantize(c, {rows, cols, cols, {8}, true, true}, random.Normals(20 * cols), random);
   }
   for (const int64_t cols : {5000, 5001, 14500}) {
     Case wide{2, cols, cols + 4, {8}, true, false};

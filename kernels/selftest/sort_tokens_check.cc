@@ -38,9 +38,11 @@ void CheckSort(Checker& c, const std::vector<int32_t>& ids, int64_t experts, int
 
 EAQ_CHECK_CASE(SortTokensRandom) {
   Random random(c.seed());
-  for (const int64_t pairs : {0, 1, 31, 32, 33, 1000, 1024, 1025, 2500})
+  for (const int64_t pairs : {0, 1, 31, 32, 33, 1000, 1024, 1025, 2500}) {
+    if (c.small() && pairs > 33) break;
     for (const int64_t experts : {1, 8, 60, 300})
       CheckSort(c, random.Integers<int32_t>(pairs, 0, experts - 1), experts, pairs % 2 == 0 ? 16 : 64);
+  }
   CheckSort(c, random.Integers<int32_t>(1500, 0, 1023), 1024, 8);
 }
 
