@@ -127,18 +127,16 @@ bool ChooseCodes(const std::set<int>& widths, bool room, ProductFormat& product)
     return true;
   }
   if (!whole && group != 32 && group != 64) return false;
-  if (widest <= 4) {
-    if (widths.size() > 1 && whole) {
-      product.format = GemmFormat::kMixedA16;
+  if (widest <= 6) {
+    if (widths.size() > 1 && narrowest <= 4) {
+      product.format = GemmFormat::kMixedA16;  // HeldCodes: each in its own
       return true;
     }
-    product.width = widest;
-    product.format = widest == 4 ? GemmFormat::kW4A16 : widest == 3 ? GemmFormat::kW3A16 : GemmFormat::kW2A16;
-    return true;
-  }
-  if (widest <= 6 && whole) {
-    product.width = 6;
-    product.format = GemmFormat::kW6A16;
+    product.width = widest == 5 ? 6 : widest;
+    product.format = widest > 4    ? GemmFormat::kW6A16
+                     : widest == 4 ? GemmFormat::kW4A16
+                     : widest == 3 ? GemmFormat::kW3A16
+                                   : GemmFormat::kW2A16;
     return true;
   }
   if (!room) return false;
@@ -282,7 +280,7 @@ absl::StatusOr<ProductFormat> ChooseProduct(absl::Span<const DeviceLinear> linea
 
 std::vector<CanonicalWeights> HeldCodes(const CanonicalWeights& codes, const ProductFormat& format) {
   int width = format.width;
-  if (width == 0) width = !format.integer ? codes.bits : codes.bits <= 4 ? 4 : 8;
+  if (width == 0) width = format.integer ? (codes.bits <= 4 ? 4 : 8) : codes.bits == 5 ? 6 : codes.bits;
   CanonicalWeights held = Widened(codes, width);
   if (format.planes == 1) return {std::move(held)};
   // s (u - z) = 16 s (u / 16 - z / 16) + s (u % 16 - z % 16)

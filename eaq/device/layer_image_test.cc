@@ -122,6 +122,14 @@ TEST(LayerImageTest, WidthsWithoutAKernelRunInTheNext) {
 TEST(LayerImageTest, ExpertsOfSeveralWidths) {
   ExpectAgrees(ThreeExperts(), Format(Grid(8), Grid(8), {4, 8, 3}));
   ExpectAgrees(ThreeExperts(), Format(Grid(4, GridKind::kSymmetricRestricted), GridSpec(), {2, 3, 4}));
+  ExpectAgrees(ThreeExperts(), Format(Grid(4), GridSpec(), {2, 6, 5}));
+  for (const int64_t group : {32, 64}) {
+    GridSpec grid = Grid(6);
+    grid.granularity = Granularity::kGroup;
+    grid.group_size = group;
+    ExpectAgrees(ThreeExperts(), Format(grid, GridSpec()));
+    ExpectAgrees(ThreeExperts(), Format(grid, GridSpec(), {2, 6, 4, 5, 3}));
+  }
 }
 
 // Fake-quantized linears with codes beside them, a static grid, a division at run time, operands of attention, and gate

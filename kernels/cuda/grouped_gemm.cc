@@ -11,10 +11,12 @@ int GroupedGemmW6A16(const GroupedGemmArguments& a, void* stream);
 int GroupedGemmW4A16(const GroupedGemmArguments& a, void* stream);
 int GroupedGemmW3A16(const GroupedGemmArguments& a, void* stream);
 int GroupedGemmW2A16(const GroupedGemmArguments& a, void* stream);
-int GroupedGemmW4A16Small(const GroupedGemmArguments& a, void* stream);  // groups of 64 and 32
+int GroupedGemmW6A16Small(const GroupedGemmArguments& a, void* stream);  // groups of 64 and 32
+int GroupedGemmW4A16Small(const GroupedGemmArguments& a, void* stream);
 int GroupedGemmW3A16Small(const GroupedGemmArguments& a, void* stream);
 int GroupedGemmW2A16Small(const GroupedGemmArguments& a, void* stream);
 int GroupedGemmMixedA16(const GroupedGemmArguments& a, void* stream);
+int GroupedGemmMixedA16Small(const GroupedGemmArguments& a, void* stream);
 int GroupedGemmMixedA8(const GroupedGemmArguments& a, void* stream);
 
 namespace {
@@ -40,7 +42,7 @@ int GroupedGemm(GemmFormat format, const GroupedGemmArguments& a, void* stream) 
                        format == GemmFormat::kMixedA8;
   if (integer ? a.x_scales == nullptr : a.x_zeros != nullptr) return kInvalidValue;
   const bool small = a.group == 32 || a.group == 64;
-  if (small && (integer || format == GemmFormat::kW6A16)) return kInvalidValue;
+  if (small && integer) return kInvalidValue;
   switch (format) {
     case GemmFormat::kW8A8:
       return PrefersWgmma(a) ? GroupedWgmma(a, stream) : GroupedGemmW8A8(a, stream);
@@ -49,13 +51,13 @@ int GroupedGemm(GemmFormat format, const GroupedGemmArguments& a, void* stream) 
     case GemmFormat::kW4A4:
       return GroupedGemmW4A4(a, stream);
     case GemmFormat::kW6A16:
-      return GroupedGemmW6A16(a, stream);
+      return small ? GroupedGemmW6A16Small(a, stream) : GroupedGemmW6A16(a, stream);
     case GemmFormat::kW4A16:
       return small ? GroupedGemmW4A16Small(a, stream) : GroupedGemmW4A16(a, stream);
     case GemmFormat::kW3A16:
       return small ? GroupedGemmW3A16Small(a, stream) : GroupedGemmW3A16(a, stream);
     case GemmFormat::kMixedA16:
-      return small ? kInvalidValue : GroupedGemmMixedA16(a, stream);
+      return small ? GroupedGemmMixedA16Small(a, stream) : GroupedGemmMixedA16(a, stream);
     case GemmFormat::kMixedA8:
       return a.group != 0 ? kInvalidValue : GroupedGemmMixedA8(a, stream);
     case GemmFormat::kW2A16:

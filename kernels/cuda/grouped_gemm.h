@@ -45,7 +45,7 @@ struct ExpertMatrix {
   int32_t bits = 0;  // of the codes; read by the mixed formats only
 };
 
-// kMixedA16: every expert its own width of 2, 3 or 4 bits; kMixedA8: 4 or 8. A block looks at its tile's expert and
+// kMixedA16: every expert its own width of 2, 3, 4 or 6 bits; kMixedA8: 4 or 8. A block looks at its tile's expert and
 // takes that width's code (MxMoE's horizontal fusion, cat538/MxMoE); registers are those of the worst.
 enum class GemmFormat : int { kW8A8, kW4A8, kW4A4, kW6A16, kW4A16, kW3A16, kW2A16, kMixedA16, kMixedA8 };
 inline constexpr int kGemmFormats = 9;
@@ -56,7 +56,7 @@ struct GroupedGemmArguments {
   int64_t expert_count = 0;
   int64_t rows = 0;   // outputs of the packed matrix (gate and up together: 2 * RoundUp(width, 8))
   int64_t cols = 0;   // inputs
-  int64_t group = 0;  // 0 or 128; W2A16, W3A16, W4A16 also 64 and 32; kMixedA8 0 only
+  int64_t group = 0;  // 0 or 128; beside bfloat16 also 64 and 32; kMixedA8 0 only
   // Slots by expert, from SortTokens with tile_rows = token_tile.
   const int32_t* offsets = nullptr;
   const int32_t* tile_offsets = nullptr;

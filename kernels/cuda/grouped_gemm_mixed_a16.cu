@@ -3,7 +3,7 @@
 namespace eaq::kernels::cuda {
 
 int GroupedGemmMixedA16(const GroupedGemmArguments& a, void* stream) {
-  return a.group == 0 ? LaunchMixed<16, 0, 2, 3, 4>(a, stream) : LaunchMixed<16, 1, 2, 3, 4>(a, stream);
+  return a.group == 0 ? LaunchMixed<16, 0, 2, 3, 4, 6>(a, stream) : LaunchMixed<16, 1, 2, 3, 4, 6>(a, stream);
 }
 
 }  // namespace eaq::kernels::cuda

@@ -1,6 +1,6 @@
-// How many blocks a persistent kernel is launched with: as many as run at once. A block takes every so manieth piece of
-// the work, so that one which first waits for others to end does its share when they have left. Plain constants, shared
-// by the kernels and the model of their costs (kernels/roofline).
+// How many blocks a persistent kernel is launched with: as many as run at once. Block b does pieces b, b + grid, ... of
+// the work; one that could only start when others end would do its share alone. Plain constants, shared by the kernels
+// and the model of their costs (kernels/roofline).
 #ifndef KERNELS_CUDA_PERSISTENT_GRID_H_
 #define KERNELS_CUDA_PERSISTENT_GRID_H_
 

@@ -393,7 +393,7 @@ EAQ_CHECK_CASE(GroupedGemmShapes) {
 // Groups of 64 and 32: every tile, one group short of a brick, one column beyond a group, one column at all.
 EAQ_CHECK_CASE(GroupedGemmSmallGroups) {
   int turn = 0;
-  for (const GemmFormat format : {GemmFormat::kW4A16, GemmFormat::kW3A16, GemmFormat::kW2A16}) {
+  for (const GemmFormat format : {GemmFormat::kW6A16, GemmFormat::kW4A16, GemmFormat::kW3A16, GemmFormat::kW2A16}) {
     for (const int64_t group : {64, 32}) {
       for (const int tile : {8, 16, 32, 128}) {
         const int64_t cols[] = {300, 225, 352};
@@ -414,11 +414,11 @@ EAQ_CHECK_CASE(GroupedGemmMixedWidths) {
   int turn = 0;
   for (const GemmFormat format : {GemmFormat::kMixedA16, GemmFormat::kMixedA8}) {
     const bool integer = format == GemmFormat::kMixedA8;
-    for (const int64_t group : {0, 128}) {
+    for (const int64_t group : {0, 128, 64, 32}) {
       if (integer && group != 0) continue;
       for (const int tile : {8, 16, 32, 128}) {
         Case k{format, group, turn % 2 == 0, integer, tile, 80, 200, {3, 0, tile == 128 ? 20 : tile + 1, 1, 2}};
-        k.widths = integer ? std::vector<int>{8, 4, 4, 8, 4} : std::vector<int>{4, 2, 3, 2, 4};
+        k.widths = integer ? std::vector<int>{8, 4, 4, 8, 4} : std::vector<int>{4, 2, 3, 6, 4};
         k.gather = turn % 3 == 0;
         k.multiprocessors = turn % 2 + 1;
         CheckGemm(c, k);
@@ -437,13 +437,14 @@ EAQ_CHECK_CASE(GroupedGemmMixedWidths) {
 // A few rows of another width over the results, for the plain product and for gate and up together.
 // Fewer tiles than multiprocessors: the smaller tile of 8 tokens.
 EAQ_CHECK_CASE(GroupedGemmFewTiles) {
-  for (const int64_t group : {0, 128}) {
+  for (const int64_t group : {0, 128, 64, 32}) {
     for (const GemmFormat format : kAll) {
       const bool integer = ActivationBits(format) != 16;
+      if (integer && group != 0 && group != 128) continue;
       CheckGemm(c, {format, group, true, integer, 8, 72, 300, {3, 9}, false, false, false, false, 5});
     }
     Case mixed{GemmFormat::kMixedA16, group, true, false, 8, 72, 300, {3, 9}, false, false, false, false, 5};
-    mixed.widths = {2, 4};
+    mixed.widths = {2, 6};
     CheckGemm(c, mixed);
   }
 }
