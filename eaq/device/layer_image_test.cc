@@ -28,7 +28,7 @@ namespace {
 
 using testing::HasSubstr;
 
-// The same with other numbers: hidden states of 96, 3 experts a token.
+// SmallConfig with hidden states of 96 and 3 experts a token.
 ModelConfig ThreeExperts() {
   ModelConfig config = SmallConfig();
   config.hidden_size = 96;

@@ -6,25 +6,15 @@
 #include "absl/strings/str_cat.h"
 #include "eaq/base/rng.h"
 #include "eaq/base/status_matchers.h"
-#include "eaq/model/synthetic.h"
 #include "eaq/quant/fake_quant.h"
 #include "eaq/quant/packing.h"
+#include "eaq/recipe/allocation_testing.h"
 
 namespace eaq {
 namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-// 4 layers of 16 experts: one linear is 1/192 of the experts' weights.
-ModelConfig Config() {
-  ModelConfig config = TinyConfig();
-  config.num_layers = 4;
-  config.num_experts = 16;
-  config.hidden_size = 64;
-  config.expert_width = 48;
-  return config;
-}
 
 Scheme MakeScheme(int bits, double budget, Budget::Scope scope = Budget::EXPERTS) {
   Scheme scheme;
@@ -66,7 +56,7 @@ double PackedBitsPerWeight(const AllocationProblem& problem, const BitPlan& plan
 }
 
 TEST(Allocation, PlansLieWithinAHundredthOfTheBudgetAndTheirAccountIsTheBytes) {
-  const ModelConfig config = Config();
+  const ModelConfig config = SixteenExperts();  // one linear is 1/192 of their weights
   const std::vector<int> widths = {2, 3, 4, 6, 8};
   for (const Budget::Scope scope : {Budget::EXPERTS, Budget::ALL}) {
     for (const double budget : {3.0, 3.25, 3.5, 4.1, 5.0}) {
@@ -93,7 +83,7 @@ TEST(Allocation, PlansLieWithinAHundredthOfTheBudgetAndTheirAccountIsTheBytes) {
 
 // Units of any size, conditions kept although single linears are widened with what is left.
 TEST(Allocation, ConditionsHoldForWholeUnits) {
-  const ModelConfig config = Config();
+  const ModelConfig config = SixteenExperts();
   const std::vector<int> widths = {2, 3, 4};
   const auto problem = AllocationProblem::Create(config, MakeScheme(4, 3.2));
   ASSERT_THAT(problem.status(), IsOk());
@@ -128,7 +118,7 @@ TEST(Allocation, ConditionsHoldForWholeUnits) {
 }
 
 TEST(Allocation, SomeUnitsStayWhole) {
-  const ModelConfig config = Config();
+  const ModelConfig config = SixteenExperts();
   const std::vector<int> widths = {2, 4};
   for (const bool divisible : {true, false}) {
     int broken = 0;
@@ -149,7 +139,7 @@ TEST(Allocation, SomeUnitsStayWhole) {
 
 // Linear by linear in the order that was given, one width after the other.
 TEST(Allocation, ByRank) {
-  const ModelConfig config = Config();
+  const ModelConfig config = SixteenExperts();
   const std::vector<int> widths = {2, 3, 4};
   for (const double budget : {2.9, 3.3, 4.1, 4.5}) {
     const auto problem = AllocationProblem::Create(config, MakeScheme(4, budget));
@@ -176,7 +166,7 @@ TEST(Allocation, ByRank) {
 }
 
 TEST(Allocation, OnlyOneWidthAllowedIsUniform) {
-  const ModelConfig config = Config();
+  const ModelConfig config = SixteenExperts();
   const auto problem = AllocationProblem::Create(config, MakeScheme(4, 4.75));
   ASSERT_THAT(problem.status(), IsOk());
   const auto units = RoutedExperts(*problem);
@@ -187,7 +177,7 @@ TEST(Allocation, OnlyOneWidthAllowedIsUniform) {
 
 // More budget never does more damage, and the units that gain most are wide.
 TEST(Allocation, SpendsWhereItHelps) {
-  const ModelConfig config = Config();
+  const ModelConfig config = SixteenExperts();
   const std::vector<int> widths = {2, 3, 4};
   const auto problem = AllocationProblem::Create(config, MakeScheme(4, 3.5));
   ASSERT_THAT(problem.status(), IsOk());
@@ -202,7 +192,7 @@ TEST(Allocation, SpendsWhereItHelps) {
 }
 
 TEST(Allocation, UnitsRunsAndLayers) {
-  ModelConfig config = Config();
+  ModelConfig config = SixteenExperts();
   config.dense_layers = {0};
   config.dense_width = 80;
   const auto problem = AllocationProblem::Create(config, MakeScheme(4, 0));
@@ -225,7 +215,7 @@ TEST(Allocation, UnitsRunsAndLayers) {
 }
 
 TEST(Allocation, SaysWhatIsWrong) {
-  const ModelConfig config = Config();
+  const ModelConfig config = SixteenExperts();
   const auto invalid = [](const std::string& text) {
     return StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(text));
   };
