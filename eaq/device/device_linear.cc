@@ -112,12 +112,13 @@ CanonicalWeights Widened(const CanonicalWeights& codes, int width) {
 bool ChooseCodes(const std::set<int>& widths, bool room, ProductFormat& product) {
   const int narrowest = *widths.begin(), widest = *widths.rbegin();
   const int64_t group = product.group;
-  const bool whole = group == 0 || group == 128;
+  if (group != 0 && group != 128 && group != 64 && group != kSmallestGroup) return false;
   product.kind = Kind::kQuantized;
-  if (product.input.bits < 16 && product.input.group == 0 && whole) {
+  if (product.input.bits < 16 && product.input.group == 0) {
     product.integer = true;
+    if (group != 0) product.input.quantizer.sums_of_brick = static_cast<int>(128 / group);
     const bool narrow = widest <= 4;
-    if (!narrow && narrowest <= 4 && group == 0) {
+    if (!narrow && narrowest <= 4) {
       product.format = GemmFormat::kMixedA8;  // HeldCodes: each in 4 or 8
       return true;
     }
@@ -126,7 +127,6 @@ bool ChooseCodes(const std::set<int>& widths, bool room, ProductFormat& product)
     product.input.quantizer.pack4 = product.format == GemmFormat::kW4A4;
     return true;
   }
-  if (!whole && group != 32 && group != 64) return false;
   if (widest <= 6) {
     if (widths.size() > 1 && narrowest <= 4) {
       product.format = GemmFormat::kMixedA16;  // HeldCodes: each in its own

@@ -37,6 +37,9 @@
 
 namespace eaq {
 
+// Columns of a grid of weights that a kernel knows, at least.
+inline constexpr int64_t kSmallestGroup = 32;
+
 // How rows are prepared.
 struct InputFormat {
   const OnlineTransform* online = nullptr;  // first; of the linear. Null: nothing

@@ -118,7 +118,7 @@ Product PutProduct(const ProductFormat& format, RowsImage input, absl::Span<cons
     }
     for (int plane = 0; plane < format.planes; ++plane) planes[plane].push_back(std::move(held[plane]));
   }
-  const MmaOrder order = format.integer ? MmaOrder::kInt8 : MmaOrder::kBf16;
+  const MmaOrder order = kernels::cuda::OrderOf(format.format);
   for (const auto& experts : planes) product.weights.push_back(PutCodes(experts, order, builder));
   return product;
 }

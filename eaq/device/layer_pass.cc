@@ -91,7 +91,7 @@ void LayerPass::Lay(const ModelConfig& config, int64_t rows, int64_t keys, Buffe
   take(b.input, "prepared rows", of_rows * kMostRowTerms * int64_t{sizeof(uint16_t)});
   take(b.scales, "scales of rows", slots);
   take(b.zeros, "zeros of rows", slots);
-  take(b.sums, "sums of rows", slots * (PaddedColumns(widest) / kernels::cuda::kBrickColumns + 1));
+  take(b.sums, "sums of rows", slots * (PaddedColumns(widest) / kSmallestGroup + 1));
 }
 
 int64_t LayerPass::WorkspaceBytes(const ModelConfig& config, int64_t rows, bool checked) {
@@ -516,6 +516,7 @@ absl::Status LayerPass::LaunchOne(const Product& product, int64_t weights, const
     a.x_scales = b_.scales;
     a.x_zeros = b_.zeros;
     a.x_sums = b_.sums;
+    a.x_sums_of_brick = product.input.input.quantizer.sums_of_brick;
   }
   if (gather) a.x_rows = slots.pair_of_slot;
   a.x_row_divisor = static_cast<int32_t>(slots.k);

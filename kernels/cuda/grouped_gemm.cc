@@ -7,17 +7,21 @@ namespace eaq::kernels::cuda {
 // One translation unit each (grouped_gemm_*.cu): they compile side by side.
 int GroupedGemmW4A8(const GroupedGemmArguments& a, void* stream);
 int GroupedGemmW4A4(const GroupedGemmArguments& a, void* stream);
+int GroupedGemmW8A8Small(const GroupedGemmArguments& a, void* stream);  // groups of 64 and 32
+int GroupedGemmW4A8Small(const GroupedGemmArguments& a, void* stream);
+int GroupedGemmW4A4Small(const GroupedGemmArguments& a, void* stream);
 int GroupedGemmW6A16(const GroupedGemmArguments& a, void* stream);
 int GroupedGemmW4A16(const GroupedGemmArguments& a, void* stream);
 int GroupedGemmW3A16(const GroupedGemmArguments& a, void* stream);
 int GroupedGemmW2A16(const GroupedGemmArguments& a, void* stream);
-int GroupedGemmW6A16Small(const GroupedGemmArguments& a, void* stream);  // groups of 64 and 32
+int GroupedGemmW6A16Small(const GroupedGemmArguments& a, void* stream);
 int GroupedGemmW4A16Small(const GroupedGemmArguments& a, void* stream);
 int GroupedGemmW3A16Small(const GroupedGemmArguments& a, void* stream);
 int GroupedGemmW2A16Small(const GroupedGemmArguments& a, void* stream);
 int GroupedGemmMixedA16(const GroupedGemmArguments& a, void* stream);
 int GroupedGemmMixedA16Small(const GroupedGemmArguments& a, void* stream);
 int GroupedGemmMixedA8(const GroupedGemmArguments& a, void* stream);
+int GroupedGemmMixedA8Groups(const GroupedGemmArguments& a, void* stream);
 
 namespace {
 
@@ -38,18 +42,18 @@ bool Valid(const GroupedGemmArguments& a) {
 int GroupedGemm(GemmFormat format, const GroupedGemmArguments& a, void* stream) {
   if (a.slots == 0) return 0;
   if (!Valid(a)) return kInvalidValue;
-  const bool integer = format == GemmFormat::kW8A8 || format == GemmFormat::kW4A8 || format == GemmFormat::kW4A4 ||
-                       format == GemmFormat::kMixedA8;
-  if (integer ? a.x_scales == nullptr : a.x_zeros != nullptr) return kInvalidValue;
+  if (IsInteger(format) ? a.x_scales == nullptr : a.x_zeros != nullptr) return kInvalidValue;
+  if (NeedsSums(format, false) && a.x_sums == nullptr) return kInvalidValue;
+  if (IsInteger(format) && a.group != 0 && a.x_sums_of_brick != 128 / a.group) return kInvalidValue;
   const bool small = a.group == 32 || a.group == 64;
-  if (small && integer) return kInvalidValue;
   switch (format) {
     case GemmFormat::kW8A8:
-      return PrefersWgmma(a) ? GroupedWgmma(a, stream) : GroupedGemmW8A8(a, stream);
+      if (PrefersWgmma(a)) return GroupedWgmma(a, stream);
+      return small ? GroupedGemmW8A8Small(a, stream) : GroupedGemmW8A8(a, stream);
     case GemmFormat::kW4A8:
-      return GroupedGemmW4A8(a, stream);
+      return small ? GroupedGemmW4A8Small(a, stream) : GroupedGemmW4A8(a, stream);
     case GemmFormat::kW4A4:
-      return GroupedGemmW4A4(a, stream);
+      return small ? GroupedGemmW4A4Small(a, stream) : GroupedGemmW4A4(a, stream);
     case GemmFormat::kW6A16:
       return small ? GroupedGemmW6A16Small(a, stream) : GroupedGemmW6A16(a, stream);
     case GemmFormat::kW4A16:
@@ -59,7 +63,7 @@ int GroupedGemm(GemmFormat format, const GroupedGemmArguments& a, void* stream) 
     case GemmFormat::kMixedA16:
       return small ? GroupedGemmMixedA16Small(a, stream) : GroupedGemmMixedA16(a, stream);
     case GemmFormat::kMixedA8:
-      return a.group != 0 ? kInvalidValue : GroupedGemmMixedA8(a, stream);
+      return a.group != 0 ? GroupedGemmMixedA8Groups(a, stream) : GroupedGemmMixedA8(a, stream);
     case GemmFormat::kW2A16:
       return small ? GroupedGemmW2A16Small(a, stream) : GroupedGemmW2A16(a, stream);
   }

@@ -12,8 +12,11 @@
 // slot -> row table, so that gathering costs nothing), while mma works on the oldest. The next tile's first stages are
 // on their way during the epilogue. Sums:
 //   int8, int4 activations: int32. One grid a row of W: exact, then once to float:
-//     y = (s_x s_w) (sum u' q - z_w sum q - z_x C),  u' = u - 2^(bits-1), C = column_sums
+//     y = (s_x s_w) (sum u' q - z_w sum q - z_x C),  u' = u - 2^(bits-1) (or u), C = column_sums
 //   With groups: float sums over groups of s_w (float)(exact int32 of the group); then s_x (sum - z_x C).
+//   4 x 8 bits: a byte holds codes of two outputs r, r + 8 of a tile, 16 u'[r + 8] + u[r], and stands in mma's row
+//   r + 8 as it is, in row r without its upper half; the difference of the two rows' sums is 16 times that of r + 8. So
+//   a weight costs an eighth of an instruction, and none where it stands as it is.
 //   4 x 4 bits: native int4 tensor cores below sm_90; from sm_90 on two int8 products whose operands hold a nibble in
 //   the upper half of each byte (256 x the sum, shifted back): the same bits. bfloat16: u becomes the bfloat16 128 + u
 //   by an OR, 128 + z is subtracted (exact); float sums in mma; s_w at the end of the row or group.
@@ -49,6 +52,13 @@ struct ExpertMatrix {
 // takes that width's code (MxMoE's horizontal fusion, cat538/MxMoE); registers are those of the worst.
 enum class GemmFormat : int { kW8A8, kW4A8, kW4A4, kW6A16, kW4A16, kW3A16, kW2A16, kMixedA16, kMixedA8 };
 inline constexpr int kGemmFormats = 9;
+constexpr bool IsInteger(GemmFormat f) {
+  return f == GemmFormat::kW8A8 || f == GemmFormat::kW4A8 || f == GemmFormat::kW4A4 || f == GemmFormat::kMixedA8;
+}
+// Whether the product reads sums of the activations' codes.
+constexpr bool NeedsSums(GemmFormat f, bool weight_zeros) {
+  return f == GemmFormat::kW4A8 || f == GemmFormat::kMixedA8 || (IsInteger(f) && weight_zeros);
+}
 
 struct GroupedGemmArguments {
   // Weights: experts [experts] in device memory, all of one shape [rows, cols].
@@ -56,7 +66,7 @@ struct GroupedGemmArguments {
   int64_t expert_count = 0;
   int64_t rows = 0;   // outputs of the packed matrix (gate and up together: 2 * RoundUp(width, 8))
   int64_t cols = 0;   // inputs
-  int64_t group = 0;  // 0 or 128; beside bfloat16 also 64 and 32; kMixedA8 0 only
+  int64_t group = 0;  // 0, 128, 64 or 32
   // Slots by expert, from SortTokens with tile_rows = token_tile.
   const int32_t* offsets = nullptr;
   const int32_t* tile_offsets = nullptr;
@@ -66,7 +76,8 @@ struct GroupedGemmArguments {
   const void* x = nullptr;           // codes [., P], [., P / 2], or bfloat16 [., P] (quantize_rows.h)
   const float* x_scales = nullptr;   // [.], a grid a row; not for bfloat16
   const int32_t* x_zeros = nullptr;  // [.], or null: all 0
-  const int32_t* x_sums = nullptr;   // [., P / 128 + 1]; needed where weights have zero points
+  const int32_t* x_sums = nullptr;   // [., P / 128 * x_sums_of_brick + 1]: see NeedsSums
+  int x_sums_of_brick = 1;           // 1, 2 or 4; with groups 128 / group
   const int32_t* x_rows = nullptr;   // SortedTokens::pair_of_slot, or null
   int32_t x_row_divisor = 1;         // k
   // Results, by slot: y [slots, .], ldy elements from row to row.

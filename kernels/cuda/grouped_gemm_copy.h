@@ -50,8 +50,10 @@ struct TileCopies {
   static constexpr int kScaleChunks = C::kRows / 8, kZeroChunks = C::kRows / 16;  // of a grid
   static constexpr int kGrids = C::kBricks * C::kGrids;                           // of a row of a stage
   static constexpr int kGridChunks = kGrids * (kScaleChunks + kZeroChunks);
-  static_assert(!C::kGrouped || (kGridChunks <= C::kThreads && C::kBricks * C::kTokens <= C::kThreads),
-                "one copy a thread");
+  static_assert(!C::kGrouped || kGridChunks <= C::kThreads, "one copy a thread");
+  // Of sums: a thread's copies are of one token, kThreads / kTokens grids apart.
+  static constexpr int kSums = kGrids * C::kTokens, kSumCopies = (kSums + C::kThreads - 1) / C::kThreads;
+  static_assert(C::kThreads % C::kTokens == 0 && (kSumCopies <= 1 || kSums % C::kThreads == 0), "sums of one token");
 
   // For the stage that `ahead` counts from.
   const uint8_t* weights[kKeepWeights ? kWeightPointers : 1];
@@ -114,10 +116,10 @@ struct TileCopies {
           grid_stride = kGrids * padded_rows;
         }
       }
-      if (!C::kFloat && expert.zeros != nullptr && threadIdx.x < C::kBricks * C::kTokens) {
+      if (!C::kFloat && (C::F::kPaired || expert.zeros != nullptr) && threadIdx.x < kSums) {
         has_sums = true;
-        sums =
-            a.x_sums + static_cast<int64_t>(table[threadIdx.x % C::kTokens]) * (bricks + 1) + threadIdx.x / C::kTokens;
+        sums = a.x_sums + static_cast<int64_t>(table[threadIdx.x % C::kTokens]) * (bricks * C::kGrids + 1) +
+               threadIdx.x / C::kTokens;
       }
     }
   }
@@ -130,7 +132,7 @@ struct TileCopies {
     for (int i = 0; i < (kKeepTokens ? kTokenCopies : 1); ++i) tokens[i] += steps * C::kBricks * C::kTokenBrickBytes;
     if constexpr (C::kGrouped) {
       grid += steps * grid_stride;
-      sums += steps * C::kBricks;
+      sums += steps * kGrids;
     }
     brick += steps * C::kBricks;
   }
@@ -182,7 +184,7 @@ struct TileCopies {
       ptx::CopyAsync16(token_to, valid ? row : static_cast<const uint8_t*>(a.x), valid);
     }
     if constexpr (C::kGrouped) {
-      // [brick][row] halves, then [brick][row] bytes, then [brick][token] sums.
+      // [grid][row] halves, then [grid][row] bytes, then [grid][token] sums.
       uint8_t* const grids = x + C::kTokenBytes;
       const int chunk = threadIdx.x, zero_chunk = chunk - kGrids * kScaleChunks;
       if (grid_stride != 0) {
@@ -192,9 +194,13 @@ struct TileCopies {
         ptx::CopyAsync16(grids + chunk * 16, valid ? grid + ahead * grid_stride : grid, valid);
       }
       if (!C::kFloat && has_sums) {
-        const bool valid = whole || brick0 + static_cast<int>(threadIdx.x) / C::kTokens < bricks;
-        ptx::CopyAsync4(grids + C::kScaleBytes + C::kZeroBytes + threadIdx.x * 4,
-                        valid ? sums + ahead * C::kBricks : a.x_sums, valid);
+#pragma unroll
+        for (int i = 0; i < kSumCopies; ++i) {
+          const int of = static_cast<int>(threadIdx.x) / C::kTokens + i * (C::kThreads / C::kTokens);
+          const bool valid = whole || brick0 + of / C::kGrids < bricks;
+          ptx::CopyAsync4(grids + C::kScaleBytes + C::kZeroBytes + (threadIdx.x + i * C::kThreads) * 4,
+                          valid ? sums + (ahead * kGrids + i * (C::kThreads / C::kTokens)) : a.x_sums, valid);
+        }
       }
     }
   }

@@ -29,19 +29,27 @@ __device__ __forceinline__ bool Int4ByInt8() {
 //   kGroups     pieces of a brick that are loaded at once (words of one lane: Words)
 //   kProducts   32-byte steps along the tokens' rows that a piece serves
 //   Load        a lane's words of piece g of a brick in shared memory
-//   Multiply    d += W x for step p of the piece; z: 128 + zero point of rows g and g + 8, twice in a word each (bf16
+//   Expand      A operand of step p of the piece; z: 128 + zero point of rows g and g + 8, twice in a word each (bf16
 //   only)
+//   Multiply    d += W x for step p
+//   kPaired     a byte holds codes of two outputs: sums of rows 8 to 15 of mma's result are 16 times theirs plus those
+//   of rows 0 to 7, whose codes are counted from 0
+//   kStepsOfTokens  steps that share 32 bytes of the tokens' rows
 template <int kWeightBits, int kActivationBits>
 struct Fragments;
+
+struct PlainFragments {
+  static constexpr bool kPaired = false;
+  static constexpr int kStepsOfTokens = 1;
+};
 
 __device__ __forceinline__ uint4 LoadWords(const uint8_t* plane, int piece) {
   return ptx::LoadShared(reinterpret_cast<const uint4*>(plane) + piece * 32 + threadIdx.x % 32);
 }
 
 template <>
-struct Fragments<8, 8> {
+struct Fragments<8, 8> : PlainFragments {
   static constexpr int kGroups = 4, kProducts = 1;
-  static constexpr int kShift = 0;  // sums are 2^kShift times the true ones
   using Words = uint4;
   using Sum = int32_t;
   __device__ static __forceinline__ Words Load(const uint8_t* brick, int g) { return LoadWords(brick, g); }
@@ -51,61 +59,71 @@ struct Fragments<8, 8> {
     a[2] = w.z;
     a[3] = w.w;
   }
-  __device__ static __forceinline__ void Multiply(int32_t (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  __device__ static __forceinline__ void Multiply(int32_t (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
+                                                  int) {
     ptx::MmaS8(d, a, b);
   }
 };
 
-// A nibble in the upper half of a byte is 16 times its value, sign included.
+// Codes of rows g (low nibbles, from 0) and g + 8 (high nibbles, from 8) are in one word.
 template <>
-struct Fragments<4, 8> {
+struct Fragments<4, 8> : PlainFragments {
   static constexpr int kGroups = 2, kProducts = 2;
-  static constexpr int kShift = 4;
+  static constexpr bool kPaired = true;
   using Words = uint4;
   using Sum = int32_t;
   __device__ static __forceinline__ Words Load(const uint8_t* brick, int g) { return LoadWords(brick, g); }
-  __device__ static __forceinline__ uint32_t Pick(uint32_t w, int p) { return (p == 0 ? w << 4 : w) & 0xf0f0f0f0u; }
   __device__ static __forceinline__ void Expand(uint32_t (&a)[4], const Words& w, int p, const uint32_t (&)[2]) {
-    a[0] = Pick(w.x, p);
-    a[1] = Pick(w.y, p);
-    a[2] = Pick(w.z, p);
-    a[3] = Pick(w.w, p);
+    a[1] = p == 0 ? w.x : w.z;
+    a[3] = p == 0 ? w.y : w.w;
+    a[0] = a[1] & 0x0f0f0f0fu;
+    a[2] = a[3] & 0x0f0f0f0fu;
   }
-  __device__ static __forceinline__ void Multiply(int32_t (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  __device__ static __forceinline__ void Multiply(int32_t (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
+                                                  int) {
     ptx::MmaS8(d, a, b);
   }
 };
 
-// Both sides int4: 64 columns a step.
-template <>
-struct Fragments<4, 4> {
-  static constexpr int kGroups = 2, kProducts = 1;
-  static constexpr int kShift = 8;  // by int8; 0 natively
+// Both sides int4: 64 columns a step; or (kHalves) a step for each 32 of them, the low nibbles' and the high ones'.
+// A nibble in the upper half of a byte is 16 times its value, sign included.
+template <bool kHalves>
+struct Int4Fragments : PlainFragments {
+  static constexpr int kGroups = 2, kProducts = kHalves ? 2 : 1, kStepsOfTokens = kHalves ? 2 : 1;
   using Words = uint4;
   using Sum = int32_t;
   __device__ static __forceinline__ Words Load(const uint8_t* brick, int g) { return LoadWords(brick, g); }
-  __device__ static __forceinline__ void Expand(uint32_t (&a)[4], const Words& w, int, const uint32_t (&)[2]) {
-    a[0] = w.x;
-    a[1] = w.y;
-    a[2] = w.z;
-    a[3] = w.w;
+  // One half of the columns: natively nothing is left of the other; by int8 it is in the upper half of its byte.
+  __device__ static __forceinline__ uint32_t Pick(uint32_t w, int p, bool by_int8) {
+    if (by_int8) return (p == 0 ? w << 4 : w) & 0xf0f0f0f0u;
+    return p == 0 ? w & 0x0f0f0f0fu : w & 0xf0f0f0f0u;
   }
-  __device__ static __forceinline__ void Multiply(int32_t (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  __device__ static __forceinline__ void Expand(uint32_t (&a)[4], const Words& w, int p, const uint32_t (&)[2]) {
+    const bool pick = kHalves && !Int4ByInt8();
+    a[0] = pick ? Pick(w.x, p, false) : w.x;
+    a[1] = pick ? Pick(w.y, p, false) : w.y;
+    a[2] = pick ? Pick(w.z, p, false) : w.z;
+    a[3] = pick ? Pick(w.w, p, false) : w.w;
+  }
+  __device__ static __forceinline__ void Multiply(int32_t (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
+                                                  int step) {
     if (!Int4ByInt8()) {
       ptx::MmaS4(d, a, b);
       return;
     }
 #pragma unroll
-    for (int p = 0; p < 2; ++p) {
+    for (int p = kHalves ? step : 0; p < (kHalves ? step + 1 : 2); ++p) {
       uint32_t a8[4], b8[2];
 #pragma unroll
-      for (int i = 0; i < 4; ++i) a8[i] = Fragments<4, 8>::Pick(a[i], p);
+      for (int i = 0; i < 4; ++i) a8[i] = Pick(a[i], p, true);
 #pragma unroll
-      for (int i = 0; i < 2; ++i) b8[i] = Fragments<4, 8>::Pick(b[i], p);
+      for (int i = 0; i < 2; ++i) b8[i] = Pick(b[i], p, true);
       ptx::MmaS8(d, a8, b8);
     }
   }
 };
+template <>
+struct Fragments<4, 4> : Int4Fragments<false> {};
 
 // Codes become bfloat16s two at a time: a code u in the low bits of 0x4300 is the bfloat16 128 + u. Lay puts bits FROM,
 // FROM + 1, ... of either half of w to TO, TO + 1, ... of either half of `bits`, where MASK (of bits at TO) has them.
@@ -118,9 +136,8 @@ __device__ __forceinline__ uint32_t Lay(uint32_t w, int from, int to, uint32_t m
 __device__ __forceinline__ uint32_t LessZero(uint32_t w, uint32_t z) { return SubtractBf16x2(w, z); }
 
 template <>
-struct Fragments<4, 16> {
+struct Fragments<4, 16> : PlainFragments {
   static constexpr int kGroups = 2, kProducts = 4;
-  static constexpr int kShift = 0;
   using Words = uint4;
   using Sum = float;
   __device__ static __forceinline__ Words Load(const uint8_t* brick, int g) { return LoadWords(brick, g); }
@@ -130,15 +147,14 @@ struct Fragments<4, 16> {
     a[2] = LessZero(Lay(w.z, 4 * p, 0, 0xf, kBf16Of128), z[0]);
     a[3] = LessZero(Lay(w.w, 4 * p, 0, 0xf, kBf16Of128), z[1]);
   }
-  __device__ static __forceinline__ void Multiply(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  __device__ static __forceinline__ void Multiply(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], int) {
     ptx::MmaBf16(d, a, b);
   }
 };
 
 template <>
-struct Fragments<2, 16> {
+struct Fragments<2, 16> : PlainFragments {
   static constexpr int kGroups = 1, kProducts = 8;
-  static constexpr int kShift = 0;
   using Words = uint4;
   using Sum = float;
   __device__ static __forceinline__ Words Load(const uint8_t* brick, int g) { return LoadWords(brick, g); }
@@ -148,16 +164,15 @@ struct Fragments<2, 16> {
     a[2] = LessZero(Lay(w.z, 2 * p, 0, 0x3, kBf16Of128), z[0]);
     a[3] = LessZero(Lay(w.w, 2 * p, 0, 0x3, kBf16Of128), z[1]);
   }
-  __device__ static __forceinline__ void Multiply(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  __device__ static __forceinline__ void Multiply(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], int) {
     ptx::MmaBf16(d, a, b);
   }
 };
 
 // Low two bits as above, the third in a plane of its own behind them (8 bytes a lane).
 template <>
-struct Fragments<3, 16> {
+struct Fragments<3, 16> : PlainFragments {
   static constexpr int kGroups = 1, kProducts = 8;
-  static constexpr int kShift = 0;
   struct Words {
     uint4 low;
     uint2 high;
@@ -175,16 +190,15 @@ struct Fragments<3, 16> {
     a[2] = LessZero(Both(w.low.z, w.high.y, 0, p), z[0]);
     a[3] = LessZero(Both(w.low.w, w.high.y, 1, p), z[1]);
   }
-  __device__ static __forceinline__ void Multiply(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  __device__ static __forceinline__ void Multiply(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], int) {
     ptx::MmaBf16(d, a, b);
   }
 };
 
 // Low four bits, the other two in a plane behind them; piece g has products 4g .. 4g + 3 of either.
 template <>
-struct Fragments<6, 16> {
+struct Fragments<6, 16> : PlainFragments {
   static constexpr int kGroups = 2, kProducts = 4;
-  static constexpr int kShift = 0;
   struct Words {
     uint4 low, high;
   };
@@ -206,9 +220,19 @@ struct Fragments<6, 16> {
     a[2] = LessZero(Both(w.low.z, w.high.z, p), z[0]);
     a[3] = LessZero(Both(w.low.w, w.high.w, p), z[1]);
   }
-  __device__ static __forceinline__ void Multiply(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  __device__ static __forceinline__ void Multiply(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], int) {
     ptx::MmaBf16(d, a, b);
   }
+};
+
+// Of weights with kGrids grids for each 128 columns.
+template <int kWeightBits, int kActivationBits, int kGrids>
+struct FragmentsOf {
+  using type = Fragments<kWeightBits, kActivationBits>;
+};
+template <>
+struct FragmentsOf<4, 4, 4> {
+  using type = Int4Fragments<true>;
 };
 
 }  // namespace eaq::kernels::cuda

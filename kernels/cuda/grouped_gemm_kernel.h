@@ -29,7 +29,7 @@ struct GemmConfig {
   static constexpr bool kGrouped = kGrids > 0;
   static constexpr int kRowWarps = kRowWarps_, kTokenWarps = kTokenWarps_, kRowTiles = kRowTiles_,
                        kTokenTiles = kTokenTiles_, kBricks = kBricks_, kStages = kStages_, kBlocks = kBlocks_;
-  using F = Fragments<kWeightBits, kActivationBits>;
+  using F = typename FragmentsOf<kWeightBits, kActivationBits, kGrids>::type;
   static constexpr bool kFloat = kActivationBits == 16;
   static constexpr int kThreads = 32 * kRowWarps * kTokenWarps;
   static constexpr int kRows = kRowWarps * kRowTiles * 16, kTokens = kTokenWarps * kTokenTiles * 8;
@@ -43,7 +43,7 @@ struct GemmConfig {
   // Unrolled over the ring where a stage is short, so that its addresses become constants; long ones would outgrow the
   // instruction cache.
   static constexpr int kUnrollUpTo = !kGrouped || kBlocks <= 3 ? 4 : kWeightBits == 4 ? 1 : 2;
-  static constexpr bool kUnrollRing = !kFloat && kRowTiles * kTokenTiles * kBricks <= kUnrollUpTo;
+  static constexpr bool kUnrollRing = !kFloat && kGrids <= 1 && kRowTiles * kTokenTiles * kBricks <= kUnrollUpTo;
   // Tokens lie in pieces of 128 bytes (64 where a stage has no more), [piece][token][bytes].
   static constexpr int kPiece = kBricks * kTokenBrickBytes < 128 ? kBricks * kTokenBrickBytes : 128;
   static_assert(kStageBytes % 128 == 0 || kStageBytes % 16 == 0, "16-byte copies");
@@ -85,7 +85,7 @@ inline constexpr int kFloatOfInteger = 0x4b400000;
 // tile of integers adds products by turns to two sums: mma need not wait for the one before it.
 template <class C>
 struct GemmSums {
-  static constexpr bool kTwo = !C::kFloat && C::kRowTiles * C::kTokenTiles == 1;
+  static constexpr bool kTwo = !C::kFloat && C::kGrids <= 2 && C::kRowTiles * C::kTokenTiles == 1;
   typename C::F::Sum part[C::kRowTiles][C::kTokenTiles][4];
   typename C::F::Sum odd[kTwo ? 4 : 1];
   float total[C::kGrouped ? C::kRowTiles : 1][C::kGrouped ? C::kTokenTiles : 1][4];
@@ -101,10 +101,15 @@ struct GemmSums {
   }
 };
 
-// Sums are 2^SumShift times the true ones.
+// Rows 8 * half .. 8 * half + 7 of a tile: sums (paired ones: less those of the other half) are 2^SumShift times the
+// true ones, of codes that are counted from SumMiddle.
 template <class C>
-__device__ __forceinline__ int SumShift() {
-  return C::kActivationBits == 4 && !Int4ByInt8() ? 0 : C::F::kShift;
+__device__ __forceinline__ int SumShift(int half) {
+  return C::kActivationBits == 4 ? (Int4ByInt8() ? 8 : 0) : C::F::kPaired && half == 1 ? 4 : 0;
+}
+template <class C>
+__device__ __forceinline__ int SumMiddle(int half) {
+  return C::F::kPaired && half == 0 ? 0 : 1 << (C::kWeightBits - 1);
 }
 
 // What a warp is within its block's tile.
@@ -164,8 +169,7 @@ struct StageGrids {
     const uint8_t* const bytes = stage + C::kWeightBytes + C::kTokenBytes;
     scales = reinterpret_cast<const Half*>(bytes) + grid * C::kRows;
     zeros = bytes + C::kScaleBytes + grid * C::kRows;
-    x_sums = reinterpret_cast<const int*>(bytes + C::kScaleBytes + C::kZeroBytes) +
-             grid * C::kTokens;  // integers: a grid a brick
+    x_sums = reinterpret_cast<const int*>(bytes + C::kScaleBytes + C::kZeroBytes) + grid * C::kTokens;
   }
 };
 
@@ -173,11 +177,9 @@ struct StageGrids {
 // FoldGroup reads.
 template <class C>
 __device__ __forceinline__ void StartGroup(const ExpertMatrix& expert, const WarpPlace<C>& at, const uint8_t* stage,
-                                           int brick, GemmSums<C>& sums) {
-  const StageGrids<C> grids(stage, brick);
-  // Without zero points what is read in their place counts 0 times.
-  const int factor = expert.zeros != nullptr ? -(1 << SumShift<C>()) : 0;
-  const int middle = -factor << (C::kWeightBits - 1);
+                                           int grid, GemmSums<C>& sums) {
+  const StageGrids<C> grids(stage, grid);
+  const bool zeros = expert.zeros != nullptr;
 #pragma unroll
   for (int n = 0; n < C::kTokenTiles; ++n) {
     const int2 x_sums =  // of the lane's two tokens
@@ -187,9 +189,12 @@ __device__ __forceinline__ void StartGroup(const ExpertMatrix& expert, const War
       const int row = at.row + m * 16 + at.lane / 4;
 #pragma unroll
       for (int h = 0; h < 2; ++h) {
-        const int zero = ptx::MultiplyAdd(factor, grids.zeros[row + 8 * h], middle);
-        sums.part[m][n][2 * h] = kFloatOfInteger + zero * x_sums.x;
-        sums.part[m][n][2 * h + 1] = kFloatOfInteger + zero * x_sums.y;
+        // Without zero points what is read in their place counts 0 times.
+        const int shift = SumShift<C>(h), middle = SumMiddle<C>(h) - (zeros ? 0 : 1 << (C::kWeightBits - 1));
+        const int zero = ptx::MultiplyAdd(zeros ? -(1 << shift) : 0, grids.zeros[row + 8 * h], middle * (1 << shift));
+        const bool on_top = C::F::kPaired && h == 1;
+        sums.part[m][n][2 * h] = (on_top ? sums.part[m][n][0] : kFloatOfInteger) + zero * x_sums.x;
+        sums.part[m][n][2 * h + 1] = (on_top ? sums.part[m][n][1] : kFloatOfInteger) + zero * x_sums.y;
       }
     }
   }
@@ -213,7 +218,9 @@ __device__ __forceinline__ void FoldGroup(const WarpPlace<C>& at, const uint8_t*
           exact = sums.part[m][n][i];
           sums.part[m][n][i] = 0;
         } else {
-          exact = __int_as_float(sums.part[m][n][i]) - __int_as_float(kFloatOfInteger);
+          const bool on_top = C::F::kPaired && i >= 2;
+          const int part = on_top ? sums.part[m][n][i] - sums.part[m][n][i % 2] + kFloatOfInteger : sums.part[m][n][i];
+          exact = __int_as_float(part) - __int_as_float(kFloatOfInteger);
         }
         sums.total[m][n][i] = fmaf(scale[i / 2], exact, sums.total[m][n][i]);
       }
@@ -226,17 +233,20 @@ __device__ __forceinline__ void MultiplyStage(const ExpertMatrix& expert, const 
                                               uint32_t (&row_zeros)[C::kRowTiles][2], GemmSums<C>& sums) {
   using F = typename C::F;
   constexpr int kSteps = F::kGroups * F::kProducts;  // products along a brick
+  constexpr int kAtOnce = ProductsAtOnce<C>();
   constexpr int kStepsOfGrid = kSteps / (C::kGrouped ? C::kGrids : 1);
   const uint8_t* const tokens = stage + C::kWeightBytes;
   // Unrolled where the ring is: code size.
 #pragma unroll C::kUnrollRing ? C::kBricks : 1
   for (int brick = 0; brick < C::kBricks; ++brick) {
-    if constexpr (C::kGrouped && !C::kFloat) StartGroup<C>(expert, at, stage, brick, sums);
     typename F::Words words[C::kRowTiles];
     uint32_t b[ProductsAtOnce<C>()][C::kTokenTiles][2];
 #pragma unroll
     for (int step = 0; step < kSteps; ++step) {
       const int grid = brick * C::kGrids + step * C::kGrids / kSteps;
+      if constexpr (C::kGrouped && !C::kFloat) {
+        if (step % kStepsOfGrid == 0) StartGroup<C>(expert, at, stage, grid, sums);
+      }
       if (C::kGrouped && C::kFloat && step % kStepsOfGrid == 0) {
         const uint8_t* const zeros = StageGrids<C>(stage, grid).zeros;
 #pragma unroll
@@ -254,8 +264,10 @@ __device__ __forceinline__ void MultiplyStage(const ExpertMatrix& expert, const 
           words[m] = F::Load(stage + (row_brick * C::kBricks + brick) * C::kBrickBytes, step / F::kProducts);
         }
       }
-      constexpr int kAtOnce = ProductsAtOnce<C>();
-      if (step % kAtOnce == 0) LoadTokens<C>(tokens, at, brick * C::kTokenBrickBytes + step * 32, b);
+      const int of_tokens = step / F::kStepsOfTokens;
+      if (step % (kAtOnce * F::kStepsOfTokens) == 0) {
+        LoadTokens<C>(tokens, at, brick * C::kTokenBrickBytes + of_tokens * 32, b);
+      }
 #pragma unroll
       for (int m = 0; m < C::kRowTiles; ++m) {
         uint32_t w[4];
@@ -263,9 +275,9 @@ __device__ __forceinline__ void MultiplyStage(const ExpertMatrix& expert, const 
 #pragma unroll
         for (int n = 0; n < C::kTokenTiles; ++n) {
           if constexpr (GemmSums<C>::kTwo) {
-            F::Multiply(step % 2 == 0 ? sums.part[m][n] : sums.odd, w, b[step % kAtOnce][n]);
+            F::Multiply(step % 2 == 0 ? sums.part[m][n] : sums.odd, w, b[of_tokens % kAtOnce][n], step % F::kProducts);
           } else {
-            F::Multiply(sums.part[m][n], w, b[step % kAtOnce][n]);
+            F::Multiply(sums.part[m][n], w, b[of_tokens % kAtOnce][n], step % F::kProducts);
           }
         }
       }
@@ -291,8 +303,8 @@ __device__ __forceinline__ void StoreTile(const GroupedGemmArguments& a, const E
       scale[m][h] = C::kGrouped || !exists ? 1.0f : ToFloat(Half{expert.scales[row]});
       column_sum[m][h] = exists && a.x_zeros != nullptr ? expert.column_sums[row] : 0.0f;
       zero[m][h] = 0;
-      if (!C::kFloat && !C::kGrouped && exists && expert.zeros != nullptr) {
-        zero[m][h] = expert.zeros[row] - (1 << (C::kWeightBits - 1));
+      if (!C::kFloat && !C::kGrouped && exists) {
+        zero[m][h] = (expert.zeros != nullptr ? expert.zeros[row] : 1 << (C::kWeightBits - 1)) - SumMiddle<C>(h);
       }
     }
   }
@@ -312,7 +324,10 @@ __device__ __forceinline__ void StoreTile(const GroupedGemmArguments& a, const E
         const int64_t x_row = table[token];
         x_scale = a.x_scales[x_row];
         if (a.x_zeros != nullptr) x_zero = a.x_zeros[x_row];
-        if (!C::kGrouped && expert.zeros != nullptr) x_sum = a.x_sums[x_row * (bricks + 1) + bricks];
+        if (!C::kGrouped && (C::F::kPaired || expert.zeros != nullptr)) {
+          const int64_t sums_of_row = bricks * a.x_sums_of_brick;
+          x_sum = a.x_sums[x_row * (sums_of_row + 1) + sums_of_row];
+        }
       }
       if (a.pair_weights != nullptr) factor = a.pair_weights[a.pair_of_slot[slot]];
       const auto store = [&](int offset, float value) {
@@ -337,13 +352,14 @@ __device__ __forceinline__ void StoreTile(const GroupedGemmArguments& a, const E
           const int i = 2 * h + c;
           if constexpr (C::kGrouped) {
             // A power of two costs no bit.
-            const float total = C::kFloat ? sums.total[m][n][i] : sums.total[m][n][i] * (1.0f / (1 << SumShift<C>()));
+            const float total = C::kFloat ? sums.total[m][n][i] : sums.total[m][n][i] * (1.0f / (1 << SumShift<C>(h)));
             value[h] = C::kFloat ? total : x_scale * (total - static_cast<float>(x_zero) * column_sum[m][h]);
           } else if constexpr (C::kFloat) {
             value[h] = scale[m][h] * sums.part[m][n][i];
           } else {
-            const int whole = (sums.part[m][n][i] >> SumShift<C>()) - zero[m][h] * x_sum -
-                              x_zero * static_cast<int>(column_sum[m][h]);
+            const int sum = sums.part[m][n][i] - (C::F::kPaired && h == 1 ? sums.part[m][n][c] : 0);
+            const int whole =
+                (sum >> SumShift<C>(h)) - zero[m][h] * x_sum - x_zero * static_cast<int>(column_sum[m][h]);
             value[h] = x_scale * scale[m][h] * static_cast<float>(whole);
           }
         }

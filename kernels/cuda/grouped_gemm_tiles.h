@@ -55,7 +55,9 @@ constexpr GemmTileShape ChooseTile(GemmKind kind, int token_tile, bool many) {
 // Where experts have different widths in one launch: the tile of all of them, whatever the width; it may differ in
 // bricks.
 constexpr GemmTileShape MixedTile(GemmKind kind, int token_tile, bool many) {
-  if (kind.activation_bits == 8 && token_tile == 128) return {4, 2, 2, 8, 1, 3, 1};  // registers, again
+  if (kind.activation_bits == 8 && token_tile == 128) {  // registers, again
+    return kind.grouped() ? GemmTileShape{2, 4, 2, 4, 1, 2, 1} : GemmTileShape{4, 2, 2, 8, 1, 3, 1};
+  }
   return ChooseTile(kind.activation_bits == 16 ? GemmKind{3, 16, kind.grids} : kind, token_tile, many);
 }
 
@@ -89,7 +91,7 @@ constexpr int TokenBrickBytes(GemmKind k) { return 16 * k.activation_bits; }  //
 constexpr GemmStage StageOf(GemmKind k, const GemmTileShape& t) {
   return {t.rows() / 16 * t.bricks * WeightBrickBytes(k), t.tokens() * t.bricks * TokenBrickBytes(k),
           t.bricks * k.grids * t.rows() * 2, t.bricks * k.grids * t.rows(),
-          k.grouped() && k.activation_bits != 16 ? t.bricks * t.tokens() * 4 : 0};
+          k.activation_bits != 16 ? t.bricks * k.grids * t.tokens() * 4 : 0};
 }
 constexpr int RowTableBytes(const GemmTileShape& t) { return 2 * t.tokens() * 4; }
 constexpr int SharedBytes(GemmKind k, const GemmTileShape& t) {

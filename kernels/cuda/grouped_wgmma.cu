@@ -403,6 +403,7 @@ __device__ __forceinline__ void Consume(const GroupedGemmArguments& a, const Ite
                                         int padded_rows, Fact* all_facts) {
   const int consumer = static_cast<int>(threadIdx.x) / 128 - 1, thread = static_cast<int>(threadIdx.x) % 128;
   Fact* const facts = all_facts + consumer * kWgmmaSlots;
+  const int64_t sums_of_row = int64_t{bricks} * a.x_sums_of_brick;
   Place place;
   for (int item = static_cast<int>(blockIdx.x) / kCluster; item < items.count;
        item += static_cast<int>(gridDim.x) / kCluster) {
@@ -415,7 +416,7 @@ __device__ __forceinline__ void Consume(const GroupedGemmArguments& a, const Ite
       const int64_t row = a.x_rows != nullptr ? a.x_rows[slot] / a.x_row_divisor : slot;
       facts[token] = {a.x_scales[row], a.pair_weights != nullptr ? a.pair_weights[a.pair_of_slot[slot]] : 1.0f,
                       a.x_zeros != nullptr ? a.x_zeros[row] : 0,
-                      expert.zeros != nullptr ? a.x_sums[row * (bricks + 1) + bricks] : 0};
+                      expert.zeros != nullptr ? a.x_sums[row * (sums_of_row + 1) + sums_of_row] : 0};
     }
     if (consumer == 0) {
       ptx::Barrier<1>(128);

@@ -16,19 +16,29 @@ struct Place {
 };
 
 Place PlaceOf(int row, int column, MmaOrder order) {
-  const int depth = order == MmaOrder::kInt8 ? 32 : 16;  // columns of a product
+  const int depth = order == MmaOrder::kBf16 ? 16 : 32;  // columns of a product
   const int width = depth / 8;                           // elements of a register
   const int in_product = column % depth, half = in_product / (depth / 2), rest = in_product % (depth / 2);
   return {row % 8 * 4 + rest / width, row / 8 + 2 * half, column / depth, rest % width};
 }
 
+bool Paired(int bits, MmaOrder order) { return order == MmaOrder::kInt8 && bits == 4; }
+
+// What a row's codes are stored less.
+int MiddleOf(int64_t row, int bits, MmaOrder order) {
+  return order == MmaOrder::kBf16 || (Paired(bits, order) && row % kBrickRows < 8) ? 0 : 1 << (bits - 1);
+}
+
 // The bit of a brick's plane where a code of BITS bits starts; planes are counted in bits from their first byte.
 int64_t BitOf(const Place& p, int bits, MmaOrder order) {
-  const int spacing = order == MmaOrder::kInt8 ? 8 : 16;  // of elements, in bits
-  const int products = order == MmaOrder::kInt8 ? 4 : 8;  // of a brick
+  const int spacing = order == MmaOrder::kBf16 ? 16 : 8;  // of elements, in bits
   if (bits == 1) {
     const int64_t word = p.lane * 2 + p.reg / 2;
-    return word * 32 + p.element * spacing + p.reg % 2 * products + p.product;
+    return word * 32 + p.element * spacing + p.reg % 2 * 8 + p.product;
+  }
+  if (Paired(bits, order)) {
+    const int64_t word = (p.product / 2 * 32 + p.lane) * 4 + p.product % 2 * 2 + p.reg / 2;
+    return word * 32 + p.element * spacing + p.reg % 2 * 4;
   }
   const int per_word = spacing / bits;  // products that share a word
   const int64_t word = (p.product / per_word * 32 + p.lane) * 4 + p.reg;
@@ -70,16 +80,21 @@ void ForEachCode(int64_t rows, int64_t cols, int bits, MmaOrder order, Visit vis
 
 }  // namespace
 
+MmaOrder OrderOf(GemmFormat format) {
+  if (!IsInteger(format)) return MmaOrder::kBf16;
+  return format == GemmFormat::kW4A4 ? MmaOrder::kInt4 : MmaOrder::kInt8;
+}
+
 int64_t FragmentBytes(int64_t rows, int64_t cols, int bits) {
   return RoundUp(rows, kBrickRows) * PaddedColumns(cols) * bits / 8;
 }
 
 void PackFragments(const uint8_t* codes, int64_t rows, int64_t cols, int bits, MmaOrder order, uint8_t* packed) {
   std::fill_n(packed, FragmentBytes(rows, cols, bits), uint8_t{0});
-  const int middle = order == MmaOrder::kInt8 ? 1 << (bits - 1) : 0;
   ForEachCode(rows, cols, bits, order, [&](int64_t row, int64_t column, const Plane& plane, int64_t byte, int shift) {
     if (row >= rows || column >= cols) return;
-    const int stored = (codes[row * cols + column] - middle) >> plane.shift & ((1 << plane.bits) - 1);
+    const int stored =
+        (codes[row * cols + column] - MiddleOf(row, bits, order)) >> plane.shift & ((1 << plane.bits) - 1);
     packed[byte] = static_cast<uint8_t>(packed[byte] | stored << shift);
   });
 }
@@ -91,9 +106,8 @@ void UnpackFragments(const uint8_t* packed, int64_t rows, int64_t cols, int bits
     uint8_t& code = codes[row * cols + column];
     code = static_cast<uint8_t>(code | (packed[byte] >> shift & ((1 << plane.bits) - 1)) << plane.shift);
   });
-  if (order != MmaOrder::kInt8) return;
   // Two's complement and back: adding 2^(bits-1) modulo 2^bits flips the top bit.
-  for (int64_t i = 0; i < rows * cols; ++i) codes[i] = static_cast<uint8_t>(codes[i] ^ 1 << (bits - 1));
+  for (int64_t i = 0; i < rows * cols; ++i) codes[i] = static_cast<uint8_t>(codes[i] ^ MiddleOf(i / cols, bits, order));
 }
 
 FragmentWeights PackWeights(const CanonicalWeights& w, MmaOrder order) {

@@ -7,36 +7,39 @@
 //
 // Fragments (PTX ISA, "Matrix fragments for mma.m16n8k32" and "... m16n8k16"). Lane 4 g + t holds registers a0 .. a3 of
 // rows g, g + 8, g, g + 8:
-//   kInt8, m16n8k32: a0, a1 columns 4t .. 4t + 3; a2, a3 columns 16 + 4t .. 16 + 4t + 3; one byte each
-//   kBf16, m16n8k16: a0, a1 columns 2t, 2t + 1;   a2, a3 columns 8 + 2t, 8 + 2t + 1;     two bytes each
-// A brick is 4 products of k32, or 8 of k16. Word i of a lane holds register a_i of several products m at once, so that
-// a shift and a mask give back register a_i of product m:
-//   plane of 8 bits: word i of product m is a_i itself; [product][lane][4 words]
-//   plane of 4 bits: [half brick][lane][4 words]; kInt8: code of byte j of product 2h + c at bit 8j + 4c;
-//                    kBf16: code of half p of product 4h + c at bit 16p + 4c
-//   plane of 2 bits: [lane][4 words]; kInt8: byte j of product m at bit 8j + 2m; kBf16: half p of product m at 16p + 2m
-//   plane of 1 bit:  [lane][2 words]; registers 2w and 2w + 1 in word w; kInt8: byte j of product m of register i at
-//   bit
-//                    8j + 4 (i % 2) + m; kBf16: half p of product m of register i at bit 16p + 8 (i % 2) + m
-// Planes of a width: 8 = 8, 6 = 4 + 2, 4 = 4, 3 = 2 + 1, 2 = 2; the first holds the low bits of a code.
-// kInt8 stores code - 2^(bits-1) in two's complement (which a shift to the top of a byte turns into a signed byte);
-// kBf16 stores the code itself (which becomes 128 + code in a bfloat16 by one OR).
-// kInt8 with 4 bits serves int4 tensor cores, too: word i is register a_i of m16n8k64 as it stands, with columns in the
-// order of quantize_rows.h's pack4. (The idea of fragment order: IST-DASLab/marlin; int4 by int8:
-// specs/kernels.md 1.4.)
+//   kInt8, m16n8k32 (kInt4: the same of its bytes): a0, a1 columns 4t .. 4t + 3; a2, a3 columns 16 + 4t .. 16 + 4t + 3;
+//   one byte each kBf16, m16n8k16: a0, a1 columns 2t, 2t + 1;   a2, a3 columns 8 + 2t, 8 + 2t + 1;     two bytes each
+// A brick is 4 products of k32, or 8 of k16. A lane's words hold registers of several products m:
+//   kInt8, 8 bits: word i of product m is a_i itself; [product][lane][4 words]
+//   kInt8, 4 bits: [half brick][lane][4 words]; word 2c + i of half h: product 2h + c, byte j of register a_2i (row g)
+//   at
+//                  bit 8j, of a_2i+1 (row g + 8) at bit 8j + 4
+//   kInt4, 4 bits: [half brick][lane][4 words]; word i: byte j of a_i of product 2h + c at bit 8j + 4c, which is
+//                  register a_i of m16n8k64, with columns in the order of quantize_rows.h's pack4
+//   kBf16: word i holds register a_i, so that a shift and a mask give it back for product m:
+//     plane of 4 bits: [half brick][lane][4 words]; half p of product 4h + c at bit 16p + 4c
+//     plane of 2 bits: [lane][4 words]; half p of product m at bit 16p + 2m
+//     plane of 1 bit:  [lane][2 words]; registers 2w, 2w + 1 in word w; half p of product m at bit 16p + 8 (i % 2) + m
+//   Planes of a width: 6 = 4 + 2, 4 = 4, 3 = 2 + 1, 2 = 2; the first holds the low bits of a code.
+// kInt8 and kInt4 store code - 2^(bits-1) in two's complement, but rows g of paired 4 bits the code itself; so does
+// kBf16 (which becomes 128 + code in a bfloat16 by one OR). (The idea of fragment order: IST-DASLab/marlin.)
 #ifndef KERNELS_CUDA_PACK_WEIGHTS_H_
 #define KERNELS_CUDA_PACK_WEIGHTS_H_
 
 #include <cstdint>
 #include <vector>
 
+#include "kernels/cuda/grouped_gemm.h"
+
 namespace eaq::kernels::cuda {
 
-enum class MmaOrder { kInt8, kBf16 };
+enum class MmaOrder { kInt8, kInt4, kBf16 };
+// In which FORMAT reads its weights.
+MmaOrder OrderOf(GemmFormat format);
 
 inline constexpr int64_t kBrickRows = 16;
 
-// Bricks of [rows, cols]; bits 2, 3, 4, 6 or 8 (8 only kInt8).
+// Bricks of [rows, cols]; bits: kInt8 4 or 8, kInt4 4, kBf16 2, 3, 4 or 6.
 int64_t FragmentBytes(int64_t rows, int64_t cols, int bits);
 
 // codes[rows, cols], one a byte, into packed[FragmentBytes]. What pads stands for the stored value 0.

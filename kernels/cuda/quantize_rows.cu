@@ -78,7 +78,7 @@ __device__ inline RowRange OfWarp(RowRange range) {
   return range;
 }
 
-// Codes of a lane's four columns, each in a byte, and their sum over the warp. Columns beyond the row have code 0.
+// Codes of a lane's four columns, each in a byte, and their sum. Columns beyond the row have code 0.
 __device__ inline uint32_t Codes(const RowQuantizer& q, const RowGridParams& grid, const Four& f, int64_t column,
                                  int64_t cols, int* sum) {
   const float middle = static_cast<float>(1 << (q.bits - 1));
@@ -95,8 +95,22 @@ __device__ inline uint32_t Codes(const RowQuantizer& q, const RowGridParams& gri
     total += value;
     bytes |= (static_cast<uint32_t>(value) & 0xffu) << (8 * j);
   }
-  *sum = WarpSum(total);
+  *sum = total;
   return bytes;
+}
+
+// The sum over the lane's part of a brick, of which there are PARTS; and over all parts.
+__device__ inline int SumOfPart(int value, int parts) {
+#pragma unroll
+  for (int step = 1; step < 8; step *= 2) value += __shfl_xor_sync(kAll, value, step);
+  if (parts < 4) value += __shfl_xor_sync(kAll, value, 8);
+  if (parts < 2) value += __shfl_xor_sync(kAll, value, 16);
+  return value;
+}
+__device__ inline int SumOfParts(int value, int parts) {
+  if (parts > 2) value += __shfl_xor_sync(kAll, value, 8);
+  if (parts > 1) value += __shfl_xor_sync(kAll, value, 16);
+  return value;
 }
 
 struct Arguments {
@@ -126,7 +140,7 @@ __global__ void __launch_bounds__(kThreads) QuantizeRowsKernel(Arguments a) {
   const RowQuantizer& q = a.quantizer;
   Row row = {nullptr, nullptr, 0};
   if (exists) row = RowOf(a.source, i);
-  const int middle = 1 << (q.bits - 1);
+  const int middle = 1 << (q.bits - 1), parts = q.sums_of_brick;
 
   Four held[kHeld];
 #pragma unroll
@@ -178,8 +192,9 @@ __global__ void __launch_bounds__(kThreads) QuantizeRowsKernel(Arguments a) {
         a.zeros[i * a.bricks + brick] = static_cast<int32_t>(grid.zero) - middle;
       }
     }
-    int sum;
-    const uint32_t bytes = Codes(q, grid, f, brick * 128 + lane * 4, a.source.cols, &sum);
+    int of_lane;
+    const uint32_t bytes = Codes(q, grid, f, brick * 128 + lane * 4, a.source.cols, &of_lane);
+    const int sum = SumOfPart(of_lane, parts);
     total += sum;
     if (q.pack4) {
       // Lanes 0 to 7 of every 16 hold columns 0 to 31 of 64, lanes 8 to 15 the other 32.
@@ -191,7 +206,9 @@ __global__ void __launch_bounds__(kThreads) QuantizeRowsKernel(Arguments a) {
     } else if (exists) {
       reinterpret_cast<uint32_t*>(a.codes)[(i * a.bricks + brick) * 32 + lane] = bytes;
     }
-    if (exists && lane == 0 && a.sums != nullptr) a.sums[i * (a.bricks + 1) + brick] = sum;
+    if (exists && lane % (32 / parts) == 0 && a.sums != nullptr) {
+      a.sums[i * (a.bricks * parts + 1) + brick * parts + lane / (32 / parts)] = sum;
+    }
   };
 #pragma unroll
   for (int j = 0; j < kHeld; ++j) {
@@ -201,13 +218,14 @@ __global__ void __launch_bounds__(kThreads) QuantizeRowsKernel(Arguments a) {
     round(brick, Divided(row, Load<kVector>(row, ColumnOf(brick, lane)), ColumnOf(brick, lane)));
   }
   if (a.sums == nullptr) return;
+  total = SumOfParts(total, parts);
   if constexpr (kRowWarps > 1) {
     if (lane == 0) totals[block_warp] = total;
     __syncthreads();
     total = 0;
     for (int w = first_warp; w < first_warp + kRowWarps; ++w) total += totals[w];
   }
-  if (exists && warp == 0 && lane == 0) a.sums[i * (a.bricks + 1) + a.bricks] = total;
+  if (exists && warp == 0 && lane == 0) a.sums[(i + 1) * (a.bricks * parts + 1) - 1] = total;
 }
 
 bool CanVector(const RowSource& s) {
@@ -257,6 +275,7 @@ int QuantizeRows(const RowSource& source, const RowQuantizer& quantizer, int8_t*
                  int32_t* sums, void* stream) {
   const RowQuantizer& q = quantizer;
   if (!Valid(source) || q.bits < 2 || q.bits > 8 || (q.pack4 && q.bits > 4) || (q.fixed && q.per_group) ||
+      (q.sums_of_brick != 1 && q.sums_of_brick != 2 && q.sums_of_brick != 4) ||
       reinterpret_cast<uintptr_t>(codes) % 4 != 0) {
     return kInvalidValue;
   }

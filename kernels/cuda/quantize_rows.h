@@ -35,7 +35,8 @@ struct RowQuantizer {
   bool fixed = false;      // one grid for everything: fixed_scale, fixed_zero (0 .. 2^bits - 1); no group
   float fixed_scale = 1.0f;
   int fixed_zero = 0;
-  bool pack4 = false;  // two codes a byte (bits at most 4)
+  bool pack4 = false;     // two codes a byte (bits at most 4)
+  int sums_of_brick = 1;  // sums of codes for each 128 columns: 1, 2 or 4
 };
 
 // Codes around 0: code = clamp(rint(x / s) + z, 0, 2^bits - 1) - 2^(bits-1); a value is s * (code - zero),
@@ -44,11 +45,13 @@ struct RowQuantizer {
 //           column b in its low and column 32 + b in its high nibble, two's complement (the order in which the tensor
 //           cores meet them, pack_weights.h)
 //   scales  [rows, G] float, zeros [rows, G] int32; G = 1, or P / 128 per group
-//   sums    [rows, P / 128 + 1] int32: sum of the codes of every 128 columns, and of the whole row. May be null.
+//   sums    [rows, S + 1] int32, S = P / 128 * sums_of_brick: sum of the codes of every 128 (64, 32) columns, and of
+//   the
+//           whole row. May be null.
 // A row with NaN or an infinity gets the scale NaN, so that every product with it is NaN: the fake-quantized row has
 // NaN in it, too. A row is read once, into registers, up to 14336 columns; what lies beyond is read a second time.
-// Limits: bits 2 .. 8 (pack4: 4 at most); codes aligned to 4 bytes. Returns 0, a CUDA error, or 1
-// (cudaErrorInvalidValue).
+// Limits: bits 2 .. 8 (pack4: 4 at most); sums_of_brick 1, 2, 4; codes aligned to 4 bytes. Returns 0, a CUDA error, or
+// 1 (cudaErrorInvalidValue).
 int QuantizeRows(const RowSource& source, const RowQuantizer& quantizer, int8_t* codes, float* scales, int32_t* zeros,
                  int32_t* sums, void* stream);
 

@@ -60,7 +60,9 @@ Work GroupedGemmWork(const GemmProblem& p) {
   const int64_t padded_rows = CeilDiv(p.rows, 16) * 16, padded_cols = cuda::PaddedColumns(p.cols);
   const int64_t bricks = padded_cols / 128, steps = CeilDiv(bricks, tile.bricks);
   const int64_t row_tiles = cuda::RowTiles(tile, p.rows), warps = tile.threads() / 32;
-  const bool integer = kind.activation_bits != 16, folds_sums = kind.grouped() && integer && p.weight_zeros;
+  const bool integer = kind.activation_bits != 16,
+             folds_sums =
+                 kind.grouped() && integer && (p.weight_zeros || (kind.weight_bits == 4 && kind.activation_bits == 8));
   int64_t slots = 0, slot_tiles = 0, used = 0;
   for (const int load : p.loads) {
     slots += load;
@@ -82,8 +84,10 @@ Work GroupedGemmWork(const GemmProblem& p) {
   // Bricks that a tile multiplies (a stage's second one may be zeros), and what a warp does for each.
   const int64_t multiplied = w.items * steps * tile.bricks;
   const int64_t warp_tiles = tile.row_tiles * tile.token_tiles * warps * multiplied;  // 16 x 8 x 128 each
-  const int64_t products = kind.activation_bits == 16 ? 8 : kind.activation_bits == 8 || p.architecture >= 90 ? 4 : 2;
-  (!integer ? w.mma_bf16 : products == 2 ? w.mma_s4 : w.mma_s8) = warp_tiles * products;
+  // Native int4 takes 64 columns at once, or twice a half of them where it has grids of its own.
+  const bool native = kind.activation_bits == 4 && p.architecture < 90;
+  const int64_t products = !integer ? 8 : native && kind.grids < 4 ? 2 : 4;
+  (!integer ? w.mma_bf16 : native ? w.mma_s4 : w.mma_s8) = warp_tiles * products;
   // Four matrices at a time: two tiles of tokens, or two products of a single one.
   w.ldmatrix = multiplied * warps * tile.token_tiles * (kind.activation_bits / 2) / 2;
   w.ldmatrix_wavefronts = w.ldmatrix * 4;
@@ -92,7 +96,7 @@ Work GroupedGemmWork(const GemmProblem& p) {
   const int64_t row_bricks = multiplied * warps * tile.row_tiles;
   const int bits = kind.weight_bits;
   const int64_t quads = bits == 8 ? 4 : bits == 6 ? 4 : bits == 4 ? 2 : 1;
-  const int64_t sums = kind.grouped() && integer ? multiplied * warps * tile.token_tiles : 0;
+  const int64_t sums = kind.grouped() && integer ? multiplied * warps * tile.token_tiles * kind.grids : 0;
   w.shared_accesses = row_bricks * (quads + (bits == 3)) + sums;
   w.shared_wavefronts = row_bricks * (quads * 4 + (bits == 3) * 2) + sums * 2;
 
@@ -102,7 +106,7 @@ Work GroupedGemmWork(const GemmProblem& p) {
   const int64_t tile_rows = slot_tiles * std::min(padded_rows, row_tiles * tile.rows());  // over all row tiles
   w.copied_bytes = w.items * bricks * ((stage.weights + stage.tokens) / tile.bricks);
   if (kind.grouped()) w.copied_bytes += grids * tile_rows * (p.weight_zeros ? 3 : 2);
-  if (folds_sums) w.copied_bytes += w.items * bricks * tile.tokens() * 4;
+  if (folds_sums) w.copied_bytes += w.items * bricks * kind.grids * tile.tokens() * 4;
 
   w.memory_bytes =
       static_cast<double>(used) * (padded_rows * (padded_cols * bits / 8.0 + grids * (p.weight_zeros ? 3 : 2))) +

@@ -27,11 +27,7 @@ int WeightBits(GemmFormat f) {
   constexpr int kBits[] = {8, 4, 4, 6, 4, 3, 2, 0, 0};  // mixed: an expert's own
   return kBits[static_cast<int>(f)];
 }
-int ActivationBits(GemmFormat f) {
-  return f == GemmFormat::kW8A8 || f == GemmFormat::kW4A8 || f == GemmFormat::kMixedA8 ? 8
-         : f == GemmFormat::kW4A4                                                      ? 4
-                                                                                       : 16;
-}
+int ActivationBits(GemmFormat f) { return f == GemmFormat::kW4A4 ? 4 : cuda::IsInteger(f) ? 8 : 16; }
 const char* Name(GemmFormat f) {
   constexpr const char* kNames[] = {"W8A8",  "W4A8",  "W4A4",      "W6A16",   "W4A16",
                                     "W3A16", "W2A16", "mixed A16", "mixed A8"};
@@ -165,6 +161,7 @@ double Tolerance(const Case& k) {
 Rows RandomRows(Random& random, const Case& k, int64_t rows, int64_t padded) {
   Rows x;
   const int bits = ActivationBits(k.format);
+  const int64_t part = k.group == 0 ? 128 : k.group;  // columns of a sum
   for (int64_t r = 0; r < rows; ++r) {
     int total = 0;
     for (int64_t i = 0; i < padded; ++i) {
@@ -175,7 +172,7 @@ Rows RandomRows(Random& random, const Case& k, int64_t rows, int64_t padded) {
       }
       const int64_t q = exists ? random.Integer(-(1 << (bits - 1)), (1 << (bits - 1)) - 1) : 0;
       x.codes.push_back(static_cast<int8_t>(q));
-      if (i % 128 == 0) x.sums.push_back(0);
+      if (i % part == 0) x.sums.push_back(0);
       x.sums.back() += static_cast<int32_t>(q);
       total += static_cast<int>(q);
     }
@@ -201,7 +198,7 @@ double Silu(double z) { return z / (1 + std::exp(-z)); }
 void CheckGemm(Checker& c, const Case& k) {
   Random random(c.seed());
   const auto experts = static_cast<int64_t>(k.loads.size());
-  const cuda::MmaOrder order = ActivationBits(k.format) == 16 ? cuda::MmaOrder::kBf16 : cuda::MmaOrder::kInt8;
+  const cuda::MmaOrder order = cuda::OrderOf(k.format);
   Matrices base, patch;
   std::vector<std::vector<int32_t>> patched(experts);  // [result of the patch] column, or -1
   std::vector<std::unique_ptr<DeviceArray<int32_t>>> outputs;
@@ -252,7 +249,8 @@ void CheckGemm(Checker& c, const Case& k) {
     a.x = d_codes.data();
     a.x_scales = d_scales.data();
     if (k.x_zeros) a.x_zeros = d_zeros.data();
-    if (k.weight_zeros) a.x_sums = d_sums.data();
+    if (cuda::NeedsSums(k.format, k.weight_zeros)) a.x_sums = d_sums.data();
+    if (k.group != 0) a.x_sums_of_brick = static_cast<int>(128 / k.group);
   }
   if (k.gather) {
     a.x_rows = d_pairs.data();
@@ -393,11 +391,13 @@ EAQ_CHECK_CASE(GroupedGemmShapes) {
 // Groups of 64 and 32: every tile, one group short of a brick, one column beyond a group, one column at all.
 EAQ_CHECK_CASE(GroupedGemmSmallGroups) {
   int turn = 0;
-  for (const GemmFormat format : {GemmFormat::kW6A16, GemmFormat::kW4A16, GemmFormat::kW3A16, GemmFormat::kW2A16}) {
+  for (const GemmFormat format : kAll) {
+    const bool integer = ActivationBits(format) != 16;
     for (const int64_t group : {64, 32}) {
       for (const int tile : {8, 16, 32, 128}) {
         const int64_t cols[] = {300, 225, 352};
-        Case k{format, group, turn % 2 == 0, false, tile, 72, cols[turn % 3], {3, 0, tile == 128 ? 20 : tile + 1}};
+        const bool zeros = turn / 2 % 2 == 0, x_zeros = integer && turn % 2 == 0;
+        Case k{format, group, zeros, x_zeros, tile, 72, cols[turn % 3], {3, 0, tile == 128 ? 20 : tile + 1}};
         k.gather = turn % 3 == 0;
         CheckGemm(c, k);
         ++turn;
@@ -415,9 +415,15 @@ EAQ_CHECK_CASE(GroupedGemmMixedWidths) {
   for (const GemmFormat format : {GemmFormat::kMixedA16, GemmFormat::kMixedA8}) {
     const bool integer = format == GemmFormat::kMixedA8;
     for (const int64_t group : {0, 128, 64, 32}) {
-      if (integer && group != 0) continue;
       for (const int tile : {8, 16, 32, 128}) {
-        Case k{format, group, turn % 2 == 0, integer, tile, 80, 200, {3, 0, tile == 128 ? 20 : tile + 1, 1, 2}};
+        Case k{format,
+               group,
+               (turn + turn / 4) % 2 == 0,
+               integer,
+               tile,
+               80,
+               200,
+               {3, 0, tile == 128 ? 20 : tile + 1, 1, 2}};
         k.widths = integer ? std::vector<int>{8, 4, 4, 8, 4} : std::vector<int>{4, 2, 3, 6, 4};
         k.gather = turn % 3 == 0;
         k.multiprocessors = turn % 2 + 1;
@@ -440,11 +446,13 @@ EAQ_CHECK_CASE(GroupedGemmFewTiles) {
   for (const int64_t group : {0, 128, 64, 32}) {
     for (const GemmFormat format : kAll) {
       const bool integer = ActivationBits(format) != 16;
-      if (integer && group != 0 && group != 128) continue;
       CheckGemm(c, {format, group, true, integer, 8, 72, 300, {3, 9}, false, false, false, false, 5});
     }
     Case mixed{GemmFormat::kMixedA16, group, true, false, 8, 72, 300, {3, 9}, false, false, false, false, 5};
     mixed.widths = {2, 6};
+    CheckGemm(c, mixed);
+    mixed.format = GemmFormat::kMixedA8;
+    mixed.widths = {8, 4};
     CheckGemm(c, mixed);
   }
 }
@@ -576,6 +584,10 @@ EAQ_CHECK_CASE(GroupedGemmLimits) {
   c.Expect(refused([](auto& b) { b.x = reinterpret_cast<const void*>(8); }), "misaligned x");
   c.Expect(refused([&](auto& b) { b.pair_weights = &y; }), "factors without pairs");
   c.Expect(cuda::GroupedGemm(GemmFormat::kW8A8, a, nullptr) != 0, "no scales");
+  a.x_scales = &y;
+  c.Expect(cuda::GroupedGemm(GemmFormat::kW4A8, a, nullptr) != 0, "no sums");
+  a.group = 64;
+  c.Expect(cuda::GroupedGemm(GemmFormat::kW8A8, a, nullptr) != 0, "sums of 128 columns for groups of 64");
 }
 
 }  // namespace

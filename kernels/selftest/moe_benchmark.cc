@@ -44,9 +44,10 @@ struct Format {
 };
 constexpr Format kFormats[] = {
     {"W8A8", GemmFormat::kW8A8, 8, 8, 0},           {"W4A8", GemmFormat::kW4A8, 4, 8, 0},
-    {"W4A8 g128", GemmFormat::kW4A8, 4, 8, 128},    {"W4A4", GemmFormat::kW4A4, 4, 4, 0},
-    {"W4A16", GemmFormat::kW4A16, 4, 16, 0},        {"W4A16 g128", GemmFormat::kW4A16, 4, 16, 128},
-    {"W3A16 g128", GemmFormat::kW3A16, 3, 16, 128}, {"W2A16 g128", GemmFormat::kW2A16, 2, 16, 128},
+    {"W4A8 g128", GemmFormat::kW4A8, 4, 8, 128},    {"W4A8 g32", GemmFormat::kW4A8, 4, 8, 32},
+    {"W4A4", GemmFormat::kW4A4, 4, 4, 0},           {"W4A16", GemmFormat::kW4A16, 4, 16, 0},
+    {"W4A16 g128", GemmFormat::kW4A16, 4, 16, 128}, {"W3A16 g128", GemmFormat::kW3A16, 3, 16, 128},
+    {"W2A16 g128", GemmFormat::kW2A16, 2, 16, 128},
 };
 
 // Device memory with a pattern of 4 MiB over and over: weights of any size in no time, and nothing is zero.
@@ -150,8 +151,8 @@ struct Layer {
         h_scales("h scales", slots),
         x_zeros("x zeros", tokens),
         h_zeros("h zeros", slots),
-        x_sums("x sums", tokens * (model.hidden / 128 + 1)),
-        h_sums("h sums", slots * (model.width / 128 + 1)) {
+        x_sums("x sums", tokens * (model.hidden / 128 * sums_of_brick() + 1)),
+        h_sums("h sums", slots * (model.width / 128 * sums_of_brick() + 1)) {
     FillPattern(&x, random.Normals(1 << 18));
     FillPattern(&h, random.Normals(1 << 18));
     FillPattern(&y, random.Normals(1 << 18));
@@ -160,12 +161,14 @@ struct Layer {
   }
   Batch& batch(int i) { return *batches[i % batches.size()]; }
   bool integer() const { return format.activation_bits != 16; }
+  int sums_of_brick() const { return format.group == 0 ? 1 : static_cast<int>(128 / format.group); }
 
   void QuantizeInput(void* stream) {
     const cuda::RowSource source{x.data(), model.hidden, tokens, model.hidden};
     if (integer()) {
       cuda::RowQuantizer q{format.activation_bits};
       q.pack4 = format.activation_bits == 4;
+      q.sums_of_brick = sums_of_brick();
       cuda::QuantizeRows(source, q, x_in.data(), x_scales.data(), x_zeros.data(), x_sums.data(), stream);
     } else {
       cuda::GatherRowsBf16(source, 1, reinterpret_cast<uint16_t*>(x_in.data()), stream);
@@ -176,6 +179,7 @@ struct Layer {
     const cuda::RowSource source{h.data(), model.width, slots, model.width};
     cuda::RowQuantizer q{format.activation_bits};
     q.pack4 = format.activation_bits == 4;
+    q.sums_of_brick = sums_of_brick();
     cuda::QuantizeRows(source, q, h_in.data(), h_scales.data(), h_zeros.data(), h_sums.data(), stream);
   }
   cuda::GroupedGemmArguments Common(Batch& b, Weights& w) {
@@ -190,6 +194,7 @@ struct Layer {
     a.slots = slots;
     a.token_tile = b.tile;
     a.machine = machine;
+    a.x_sums_of_brick = sums_of_brick();
     return a;
   }
   int GateUp(Batch& b, void* stream) {

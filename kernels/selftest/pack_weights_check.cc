@@ -1,4 +1,5 @@
 // kernels/cuda/pack_weights.h: the inverse, and each fragment against the layouts of the PTX manual.
+#include <utility>
 #include <vector>
 
 #include "kernels/cuda/half.h"
@@ -13,8 +14,10 @@ using cuda::MmaOrder;
 
 EAQ_CHECK_CASE(PackFragmentsInverse) {
   Random random(c.seed());
-  for (const int bits : {2, 3, 4, 6, 8}) {
-    for (const MmaOrder order : {MmaOrder::kInt8, MmaOrder::kBf16}) {
+  const std::pair<MmaOrder, std::vector<int>> orders[] = {
+      {MmaOrder::kInt8, {4, 8}}, {MmaOrder::kInt4, {4}}, {MmaOrder::kBf16, {2, 3, 4, 6}}};
+  for (const auto& [order, widths] : orders) {
+    for (const int bits : widths) {
       for (const int64_t rows : {1, 16, 35}) {
         for (const int64_t cols : {1, 128, 300}) {
           const auto codes = random.Integers<uint8_t>(rows * cols, 0, (1 << bits) - 1);
@@ -38,10 +41,10 @@ EAQ_CHECK_CASE(PackFragmentsAreMmaFragments) {
     for (size_t i = 0; i < bytes.size(); ++i) w[i / 4] |= static_cast<uint32_t>(bytes[i]) << (i % 4 * 8);
     return w;
   };
-  for (const int bits : {4, 8}) {
+  for (const auto& [bits, order] : {std::pair(8, MmaOrder::kInt8), {4, MmaOrder::kInt8}, {4, MmaOrder::kInt4}}) {
     const auto codes = random.Integers<uint8_t>(16 * 128, 0, (1 << bits) - 1);
     std::vector<uint8_t> packed(cuda::FragmentBytes(16, 128, bits));
-    cuda::PackFragments(codes.data(), 16, 128, bits, MmaOrder::kInt8, packed.data());
+    cuda::PackFragments(codes.data(), 16, 128, bits, order, packed.data());
     const std::vector<uint32_t> w = words(packed);
     for (int product = 0; product < 4; ++product) {
       for (int lane = 0; lane < 32; ++lane) {
@@ -51,11 +54,14 @@ EAQ_CHECK_CASE(PackFragmentsAreMmaFragments) {
             int got;
             if (bits == 8) {
               got = static_cast<int8_t>(w[(product * 32 + lane) * 4 + reg] >> (8 * byte)) + 128;
+            } else if (order == MmaOrder::kInt8) {
+              const uint32_t word = w[(product / 2 * 32 + lane) * 4 + product % 2 * 2 + reg / 2];
+              got = reg % 2 == 0 ? word >> (8 * byte) & 15 : (word >> (8 * byte + 4) & 15) ^ 8;
             } else {
               const uint32_t word = w[(product / 2 * 32 + lane) * 4 + reg];
               got = static_cast<int>((word >> (8 * byte + 4 * (product % 2)) & 15) ^ 8);
             }
-            c.Expect(got == codes[row * 128 + column], "int8 order, ", bits, " bits, row ", row, " column ", column);
+            c.Expect(got == codes[row * 128 + column], "integer order, ", bits, " bits, row ", row, " column ", column);
           }
         }
       }

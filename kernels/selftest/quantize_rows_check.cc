@@ -68,13 +68,15 @@ struct Case {
 void CheckQuantize(Checker& c, const Case& k, const std::vector<float>& x, Random& random) {
   const int64_t source_rows = static_cast<int64_t>(x.size()) / k.ldx;
   const int64_t padded = cuda::PaddedColumns(k.cols), bricks = padded / 128, groups = k.q.per_group ? bricks : 1;
+  const int64_t part = 128 / k.q.sums_of_brick;  // columns of a sum
   std::vector<float> divisors(k.cols);
   for (float& d : divisors) d = static_cast<float>(0.5 + random.Uniform());
   std::vector<int32_t> gather = random.Integers<int32_t>(k.rows, 0, 3 * source_rows - 1);
   if (k.rows > 2) gather[1] = -1;
 
   DeviceArray<float> dx("x", x), dd("divisors", divisors), scales("scales", k.rows * groups);
-  DeviceArray<int32_t> dg("gather", gather), zeros("zeros", k.rows * groups), sums("sums", k.rows * (bricks + 1));
+  DeviceArray<int32_t> dg("gather", gather), zeros("zeros", k.rows * groups),
+      sums("sums", k.rows * (padded / part + 1));
   DeviceArray<int8_t> codes("codes", k.rows * padded / (k.q.pack4 ? 2 : 1));
   cuda::RowSource source{dx.data(), k.ldx, k.rows, k.cols};
   if (k.divide) source.divisors = dd.data();
@@ -100,15 +102,15 @@ void CheckQuantize(Checker& c, const Case& k, const std::vector<float>& x, Rando
         want_scales.push_back(grid.scale);
         want_zeros.push_back(grid.zero - middle);
       }
-      int32_t sum = 0;
+      want_sums.resize(want_sums.size() + k.q.sums_of_brick, 0);
+      const auto sum_of = want_sums.end() - k.q.sums_of_brick;
       for (int64_t i = b * 128; i < std::min(b * 128 + 128, k.cols); ++i) {
         const float code = std::nearbyint(row[i] / grid.scale) + static_cast<float>(grid.zero - middle);
         const float low = static_cast<float>(-middle), high = static_cast<float>(middle - 1);
         want_codes[r * padded + i] = static_cast<int8_t>(code > low ? std::min(code, high) : low);
-        sum += want_codes[r * padded + i];
+        sum_of[(i - b * 128) / part] += want_codes[r * padded + i];
+        total += want_codes[r * padded + i];
       }
-      want_sums.push_back(sum);
-      total += sum;
     }
     want_sums.push_back(total);
   }
@@ -140,6 +142,7 @@ EAQ_CHECK_CASE(QuantizeRows) {
         k.q.clip_ratio = turn % 4 == 0 ? 0.7f : 1.0f;
         k.q.per_group = turn % 7 < 3;
         k.q.pack4 = bits <= 4 && turn % 2 == 1;
+        k.q.sums_of_brick = 1 << turn % 3;
         CheckQuantize(c, k, random.Normals(3 * k.ldx), random);
         ++turn;
       }
@@ -155,6 +158,7 @@ EAQ_CHECK_CASE(QuantizeRowsShapes) {
     Case many{rows, cols, cols, {8}, true, true};
     CheckQuantize(c, many, random.Normals(20 * cols), random);
     many.q.per_group = many.q.pack4 = true;
+    many.q.sums_of_brick = 4;
     many.q.bits = 4;
     CheckQuantize(c, many, random.Normals(20 * cols), random);
   }
@@ -165,6 +169,7 @@ EAQ_CHECK_CASE(QuantizeRowsShapes) {
     Case wide{2, cols, cols + 4, {8}, true, false};
     CheckQuantize(c, wide, random.Normals(2 * wide.ldx), random);
     wide.q.per_group = true;
+    wide.q.sums_of_brick = 2;
     CheckQuantize(c, wide, random.Normals(2 * wide.ldx), random);
   }
 }
@@ -199,6 +204,9 @@ EAQ_CHECK_CASE(QuantizeRowsEdges) {
   RowQuantizer pack{8};
   pack.pack4 = true;
   c.Expect(cuda::QuantizeRows(source, pack, nullptr, nullptr, nullptr, nullptr, nullptr) != 0, "8 bits in 4");
+  pack.pack4 = false;
+  pack.sums_of_brick = 3;
+  c.Expect(cuda::QuantizeRows(source, pack, nullptr, nullptr, nullptr, nullptr, nullptr) != 0, "3 sums");
   source.rows = 0;
   c.Expect(cuda::QuantizeRows(source, {8}, nullptr, nullptr, nullptr, nullptr, nullptr) == 0, "no rows");
 }
