@@ -2,7 +2,7 @@
 // prepared. The numbers are always the CPU's; only the form in which they are multiplied differs:
 //
 //   weights on the CPU          rows on the CPU         on the device
-//   2 .. 8 bits                 2 .. 8 bits a token     codes of 4 or 8 bits by integer codes      (W4A4, W4A8, W8A8)
+//   2 .. 8 bits                 2 .. 8 bits a token     codes of 4 or 8 bits by integer codes (W4A4, W4A8, W8A8, mixed)
 //   2 .. 6 bits                 not quantized           codes of 2, 3, 4, 6 bits by bfloat16 terms (W2A16 .. W6A16)
 //   7, 8 bits                   not quantized           the same of two planes of 4 bits, one launch each
 //   2 .. 8 bits                 on grids per group      the last two: rows rounded to their grids, then bfloat16 terms

@@ -35,7 +35,8 @@ std::pair<int64_t, std::vector<int8_t>> CoreOf(int64_t block) {
 bool SameRows(const RowsImage& a, const RowsImage& b) {
   return a.steps == b.steps && a.by_expert == b.by_expert && a.divisors == b.divisors && a.form == b.form &&
          a.terms == b.terms && a.rounds == b.rounds && SameRounding(a.input, b.input) &&
-         a.input.quantizer.pack4 == b.input.quantizer.pack4;
+         a.input.quantizer.pack4 == b.input.quantizer.pack4 &&
+         a.input.quantizer.sums_of_brick == b.input.quantizer.sums_of_brick;
 }
 
 absl::StatusOr<const RowsWriter::Written*> RowsWriter::Find(std::vector<const OnlineTransform*> transforms,

@@ -9,7 +9,7 @@ inline constexpr int kNumericsVersion = 3;
 
 // The same of what a trial's device computes (eaq/device): enters, times 1000, the version of trials on other backends
 // than the CPU alone.
-inline constexpr int kDeviceNumericsVersion = 3;
+inline constexpr int kDeviceNumericsVersion = 4;
 
 }  // namespace eaq
 

@@ -14,9 +14,9 @@
 //   int8, int4 activations: int32. One grid a row of W: exact, then once to float:
 //     y = (s_x s_w) (sum u' q - z_w sum q - z_x C),  u' = u - 2^(bits-1) (or u), C = column_sums
 //   With groups: float sums over groups of s_w (float)(exact int32 of the group); then s_x (sum - z_x C).
-//   4 x 8 bits: a byte holds codes of two outputs r, r + 8 of a tile, 16 u'[r + 8] + u[r], and stands in mma's row
-//   r + 8 as it is, in row r without its upper half; the difference of the two rows' sums is 16 times that of r + 8. So
-//   a weight costs an eighth of an instruction, and none where it stands as it is.
+//   4 x 8 bits: a byte holds codes of two outputs r and r + 16, 16 u'[r + 16] + u[r]. One product takes bytes as they
+//   lie, another one without their upper halves; the difference of their sums is 16 times that of r + 16. So four ANDs
+//   serve two products.
 //   4 x 4 bits: native int4 tensor cores below sm_90; from sm_90 on two int8 products whose operands hold a nibble in
 //   the upper half of each byte (256 x the sum, shifted back): the same bits. bfloat16: u becomes the bfloat16 128 + u
 //   by an OR, 128 + z is subtracted (exact); float sums in mma; s_w at the end of the row or group.

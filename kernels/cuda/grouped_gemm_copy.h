@@ -33,7 +33,7 @@ struct GemmTile {
 template <class C>
 struct TileCopies {
   static constexpr int kRunBytes = C::kBricks * C::kBrickBytes, kRunChunks = kRunBytes / 16;
-  static constexpr int kSharers = 32 * C::kTokenWarps, kRowWarpChunks = C::kRowTiles * kRunChunks;
+  static constexpr int kSharers = 32 * C::kTokenWarps, kRowWarpChunks = C::kRowBricks * kRunChunks;
   static constexpr int kWeightCopies = (kRowWarpChunks + kSharers - 1) / kSharers;
   // Copies that stay in one run share a pointer.
   static constexpr int kCopiesOfPointer = kRunChunks % kSharers == 0 ? kRunChunks / kSharers : 1;
@@ -75,7 +75,8 @@ struct TileCopies {
     const int warp = threadIdx.x / 32, row_warp = warp % C::kRowWarps;
     const int thread_in_row_warp = ThreadInRowWarp();
     // Outputs beyond the matrix repeat its last brick.
-    const int first_brick = tile.first_row / 16 + row_warp * C::kRowTiles, last_brick = padded_rows / 16 - 1;
+    const int first_brick = tile.first_row / C::kBrickRows + row_warp * C::kRowBricks;
+    const int last_brick = (padded_rows - 1) / C::kBrickRows;
     const int row_brick_bytes = bricks * C::kBrickBytes;
     last_run = last_brick - first_brick;
 #pragma unroll
@@ -116,7 +117,7 @@ struct TileCopies {
           grid_stride = kGrids * padded_rows;
         }
       }
-      if (!C::kFloat && (C::F::kPaired || expert.zeros != nullptr) && threadIdx.x < kSums) {
+      if (!C::kFloat && (C::kPaired || expert.zeros != nullptr) && threadIdx.x < kSums) {
         has_sums = true;
         sums = a.x_sums + static_cast<int64_t>(table[threadIdx.x % C::kTokens]) * (bricks * C::kGrids + 1) +
                threadIdx.x / C::kTokens;

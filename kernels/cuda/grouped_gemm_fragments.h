@@ -29,17 +29,13 @@ __device__ __forceinline__ bool Int4ByInt8() {
 //   kGroups     pieces of a brick that are loaded at once (words of one lane: Words)
 //   kProducts   32-byte steps along the tokens' rows that a piece serves
 //   Load        a lane's words of piece g of a brick in shared memory
-//   Expand      A operand of step p of the piece; z: 128 + zero point of rows g and g + 8, twice in a word each (bf16
-//   only)
-//   Multiply    d += W x for step p
-//   kPaired     a byte holds codes of two outputs: sums of rows 8 to 15 of mma's result are 16 times theirs plus those
-//   of rows 0 to 7, whose codes are counted from 0
-//   kStepsOfTokens  steps that share 32 bytes of the tokens' rows
+//   Expand      A operand of step p of the piece, of row tile `tile` of the brick; on_top: GemmConfig::kOnTop; z: 128 +
+//   zero point of rows g and g + 8, twice in a word each (bf16 only) Multiply    d += W x for step p kStepsOfTokens
+//   steps that share 32 bytes of the tokens' rows
 template <int kWeightBits, int kActivationBits>
 struct Fragments;
 
 struct PlainFragments {
-  static constexpr bool kPaired = false;
   static constexpr int kStepsOfTokens = 1;
 };
 
@@ -53,7 +49,8 @@ struct Fragments<8, 8> : PlainFragments {
   using Words = uint4;
   using Sum = int32_t;
   __device__ static __forceinline__ Words Load(const uint8_t* brick, int g) { return LoadWords(brick, g); }
-  __device__ static __forceinline__ void Expand(uint32_t (&a)[4], const Words& w, int, const uint32_t (&)[2]) {
+  __device__ static __forceinline__ void Expand(uint32_t (&a)[4], const Words& w, int, bool, int,
+                                                const uint32_t (&)[2]) {
     a[0] = w.x;
     a[1] = w.y;
     a[2] = w.z;
@@ -65,19 +62,20 @@ struct Fragments<8, 8> : PlainFragments {
   }
 };
 
-// Codes of rows g (low nibbles, from 0) and g + 8 (high nibbles, from 8) are in one word.
+// Codes of row r (low nibbles, from 0) and row r + 16 (high nibbles, from 8) are in one word.
 template <>
 struct Fragments<4, 8> : PlainFragments {
-  static constexpr int kGroups = 2, kProducts = 2;
-  static constexpr bool kPaired = true;
+  static constexpr int kGroups = 4, kProducts = 1;
   using Words = uint4;
   using Sum = int32_t;
   __device__ static __forceinline__ Words Load(const uint8_t* brick, int g) { return LoadWords(brick, g); }
-  __device__ static __forceinline__ void Expand(uint32_t (&a)[4], const Words& w, int p, const uint32_t (&)[2]) {
-    a[1] = p == 0 ? w.x : w.z;
-    a[3] = p == 0 ? w.y : w.w;
-    a[0] = a[1] & 0x0f0f0f0fu;
-    a[2] = a[3] & 0x0f0f0f0fu;
+  __device__ static __forceinline__ void Expand(uint32_t (&a)[4], const Words& w, int tile, bool on_top, int,
+                                                const uint32_t (&)[2]) {
+    const uint32_t mask = tile == 0 ? 0x0f0f0f0fu : on_top ? 0xffffffffu : 0xf0f0f0f0u;
+    a[0] = w.x & mask;
+    a[1] = w.y & mask;
+    a[2] = w.z & mask;
+    a[3] = w.w & mask;
   }
   __device__ static __forceinline__ void Multiply(int32_t (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
                                                   int) {
@@ -98,7 +96,8 @@ struct Int4Fragments : PlainFragments {
     if (by_int8) return (p == 0 ? w << 4 : w) & 0xf0f0f0f0u;
     return p == 0 ? w & 0x0f0f0f0fu : w & 0xf0f0f0f0u;
   }
-  __device__ static __forceinline__ void Expand(uint32_t (&a)[4], const Words& w, int p, const uint32_t (&)[2]) {
+  __device__ static __forceinline__ void Expand(uint32_t (&a)[4], const Words& w, int, bool, int p,
+                                                const uint32_t (&)[2]) {
     const bool pick = kHalves && !Int4ByInt8();
     a[0] = pick ? Pick(w.x, p, false) : w.x;
     a[1] = pick ? Pick(w.y, p, false) : w.y;
@@ -141,7 +140,8 @@ struct Fragments<4, 16> : PlainFragments {
   using Words = uint4;
   using Sum = float;
   __device__ static __forceinline__ Words Load(const uint8_t* brick, int g) { return LoadWords(brick, g); }
-  __device__ static __forceinline__ void Expand(uint32_t (&a)[4], const Words& w, int p, const uint32_t (&z)[2]) {
+  __device__ static __forceinline__ void Expand(uint32_t (&a)[4], const Words& w, int, bool, int p,
+                                                const uint32_t (&z)[2]) {
     a[0] = LessZero(Lay(w.x, 4 * p, 0, 0xf, kBf16Of128), z[0]);
     a[1] = LessZero(Lay(w.y, 4 * p, 0, 0xf, kBf16Of128), z[1]);
     a[2] = LessZero(Lay(w.z, 4 * p, 0, 0xf, kBf16Of128), z[0]);
@@ -158,7 +158,8 @@ struct Fragments<2, 16> : PlainFragments {
   using Words = uint4;
   using Sum = float;
   __device__ static __forceinline__ Words Load(const uint8_t* brick, int g) { return LoadWords(brick, g); }
-  __device__ static __forceinline__ void Expand(uint32_t (&a)[4], const Words& w, int p, const uint32_t (&z)[2]) {
+  __device__ static __forceinline__ void Expand(uint32_t (&a)[4], const Words& w, int, bool, int p,
+                                                const uint32_t (&z)[2]) {
     a[0] = LessZero(Lay(w.x, 2 * p, 0, 0x3, kBf16Of128), z[0]);
     a[1] = LessZero(Lay(w.y, 2 * p, 0, 0x3, kBf16Of128), z[1]);
     a[2] = LessZero(Lay(w.z, 2 * p, 0, 0x3, kBf16Of128), z[0]);
@@ -184,7 +185,8 @@ struct Fragments<3, 16> : PlainFragments {
   __device__ static __forceinline__ uint32_t Both(uint32_t low, uint32_t high, int i, int p) {
     return Lay(low, 2 * p, 0, 0x3, Lay(high, 8 * i + p, 2, 0x4, kBf16Of128));
   }
-  __device__ static __forceinline__ void Expand(uint32_t (&a)[4], const Words& w, int p, const uint32_t (&z)[2]) {
+  __device__ static __forceinline__ void Expand(uint32_t (&a)[4], const Words& w, int, bool, int p,
+                                                const uint32_t (&z)[2]) {
     a[0] = LessZero(Both(w.low.x, w.high.x, 0, p), z[0]);
     a[1] = LessZero(Both(w.low.y, w.high.x, 1, p), z[1]);
     a[2] = LessZero(Both(w.low.z, w.high.y, 0, p), z[0]);
@@ -214,7 +216,8 @@ struct Fragments<6, 16> : PlainFragments {
   __device__ static __forceinline__ uint32_t Both(uint32_t low, uint32_t high, int p) {
     return Lay(low, 4 * p, 0, 0xf, Lay(high, 2 * p, 4, 0x30, kBf16Of128));
   }
-  __device__ static __forceinline__ void Expand(uint32_t (&a)[4], const Words& w, int p, const uint32_t (&z)[2]) {
+  __device__ static __forceinline__ void Expand(uint32_t (&a)[4], const Words& w, int, bool, int p,
+                                                const uint32_t (&z)[2]) {
     a[0] = LessZero(Both(w.low.x, w.high.x, p), z[0]);
     a[1] = LessZero(Both(w.low.y, w.high.y, p), z[1]);
     a[2] = LessZero(Both(w.low.z, w.high.z, p), z[0]);

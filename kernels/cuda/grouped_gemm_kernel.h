@@ -35,6 +35,13 @@ struct GemmConfig {
   static constexpr int kRows = kRowWarps * kRowTiles * 16, kTokens = kTokenWarps * kTokenTiles * 8;
   static constexpr GemmKind kKind{kWeightBits, kActivationBits, kGrids};
   static constexpr GemmTileShape kShape{kRowWarps, kTokenWarps, kRowTiles, kTokenTiles, kBricks, kStages, kBlocks};
+  static constexpr bool kPaired = kKind.paired();
+  // Whether the second tile of a pair multiplies whole bytes, so that the first one's codes are in its sums, too. Where
+  // sums are folded often, taking them out costs more than an AND for each word.
+  static constexpr bool kOnTop = kPaired && !(kGrouped && kTokenTiles >= 8);
+  static constexpr int kBrickRows = kKind.brick_rows(), kBrickTiles = kBrickRows / 16,
+                       kRowBricks = kRowTiles / kBrickTiles;
+  static_assert(kRowTiles % kBrickTiles == 0, "whole bricks");
   static constexpr int kBrickBytes = WeightBrickBytes(kKind), kTokenBrickBytes = cuda::TokenBrickBytes(kKind);
   static constexpr GemmStage kStage = StageOf(kKind, kShape);
   static constexpr int kWeightBytes = kStage.weights, kTokenBytes = kStage.tokens, kScaleBytes = kStage.scales,
@@ -42,7 +49,10 @@ struct GemmConfig {
   static constexpr int kSharedBytes = cuda::SharedBytes(kKind, kShape);
   // Unrolled over the ring where a stage is short, so that its addresses become constants; long ones would outgrow the
   // instruction cache.
-  static constexpr int kUnrollUpTo = !kGrouped || kBlocks <= 3 ? 4 : kWeightBits == 4 ? 1 : 2;
+  static constexpr int kUnrollUpTo = kGrouped && kBlocks <= 2    ? 8
+                                     : !kGrouped || kBlocks <= 3 ? 4
+                                     : kWeightBits == 4          ? 1
+                                                                 : 2;
   static constexpr bool kUnrollRing = !kFloat && kGrids <= 1 && kRowTiles * kTokenTiles * kBricks <= kUnrollUpTo;
   // Tokens lie in pieces of 128 bytes (64 where a stage has no more), [piece][token][bytes].
   static constexpr int kPiece = kBricks * kTokenBrickBytes < 128 ? kBricks * kTokenBrickBytes : 128;
@@ -101,15 +111,19 @@ struct GemmSums {
   }
 };
 
-// Rows 8 * half .. 8 * half + 7 of a tile: sums (paired ones: less those of the other half) are 2^SumShift times the
-// true ones, of codes that are counted from SumMiddle.
+// Sums of row tile m of a warp are 2^SumShift times the true ones, of codes that are counted from SumMiddle. OnTop:
+// once those of the tile before it are taken from them.
 template <class C>
-__device__ __forceinline__ int SumShift(int half) {
-  return C::kActivationBits == 4 ? (Int4ByInt8() ? 8 : 0) : C::F::kPaired && half == 1 ? 4 : 0;
+__device__ __forceinline__ int SumShift(int m) {
+  return C::kActivationBits == 4 ? (Int4ByInt8() ? 8 : 0) : C::kPaired && m % 2 == 1 ? 4 : 0;
 }
 template <class C>
-__device__ __forceinline__ int SumMiddle(int half) {
-  return C::F::kPaired && half == 0 ? 0 : 1 << (C::kWeightBits - 1);
+__device__ __forceinline__ int SumMiddle(int m) {
+  return C::kPaired && m % 2 == 0 ? 0 : 1 << (C::kWeightBits - 1);
+}
+template <class C>
+__device__ __forceinline__ bool OnTop(int m) {
+  return C::kOnTop && m % 2 == 1;
 }
 
 // What a warp is within its block's tile.
@@ -187,14 +201,16 @@ __device__ __forceinline__ void StartGroup(const ExpertMatrix& expert, const War
 #pragma unroll
     for (int m = 0; m < C::kRowTiles; ++m) {
       const int row = at.row + m * 16 + at.lane / 4;
+      // Without zero points what is read in their place counts 0 times.
+      const int shift = SumShift<C>(m), middle = SumMiddle<C>(m) - (zeros ? 0 : 1 << (C::kWeightBits - 1));
 #pragma unroll
       for (int h = 0; h < 2; ++h) {
-        // Without zero points what is read in their place counts 0 times.
-        const int shift = SumShift<C>(h), middle = SumMiddle<C>(h) - (zeros ? 0 : 1 << (C::kWeightBits - 1));
         const int zero = ptx::MultiplyAdd(zeros ? -(1 << shift) : 0, grids.zeros[row + 8 * h], middle * (1 << shift));
-        const bool on_top = C::F::kPaired && h == 1;
-        sums.part[m][n][2 * h] = (on_top ? sums.part[m][n][0] : kFloatOfInteger) + zero * x_sums.x;
-        sums.part[m][n][2 * h + 1] = (on_top ? sums.part[m][n][1] : kFloatOfInteger) + zero * x_sums.y;
+#pragma unroll
+        for (int c = 0; c < 2; ++c) {
+          const int start = OnTop<C>(m) ? sums.part[m - 1][n][2 * h + c] : kFloatOfInteger;
+          sums.part[m][n][2 * h + c] = start + zero * (c == 0 ? x_sums.x : x_sums.y);
+        }
       }
     }
   }
@@ -218,8 +234,8 @@ __device__ __forceinline__ void FoldGroup(const WarpPlace<C>& at, const uint8_t*
           exact = sums.part[m][n][i];
           sums.part[m][n][i] = 0;
         } else {
-          const bool on_top = C::F::kPaired && i >= 2;
-          const int part = on_top ? sums.part[m][n][i] - sums.part[m][n][i % 2] + kFloatOfInteger : sums.part[m][n][i];
+          int part = sums.part[m][n][i];
+          if (OnTop<C>(m)) part = part - sums.part[m - 1][n][i] + kFloatOfInteger;
           exact = __int_as_float(part) - __int_as_float(kFloatOfInteger);
         }
         sums.total[m][n][i] = fmaf(scale[i / 2], exact, sums.total[m][n][i]);
@@ -239,7 +255,7 @@ __device__ __forceinline__ void MultiplyStage(const ExpertMatrix& expert, const 
   // Unrolled where the ring is: code size.
 #pragma unroll C::kUnrollRing ? C::kBricks : 1
   for (int brick = 0; brick < C::kBricks; ++brick) {
-    typename F::Words words[C::kRowTiles];
+    typename F::Words words[C::kRowBricks];
     uint32_t b[ProductsAtOnce<C>()][C::kTokenTiles][2];
 #pragma unroll
     for (int step = 0; step < kSteps; ++step) {
@@ -259,8 +275,8 @@ __device__ __forceinline__ void MultiplyStage(const ExpertMatrix& expert, const 
       }
       if (step % F::kProducts == 0) {
 #pragma unroll
-        for (int m = 0; m < C::kRowTiles; ++m) {
-          const int row_brick = at.row / 16 + m;
+        for (int m = 0; m < C::kRowBricks; ++m) {
+          const int row_brick = at.row / C::kBrickRows + m;
           words[m] = F::Load(stage + (row_brick * C::kBricks + brick) * C::kBrickBytes, step / F::kProducts);
         }
       }
@@ -271,7 +287,7 @@ __device__ __forceinline__ void MultiplyStage(const ExpertMatrix& expert, const 
 #pragma unroll
       for (int m = 0; m < C::kRowTiles; ++m) {
         uint32_t w[4];
-        F::Expand(w, words[m], step % F::kProducts, row_zeros[m]);
+        F::Expand(w, words[m / C::kBrickTiles], m % C::kBrickTiles, C::kOnTop, step % F::kProducts, row_zeros[m]);
 #pragma unroll
         for (int n = 0; n < C::kTokenTiles; ++n) {
           if constexpr (GemmSums<C>::kTwo) {
@@ -304,7 +320,7 @@ __device__ __forceinline__ void StoreTile(const GroupedGemmArguments& a, const E
       column_sum[m][h] = exists && a.x_zeros != nullptr ? expert.column_sums[row] : 0.0f;
       zero[m][h] = 0;
       if (!C::kFloat && !C::kGrouped && exists) {
-        zero[m][h] = (expert.zeros != nullptr ? expert.zeros[row] : 1 << (C::kWeightBits - 1)) - SumMiddle<C>(h);
+        zero[m][h] = (expert.zeros != nullptr ? expert.zeros[row] : 1 << (C::kWeightBits - 1)) - SumMiddle<C>(m);
       }
     }
   }
@@ -324,7 +340,7 @@ __device__ __forceinline__ void StoreTile(const GroupedGemmArguments& a, const E
         const int64_t x_row = table[token];
         x_scale = a.x_scales[x_row];
         if (a.x_zeros != nullptr) x_zero = a.x_zeros[x_row];
-        if (!C::kGrouped && (C::F::kPaired || expert.zeros != nullptr)) {
+        if (!C::kGrouped && (C::kPaired || expert.zeros != nullptr)) {
           const int64_t sums_of_row = bricks * a.x_sums_of_brick;
           x_sum = a.x_sums[x_row * (sums_of_row + 1) + sums_of_row];
         }
@@ -352,14 +368,14 @@ __device__ __forceinline__ void StoreTile(const GroupedGemmArguments& a, const E
           const int i = 2 * h + c;
           if constexpr (C::kGrouped) {
             // A power of two costs no bit.
-            const float total = C::kFloat ? sums.total[m][n][i] : sums.total[m][n][i] * (1.0f / (1 << SumShift<C>(h)));
+            const float total = C::kFloat ? sums.total[m][n][i] : sums.total[m][n][i] * (1.0f / (1 << SumShift<C>(m)));
             value[h] = C::kFloat ? total : x_scale * (total - static_cast<float>(x_zero) * column_sum[m][h]);
           } else if constexpr (C::kFloat) {
             value[h] = scale[m][h] * sums.part[m][n][i];
           } else {
-            const int sum = sums.part[m][n][i] - (C::F::kPaired && h == 1 ? sums.part[m][n][c] : 0);
+            const int sum = sums.part[m][n][i] - (OnTop<C>(m) ? sums.part[m - 1][n][i] : 0);
             const int whole =
-                (sum >> SumShift<C>(h)) - zero[m][h] * x_sum - x_zero * static_cast<int>(column_sum[m][h]);
+                (sum >> SumShift<C>(m)) - zero[m][h] * x_sum - x_zero * static_cast<int>(column_sum[m][h]);
             value[h] = x_scale * scale[m][h] * static_cast<float>(whole);
           }
         }

@@ -12,6 +12,9 @@ namespace eaq::kernels::cuda {
 struct GemmKind {
   int weight_bits, activation_bits, grids;
   constexpr bool grouped() const { return grids > 0; }
+  // Whether a byte of weights holds codes of two outputs, 16 rows apart: row tiles come in pairs.
+  constexpr bool paired() const { return weight_bits == 4 && activation_bits == 8; }
+  constexpr int brick_rows() const { return paired() ? 32 : 16; }
 };
 constexpr int GridsOfBrick(int64_t group) { return group == 0 ? 0 : static_cast<int>(128 / group); }
 
@@ -30,20 +33,22 @@ constexpr int TokenTile(int64_t slots, int64_t experts) {
   return mean <= 4 ? 8 : mean <= 12 ? 16 : mean <= 48 ? 32 : 128;
 }
 
-// By token_tile (8, 16, 32, 128): chosen by measurement on an H100 among a dozen, with shared memory that fits sm_86's
-// 99 KiB. Where a row of weights costs arithmetic beyond mma (bfloat16 from codes, groups), a warp takes two row tiles,
-// so that tokens are loaded half as often, as long as that leaves a tile for every multiprocessor (`many`).
+// By token_tile (8, 16, 32, 128), with shared memory that fits sm_86's 99 KiB. Beside bfloat16, and at 128 tokens,
+// chosen by measurement on an H100 among a dozen; integers at fewer tokens by their instructions a product, not
+// measured. Where a row of weights costs arithmetic beyond mma (bfloat16 from codes, groups), a warp takes two row
+// tiles, so that tokens are loaded half as often, as long as that leaves a tile for every multiprocessor (`many`).
 constexpr GemmTileShape ChooseTile(GemmKind kind, int token_tile, bool many) {
   const int w = kind.weight_bits, a = kind.activation_bits;
-  const bool costly = a == 16 || kind.grouped();
+  const bool costly = a == 16 || kind.grouped(), two = costly || kind.paired();
   switch (token_tile) {
     case 8:
       if (costly && many) return {4, 1, 2, 1, 1, 4, 4};
-      return {4, 1, 1, 1, w == 8 ? 1 : 2, 4, 4};
+      if (a == 16) return {4, 1, 1, 1, 2, 4, 4};
+      return {2, 1, 2, 1, w == 8 || kind.grids > 2 ? 1 : 2, 4, 4};
     case 16:
-      return {4, 1, costly ? 2 : 1, 2, costly || w == 8 ? 1 : 2, 4, costly ? 3 : 4};
+      return {4, 1, two ? 2 : 1, 2, two || w == 8 ? 1 : 2, 4, costly ? 3 : 4};
     case 32:
-      return {4, 1, a == 16 ? 2 : 1, 4, 1, 4, a == 16 ? 2 : 4};
+      return {4, 1, two ? 2 : 1, 4, 1, 4, costly ? 2 : 4};
     default:
       // Two planes of codes and groups, or small groups: the wider tile's registers would spill.
       if (kind.grids > 1 || (kind.grouped() && (w == 3 || w == 6))) return {2, 4, 2, 4, 1, 2, 1};
@@ -55,10 +60,13 @@ constexpr GemmTileShape ChooseTile(GemmKind kind, int token_tile, bool many) {
 // Where experts have different widths in one launch: the tile of all of them, whatever the width; it may differ in
 // bricks.
 constexpr GemmTileShape MixedTile(GemmKind kind, int token_tile, bool many) {
-  if (kind.activation_bits == 8 && token_tile == 128) {  // registers, again
+  if (kind.activation_bits == 16) return ChooseTile({3, 16, kind.grids}, token_tile, many);
+  if (token_tile == 128) {  // registers, again
     return kind.grouped() ? GemmTileShape{2, 4, 2, 4, 1, 2, 1} : GemmTileShape{4, 2, 2, 8, 1, 3, 1};
   }
-  return ChooseTile(kind.activation_bits == 16 ? GemmKind{3, 16, kind.grids} : kind, token_tile, many);
+  GemmTileShape tile = ChooseTile({4, 8, kind.grids}, token_tile, many);
+  if (kind.weight_bits == 8) tile.bricks = 1;
+  return tile;
 }
 
 // Whether there are 128-row tiles for all multiprocessors, as far as the host can tell.
@@ -86,10 +94,10 @@ struct GemmStage {
   int weights, tokens, scales, zeros, sums;
   constexpr int bytes() const { return weights + tokens + scales + zeros + sums; }
 };
-constexpr int WeightBrickBytes(GemmKind k) { return 256 * k.weight_bits; }
+constexpr int WeightBrickBytes(GemmKind k) { return k.brick_rows() * 16 * k.weight_bits; }
 constexpr int TokenBrickBytes(GemmKind k) { return 16 * k.activation_bits; }  // of one token
 constexpr GemmStage StageOf(GemmKind k, const GemmTileShape& t) {
-  return {t.rows() / 16 * t.bricks * WeightBrickBytes(k), t.tokens() * t.bricks * TokenBrickBytes(k),
+  return {t.rows() / k.brick_rows() * t.bricks * WeightBrickBytes(k), t.tokens() * t.bricks * TokenBrickBytes(k),
           t.bricks * k.grids * t.rows() * 2, t.bricks * k.grids * t.rows(),
           k.activation_bits != 16 ? t.bricks * k.grids * t.tokens() * 4 : 0};
 }

@@ -10,23 +10,27 @@ namespace {
 
 constexpr int64_t RoundUp(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
 
-// Where a code of a brick goes: lane, register a_i, product m, and the element of the register (byte or half).
+// Where a code of a brick goes: lane, register a_i, product m, and the element of the register (byte or half), of the
+// first 16 rows or the next.
 struct Place {
-  int lane, reg, product, element;
+  int lane, reg, product, element, tile;
 };
 
 Place PlaceOf(int row, int column, MmaOrder order) {
   const int depth = order == MmaOrder::kBf16 ? 16 : 32;  // columns of a product
   const int width = depth / 8;                           // elements of a register
   const int in_product = column % depth, half = in_product / (depth / 2), rest = in_product % (depth / 2);
-  return {row % 8 * 4 + rest / width, row / 8 + 2 * half, column / depth, rest % width};
+  return {row % 8 * 4 + rest / width, row % 16 / 8 + 2 * half, column / depth, rest % width, row / 16};
 }
 
 bool Paired(int bits, MmaOrder order) { return order == MmaOrder::kInt8 && bits == 4; }
 
+// Of a brick of codes. Scales and zero points are padded to 16 rows always.
+int64_t BrickRows(int bits, MmaOrder order) { return Paired(bits, order) ? 32 : 16; }
+
 // What a row's codes are stored less.
 int MiddleOf(int64_t row, int bits, MmaOrder order) {
-  return order == MmaOrder::kBf16 || (Paired(bits, order) && row % kBrickRows < 8) ? 0 : 1 << (bits - 1);
+  return order == MmaOrder::kBf16 || (Paired(bits, order) && row % 32 < 16) ? 0 : 1 << (bits - 1);
 }
 
 // The bit of a brick's plane where a code of BITS bits starts; planes are counted in bits from their first byte.
@@ -37,8 +41,8 @@ int64_t BitOf(const Place& p, int bits, MmaOrder order) {
     return word * 32 + p.element * spacing + p.reg % 2 * 8 + p.product;
   }
   if (Paired(bits, order)) {
-    const int64_t word = (p.product / 2 * 32 + p.lane) * 4 + p.product % 2 * 2 + p.reg / 2;
-    return word * 32 + p.element * spacing + p.reg % 2 * 4;
+    const int64_t word = (p.product * 32 + p.lane) * 4 + p.reg;
+    return word * 32 + p.element * spacing + p.tile * 4;
   }
   const int per_word = spacing / bits;  // products that share a word
   const int64_t word = (p.product / per_word * 32 + p.lane) * 4 + p.reg;
@@ -65,11 +69,12 @@ std::vector<Plane> PlanesOf(int bits) {
 template <typename Visit>
 void ForEachCode(int64_t rows, int64_t cols, int bits, MmaOrder order, Visit visit) {
   const std::vector<Plane> planes = PlanesOf(bits);
-  const int64_t brick_bytes = 256 * bits, bricks = PaddedColumns(cols) / kBrickColumns;
-  for (int64_t row = 0; row < RoundUp(rows, kBrickRows); ++row) {
+  const int64_t brick_rows = BrickRows(bits, order);
+  const int64_t brick_bytes = brick_rows * 16 * bits, bricks = PaddedColumns(cols) / kBrickColumns;
+  for (int64_t row = 0; row < RoundUp(rows, brick_rows); ++row) {
     for (int64_t column = 0; column < PaddedColumns(cols); ++column) {
-      const Place place = PlaceOf(static_cast<int>(row % kBrickRows), static_cast<int>(column % kBrickColumns), order);
-      const int64_t brick = (row / kBrickRows * bricks + column / kBrickColumns) * brick_bytes;
+      const Place place = PlaceOf(static_cast<int>(row % brick_rows), static_cast<int>(column % kBrickColumns), order);
+      const int64_t brick = (row / brick_rows * bricks + column / kBrickColumns) * brick_bytes;
       for (const Plane& plane : planes) {
         const int64_t bit = BitOf(place, plane.bits, order);
         visit(row, column, plane, brick + plane.offset + bit / 8, static_cast<int>(bit % 8));
@@ -85,12 +90,12 @@ MmaOrder OrderOf(GemmFormat format) {
   return format == GemmFormat::kW4A4 ? MmaOrder::kInt4 : MmaOrder::kInt8;
 }
 
-int64_t FragmentBytes(int64_t rows, int64_t cols, int bits) {
-  return RoundUp(rows, kBrickRows) * PaddedColumns(cols) * bits / 8;
+int64_t FragmentBytes(int64_t rows, int64_t cols, int bits, MmaOrder order) {
+  return RoundUp(rows, BrickRows(bits, order)) * PaddedColumns(cols) * bits / 8;
 }
 
 void PackFragments(const uint8_t* codes, int64_t rows, int64_t cols, int bits, MmaOrder order, uint8_t* packed) {
-  std::fill_n(packed, FragmentBytes(rows, cols, bits), uint8_t{0});
+  std::fill_n(packed, FragmentBytes(rows, cols, bits, order), uint8_t{0});
   ForEachCode(rows, cols, bits, order, [&](int64_t row, int64_t column, const Plane& plane, int64_t byte, int shift) {
     if (row >= rows || column >= cols) return;
     const int stored =
@@ -111,9 +116,9 @@ void UnpackFragments(const uint8_t* packed, int64_t rows, int64_t cols, int bits
 }
 
 FragmentWeights PackWeights(const CanonicalWeights& w, MmaOrder order) {
-  const int64_t padded = RoundUp(w.rows, kBrickRows), groups = w.groups();
+  const int64_t padded = RoundUp(w.rows, 16), groups = w.groups();
   FragmentWeights packed;
-  packed.codes.resize(FragmentBytes(w.rows, w.cols, w.bits));
+  packed.codes.resize(FragmentBytes(w.rows, w.cols, w.bits, order));
   PackFragments(w.codes.data(), w.rows, w.cols, w.bits, order, packed.codes.data());
   packed.scales.assign(groups * padded, 0);
   if (!w.zeros.empty()) packed.zeros.assign(groups * padded, 0);

@@ -1,28 +1,29 @@
 // Weights in the order in which the tensor cores of grouped_gemm.h read them. Plain host C++, done once at load.
 //
 // The file on disk has rows of codes (docs/formats/packed_weights.md); here they become bricks of 16 rows (outputs) x
-// 128 columns (inputs), the rows padded to 16, the columns to 128: [row brick][column brick][256 * bits bytes]. In a
-// brick a warp's lanes find their fragments of the A operand of mma one beside the other, 16 bytes for each lane (8 in
-// the plane of one bit), so weights need neither ldmatrix nor swizzling, and reading them never meets a bank conflict.
+// 128 columns (inputs), 32 rows where two share a byte, rows and columns padded to whole bricks: [row brick][column
+// brick][bytes]. In a brick a warp's lanes find their fragments of the A operand of mma one beside the other, 16 bytes
+// for each lane (8 in the plane of one bit), so weights need neither ldmatrix nor swizzling, and reading them never
+// meets a bank conflict.
 //
 // Fragments (PTX ISA, "Matrix fragments for mma.m16n8k32" and "... m16n8k16"). Lane 4 g + t holds registers a0 .. a3 of
 // rows g, g + 8, g, g + 8:
-//   kInt8, m16n8k32 (kInt4: the same of its bytes): a0, a1 columns 4t .. 4t + 3; a2, a3 columns 16 + 4t .. 16 + 4t + 3;
-//   one byte each kBf16, m16n8k16: a0, a1 columns 2t, 2t + 1;   a2, a3 columns 8 + 2t, 8 + 2t + 1;     two bytes each
+//   kInt8, kInt4, m16n8k32: a0, a1 columns 4t .. 4t + 3; a2, a3 columns 16 + 4t .. 16 + 4t + 3; one byte each
+//   kBf16, m16n8k16: a0, a1 columns 2t, 2t + 1; a2, a3 columns 8 + 2t, 8 + 2t + 1; two bytes each
+//
 // A brick is 4 products of k32, or 8 of k16. A lane's words hold registers of several products m:
-//   kInt8, 8 bits: word i of product m is a_i itself; [product][lane][4 words]
-//   kInt8, 4 bits: [half brick][lane][4 words]; word 2c + i of half h: product 2h + c, byte j of register a_2i (row g)
-//   at
-//                  bit 8j, of a_2i+1 (row g + 8) at bit 8j + 4
+//   kInt8, 8 bits: [product][lane][4 words]; word i of product m is a_i
+//   kInt8, 4 bits: bricks of 32 rows; [product][lane][4 words]; word i of product m: byte j of a_i at bit 8j, that of
+//     the row 16 further down at bit 8j + 4
 //   kInt4, 4 bits: [half brick][lane][4 words]; word i: byte j of a_i of product 2h + c at bit 8j + 4c, which is
-//                  register a_i of m16n8k64, with columns in the order of quantize_rows.h's pack4
+//     register a_i of m16n8k64, with columns in the order of quantize_rows.h's pack4
 //   kBf16: word i holds register a_i, so that a shift and a mask give it back for product m:
 //     plane of 4 bits: [half brick][lane][4 words]; half p of product 4h + c at bit 16p + 4c
 //     plane of 2 bits: [lane][4 words]; half p of product m at bit 16p + 2m
-//     plane of 1 bit:  [lane][2 words]; registers 2w, 2w + 1 in word w; half p of product m at bit 16p + 8 (i % 2) + m
-//   Planes of a width: 6 = 4 + 2, 4 = 4, 3 = 2 + 1, 2 = 2; the first holds the low bits of a code.
-// kInt8 and kInt4 store code - 2^(bits-1) in two's complement, but rows g of paired 4 bits the code itself; so does
-// kBf16 (which becomes 128 + code in a bfloat16 by one OR). (The idea of fragment order: IST-DASLab/marlin.)
+//     plane of 1 bit: [lane][2 words]; registers 2w, 2w + 1 in word w; half p of product m at bit 16p + 8 (i % 2) + m
+//     planes of a width: 6 = 4 + 2, 4 = 4, 3 = 2 + 1, 2 = 2; the first holds the low bits of a code
+// kInt8 and kInt4 store code - 2^(bits-1) in two's complement, but the upper 16 rows of a brick of 32 the code itself;
+// so does kBf16 (which becomes 128 + code in a bfloat16 by one OR). (The idea of fragment order: IST-DASLab/marlin.)
 #ifndef KERNELS_CUDA_PACK_WEIGHTS_H_
 #define KERNELS_CUDA_PACK_WEIGHTS_H_
 
@@ -37,10 +38,8 @@ enum class MmaOrder { kInt8, kInt4, kBf16 };
 // In which FORMAT reads its weights.
 MmaOrder OrderOf(GemmFormat format);
 
-inline constexpr int64_t kBrickRows = 16;
-
 // Bricks of [rows, cols]; bits: kInt8 4 or 8, kInt4 4, kBf16 2, 3, 4 or 6.
-int64_t FragmentBytes(int64_t rows, int64_t cols, int bits);
+int64_t FragmentBytes(int64_t rows, int64_t cols, int bits, MmaOrder order);
 
 // codes[rows, cols], one a byte, into packed[FragmentBytes]. What pads stands for the stored value 0.
 void PackFragments(const uint8_t* codes, int64_t rows, int64_t cols, int bits, MmaOrder order, uint8_t* packed);

@@ -79,7 +79,8 @@ void RunGemm(GemmFormat format, const GemmProblem& p) {
     tiles.push_back(tiles.back() + (load + p.token_tile - 1) / p.token_tile);
   }
   const int64_t slots = offsets.back();
-  Zeros<uint8_t> codes(cuda::FragmentBytes(p.rows, p.cols, p.kind.weight_bits)), zeros(groups * rows);
+  Zeros<uint8_t> codes(cuda::FragmentBytes(p.rows, p.cols, p.kind.weight_bits, cuda::OrderOf(format))),
+      zeros(groups * rows);
   Zeros<uint16_t> scales(groups * rows);
   Zeros<float> column_sums(rows), x_scales(slots), y(slots * p.outputs);
   Zeros<uint8_t> x(slots * cols * p.kind.activation_bits / 8);

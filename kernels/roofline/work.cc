@@ -61,8 +61,7 @@ Work GroupedGemmWork(const GemmProblem& p) {
   const int64_t bricks = padded_cols / 128, steps = CeilDiv(bricks, tile.bricks);
   const int64_t row_tiles = cuda::RowTiles(tile, p.rows), warps = tile.threads() / 32;
   const bool integer = kind.activation_bits != 16,
-             folds_sums =
-                 kind.grouped() && integer && (p.weight_zeros || (kind.weight_bits == 4 && kind.activation_bits == 8));
+             folds_sums = kind.grouped() && integer && (p.weight_zeros || kind.paired());
   int64_t slots = 0, slot_tiles = 0, used = 0;
   for (const int load : p.loads) {
     slots += load;
@@ -93,9 +92,9 @@ Work GroupedGemmWork(const GemmProblem& p) {
   w.ldmatrix_wavefronts = w.ldmatrix * 4;
   // A warp's words of a brick: 512 bytes each, 4 wavefronts; the plane of one bit 256 and 2. Six bits read theirs of
   // two bits for each half brick.
-  const int64_t row_bricks = multiplied * warps * tile.row_tiles;
+  const int64_t row_bricks = multiplied * warps * tile.row_tiles * 16 / kind.brick_rows();
   const int bits = kind.weight_bits;
-  const int64_t quads = bits == 8 ? 4 : bits == 6 ? 4 : bits == 4 ? 2 : 1;
+  const int64_t quads = bits == 8 || bits == 6 || kind.paired() ? 4 : bits == 4 ? 2 : 1;
   const int64_t sums = kind.grouped() && integer ? multiplied * warps * tile.token_tiles * kind.grids : 0;
   w.shared_accesses = row_bricks * (quads + (bits == 3)) + sums;
   w.shared_wavefronts = row_bricks * (quads * 4 + (bits == 3) * 2) + sums * 2;

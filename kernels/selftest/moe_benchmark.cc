@@ -65,8 +65,8 @@ struct Weights {
       : rows(rows_),
         cols(cols_),
         groups(f.group == 0 ? 1 : cols_ / f.group),
-        bytes(cuda::FragmentBytes(rows, cols, f.weight_bits) + groups * rows * 3),
-        codes("codes", m.experts * cuda::FragmentBytes(rows, cols, f.weight_bits)),
+        bytes(cuda::FragmentBytes(rows, cols, f.weight_bits, cuda::OrderOf(f.format)) + groups * rows * 3),
+        codes("codes", m.experts * cuda::FragmentBytes(rows, cols, f.weight_bits, cuda::OrderOf(f.format))),
         zeros("zeros", m.experts * groups * rows),
         scales("scales", m.experts * groups * rows),
         sums("column sums", m.experts * rows),
@@ -79,7 +79,7 @@ struct Weights {
     FillPattern(&sums, random.Normals(1 << 16));
     std::vector<cuda::ExpertMatrix> matrices;
     for (int64_t e = 0; e < m.experts; ++e) {
-      matrices.push_back({codes.data() + e * cuda::FragmentBytes(rows, cols, f.weight_bits),
+      matrices.push_back({codes.data() + e * cuda::FragmentBytes(rows, cols, f.weight_bits, cuda::OrderOf(f.format)),
                           scales.data() + e * groups * rows, zeros.data() + e * groups * rows, sums.data() + e * rows});
     }
     experts.Upload(matrices);

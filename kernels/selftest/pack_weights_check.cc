@@ -21,8 +21,10 @@ EAQ_CHECK_CASE(PackFragmentsInverse) {
       for (const int64_t rows : {1, 16, 35}) {
         for (const int64_t cols : {1, 128, 300}) {
           const auto codes = random.Integers<uint8_t>(rows * cols, 0, (1 << bits) - 1);
-          std::vector<uint8_t> packed(cuda::FragmentBytes(rows, cols, bits)), back(codes.size(), 0xff);
-          c.Expect(static_cast<int64_t>(packed.size()) == (rows + 15) / 16 * ((cols + 127) / 128) * 256 * bits,
+          std::vector<uint8_t> packed(cuda::FragmentBytes(rows, cols, bits, order)), back(codes.size(), 0xff);
+          const int64_t brick_rows = order == MmaOrder::kInt8 && bits == 4 ? 32 : 16;
+          c.Expect(static_cast<int64_t>(packed.size()) ==
+                       (rows + brick_rows - 1) / brick_rows * ((cols + 127) / 128) * brick_rows * 16 * bits,
                    "bytes");
           cuda::PackFragments(codes.data(), rows, cols, bits, order, packed.data());
           cuda::UnpackFragments(packed.data(), rows, cols, bits, order, back.data());
@@ -42,9 +44,9 @@ EAQ_CHECK_CASE(PackFragmentsAreMmaFragments) {
     return w;
   };
   for (const auto& [bits, order] : {std::pair(8, MmaOrder::kInt8), {4, MmaOrder::kInt8}, {4, MmaOrder::kInt4}}) {
-    const auto codes = random.Integers<uint8_t>(16 * 128, 0, (1 << bits) - 1);
-    std::vector<uint8_t> packed(cuda::FragmentBytes(16, 128, bits));
-    cuda::PackFragments(codes.data(), 16, 128, bits, order, packed.data());
+    const auto codes = random.Integers<uint8_t>(32 * 128, 0, (1 << bits) - 1);
+    std::vector<uint8_t> packed(cuda::FragmentBytes(32, 128, bits, order));
+    cuda::PackFragments(codes.data(), 32, 128, bits, order, packed.data());
     const std::vector<uint32_t> w = words(packed);
     for (int product = 0; product < 4; ++product) {
       for (int lane = 0; lane < 32; ++lane) {
@@ -55,8 +57,10 @@ EAQ_CHECK_CASE(PackFragmentsAreMmaFragments) {
             if (bits == 8) {
               got = static_cast<int8_t>(w[(product * 32 + lane) * 4 + reg] >> (8 * byte)) + 128;
             } else if (order == MmaOrder::kInt8) {
-              const uint32_t word = w[(product / 2 * 32 + lane) * 4 + product % 2 * 2 + reg / 2];
-              got = reg % 2 == 0 ? word >> (8 * byte) & 15 : (word >> (8 * byte + 4) & 15) ^ 8;
+              const uint32_t word = w[(product * 32 + lane) * 4 + reg] >> (8 * byte);
+              const int below = codes[(row + 16) * 128 + column];
+              c.Expect((word >> 4 & 15) == (below ^ 8), "integer order, 4 bits, row ", row + 16, " column ", column);
+              got = word & 15;
             } else {
               const uint32_t word = w[(product / 2 * 32 + lane) * 4 + reg];
               got = static_cast<int>((word >> (8 * byte + 4 * (product % 2)) & 15) ^ 8);
@@ -68,7 +72,7 @@ EAQ_CHECK_CASE(PackFragmentsAreMmaFragments) {
     }
   }
   const auto codes = random.Integers<uint8_t>(16 * 128, 0, 7);
-  std::vector<uint8_t> packed(cuda::FragmentBytes(16, 128, 3));
+  std::vector<uint8_t> packed(cuda::FragmentBytes(16, 128, 3, MmaOrder::kBf16));
   cuda::PackFragments(codes.data(), 16, 128, 3, MmaOrder::kBf16, packed.data());
   const std::vector<uint32_t> w = words(packed);
   for (int product = 0; product < 8; ++product) {
