@@ -7,6 +7,7 @@
 #include "absl/synchronization/mutex.h"
 #include "eaq/base/status_macros.h"
 #include "eaq/device/device_gptq.h"
+#include "eaq/device/device_layer.h"
 #include "eaq/device/device_nearest.h"
 #include "eaq/device/device_product.h"
 #include "eaq/quant/gptq_rounder.h"
@@ -49,6 +50,12 @@ class Ops : public QuantizeOps {
   explicit Ops(kernels::Backend& backend) : shared_{backend, {}}, name_(kernels::Name(backend.kind())) {}
 
   std::string name() const override { return name_; }
+
+  absl::Status ForwardLayer(const DecoderLayer& layer, const CodesOf& codes, absl::Span<Matrix> hidden,
+                            absl::Span<LayerObserver* const> observers, ThreadPool&) const override {
+    const absl::MutexLock lock(&shared_.mutex);
+    return DeviceForward(shared_.backend, layer, codes, hidden, observers);
+  }
 
   absl::StatusOr<std::unique_ptr<MomentSum>> Moments(int64_t size) const override {
     return std::make_unique<Sum>(shared_, size);

@@ -1,7 +1,8 @@
-// Quantization on a device: second moments and GPTQ's columns (device_gptq.h), grids and rounding to nearest
-// (device_nearest.h), dense products (device_product.h).
+// Quantization on a device: layers over calibration windows (device_layer.h), second moments and GPTQ's columns
+// (device_gptq.h), grids and rounding to nearest (device_nearest.h), dense products (device_product.h).
 //
-// Where numbers differ from the CPU's: second moments and products by float32's noise, grids of searches where two
+// Where numbers differ from the CPU's: layers as device_layer.h says, second moments and products by float32's noise,
+// grids of searches where two
 // candidates are as good (device_nearest.h), codes where a weight lies at a tie (device_gptq.h). What the kernels
 // cannot say (binary weights, widths by group, GPTQ's groups found on the way, salient weights) is done on the CPU, and
 // the result's note says so.

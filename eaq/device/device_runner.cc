@@ -31,15 +31,24 @@ struct DeviceRunner::Slot {
 
 absl::StatusOr<std::unique_ptr<DeviceRunner>> DeviceRunner::Create(kernels::BackendKind kind, const ModelConfig& config,
                                                                    const Options& options) {
-  std::unique_ptr<DeviceRunner> runner(new DeviceRunner);
-  runner->config_ = config;
-  runner->options_ = options;
-  const kernels::BackendStatus opened = kernels::OpenBackend(kind, &runner->backend_);
+  std::unique_ptr<kernels::Backend> backend;
+  const kernels::BackendStatus opened = kernels::OpenBackend(kind, &backend);
   if (!opened.ok()) return absl::FailedPreconditionError(opened.text());
-  if (runner->backend_->device() == nullptr) {
+  if (backend->device() == nullptr) {
     return absl::InvalidArgumentError(
         absl::StrCat("the backend \"", kernels::Name(kind), "\" has no device; expected emulation or cuda"));
   }
+  EAQ_ASSIGN_OR_RETURN(auto runner, Create(*backend, config, options));
+  runner->own_ = std::move(backend);
+  return runner;
+}
+
+absl::StatusOr<std::unique_ptr<DeviceRunner>> DeviceRunner::Create(kernels::Backend& backend, const ModelConfig& config,
+                                                                   const Options& options) {
+  std::unique_ptr<DeviceRunner> runner(new DeviceRunner);
+  runner->config_ = config;
+  runner->options_ = options;
+  runner->backend_ = &backend;
   kernels::Device& device = runner->device();
   const int64_t bytes = LayerPass::WorkspaceBytes(config, options.max_rows, device.checked());
   EAQ_RETURN_IF_ERROR(AsStatus(runner->workspace_.Create(&device, "workspace", bytes, device.checked())));

@@ -47,6 +47,9 @@ class DeviceRunner {
   static absl::StatusOr<std::unique_ptr<DeviceRunner>> Create(kernels::BackendKind kind, const ModelConfig& config) {
     return Create(kind, config, Options());
   }
+  // On a device that something else uses, too, in turn; BACKEND outlives the result.
+  static absl::StatusOr<std::unique_ptr<DeviceRunner>> Create(kernels::Backend& backend, const ModelConfig& config,
+                                                              const Options& options);
   ~DeviceRunner();
 
   // Starts an upload. IMAGE is not needed afterwards. FailedPrecondition when two layers are there already that have
@@ -80,7 +83,8 @@ class DeviceRunner {
 
   ModelConfig config_;
   Options options_;
-  std::unique_ptr<kernels::Backend> backend_;
+  std::unique_ptr<kernels::Backend> own_;  // or none
+  kernels::Backend* backend_ = nullptr;
   std::vector<std::unique_ptr<Slot>> slots_;
   std::deque<int> waiting_;  // slots loaded and not yet passed
   int current_ = -1;

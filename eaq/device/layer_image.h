@@ -16,6 +16,7 @@
 #include "eaq/device/rows_image.h"
 #include "eaq/model/layer.h"
 #include "eaq/model/routing_policy.h"
+#include "eaq/quant/quantize_ops.h"
 #include "eaq/quant/quantized_matrix.h"
 #include "kernels/cuda/route.h"
 
@@ -73,9 +74,6 @@ struct LayerImage {
 
 // The bytes of IMAGE, all of them, as they must lie at BASE: written to TO.
 void PlaceImage(const LayerImage& image, const uint8_t* base, uint8_t* to);
-
-// The codes of a linear of LAYER, or null where it is not quantized or has its own.
-using CodesOf = std::function<const QuantizedMatrix*(const LinearId&)>;
 
 struct ImageOptions {
   // A row beside 16-bit activations enters a product as the sum of so many bfloat16 numbers each (kernels/cuda/

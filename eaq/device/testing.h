@@ -45,9 +45,6 @@ absl::StatusOr<std::unique_ptr<DecoderLayer>> LayerInFormat(const ModelConfig& c
 // ||got - want|| / ||want|| of N numbers.
 double RelativeDistance(const float* got, const float* want, int64_t n);
 
-// For MakeLayerImage: no linear has codes of its own beside it.
-inline const QuantizedMatrix* NoCodes(const LinearId&) { return nullptr; }
-
 // The grids that two machines found for the same weights, by a search or not.
 //
 // They are equal but for ties of a search: two candidates whose errors, summed here in double precision by definition,

@@ -25,6 +25,12 @@ class CpuSum : public MomentSum {
 class Cpu : public QuantizeOps {
  public:
   std::string name() const override { return "cpu"; }
+  absl::Status ForwardLayer(const DecoderLayer& layer, const CodesOf&, absl::Span<Matrix> hidden,
+                            absl::Span<LayerObserver* const> observers, ThreadPool& pool) const override {
+    pool.ParallelFor(hidden.size(),
+                     [&](int64_t w) { layer.Forward(hidden[w].view(), observers.empty() ? nullptr : observers[w]); });
+    return absl::OkStatus();
+  }
   absl::StatusOr<std::unique_ptr<MomentSum>> Moments(int64_t size) const override {
     return std::make_unique<CpuSum>(size);
   }

@@ -1,10 +1,11 @@
-// Where the arithmetic of quantization runs: second moments of inputs, grids of weights and rounding on them, GPTQ, and
-// the products that searches judge by; on the CPU (CpuOps, the functions of this room) or on a device
-// (eaq/device/device_ops.h). Stages get it through LayerContext::ops.
+// Where the arithmetic of quantization runs: layers over calibration windows, second moments of inputs, grids of
+// weights and rounding on them, GPTQ, and the products that searches judge by; on the CPU (CpuOps, the functions of
+// this room) or on a device (eaq/device/device_ops.h). Stages get it through LayerContext::ops.
 #ifndef EAQ_QUANT_QUANTIZE_OPS_H_
 #define EAQ_QUANT_QUANTIZE_OPS_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,7 +14,11 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "eaq/base/thread_pool.h"
+#include "eaq/model/layer.h"
 #include "eaq/model/linear.h"
+#include "eaq/model/linear_id.h"
+#include "eaq/model/observer.h"
 #include "eaq/quant/clip_search.h"
 #include "eaq/quant/gptq.h"
 #include "eaq/quant/grid.h"
@@ -45,12 +50,20 @@ struct NearestResult {
   std::string note;  // where it ran, if not where it was asked to; empty otherwise
 };
 
+// The codes of a linear of a layer, or null where it is not quantized or has its own.
+using CodesOf = std::function<const QuantizedMatrix*(const LinearId&)>;
+inline const QuantizedMatrix* NoCodes(const LinearId&) { return nullptr; }
+
 // Thread-safe.
 class QuantizeOps {
  public:
   virtual ~QuantizeOps() = default;
   // Enters the keys of cached stages: results of one name are the same bits.
   virtual std::string name() const = 0;
+  // HIDDEN, windows of [tokens, hidden_size] each, through LAYER, in place. OBSERVERS: none, or one a window. A device
+  // multiplies by CODES where it can; where it cannot run the layer, the error is Unimplemented and says why.
+  virtual absl::Status ForwardLayer(const DecoderLayer& layer, const CodesOf& codes, absl::Span<Matrix> hidden,
+                                    absl::Span<LayerObserver* const> observers, ThreadPool& pool) const = 0;
   // An empty sum over inputs of SIZE channels.
   virtual absl::StatusOr<std::unique_ptr<MomentSum>> Moments(int64_t size) const = 0;
   // As QuantizeNearest; with RANGE.ratio as FindRatioGrids and QuantizeOnGrids. InvalidArgument also for both ways.

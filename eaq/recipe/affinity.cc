@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "eaq/base/status_macros.h"
 
 namespace eaq {
 namespace {
@@ -50,14 +51,16 @@ std::vector<float> AffinityRecorder::Of(const LinearId& id, int power) const {
   return c;
 }
 
-std::map<LinearId, std::vector<float>> CollectAffinities(const DecoderLayer& layer, absl::Span<const Matrix> hidden,
-                                                         const std::vector<LinearId>& linears, int power,
-                                                         ThreadPool& pool) {
+absl::StatusOr<std::map<LinearId, std::vector<float>>> CollectAffinities(const DecoderLayer& layer,
+                                                                         absl::Span<const Matrix> hidden,
+                                                                         const std::vector<LinearId>& linears,
+                                                                         int power, const QuantizeOps& ops,
+                                                                         ThreadPool& pool) {
   std::vector<AffinityRecorder> windows(hidden.size(), AffinityRecorder(layer));
-  pool.ParallelFor(hidden.size(), [&](int64_t w) {
-    Matrix state = hidden[w];
-    layer.Forward(state.view(), &windows[w]);
-  });
+  std::vector<Matrix> states(hidden.begin(), hidden.end());
+  std::vector<LayerObserver*> observers;
+  for (AffinityRecorder& window : windows) observers.push_back(&window);
+  EAQ_RETURN_IF_ERROR(ops.ForwardLayer(layer, NoCodes, absl::MakeSpan(states), observers, pool));
   std::map<LinearId, std::vector<float>> all;
   for (const LinearId& id : linears) {
     std::vector<float>& to = all[id];

@@ -21,6 +21,7 @@
 #include "eaq/model/linear_id.h"
 #include "eaq/model/observer.h"
 #include "eaq/proto/recipe.pb.h"
+#include "eaq/quant/quantize_ops.h"
 #include "eaq/tensor/matrix.h"
 
 namespace eaq {
@@ -48,10 +49,13 @@ class AffinityRecorder : public LayerObserver {
 };
 
 // c^POWER of all rows that LINEARS read, in the order of CollectInputs (layer_inputs.h); empty vectors where all rows
-// count alike. HIDDEN: the layer's inputs, left as they are. The same for any number of threads.
-std::map<LinearId, std::vector<float>> CollectAffinities(const DecoderLayer& layer, absl::Span<const Matrix> hidden,
-                                                         const std::vector<LinearId>& linears, int power,
-                                                         ThreadPool& pool);
+// count alike. HIDDEN: the layer's inputs, left as they are. The same for any number of threads. Errors as
+// OPS.ForwardLayer.
+absl::StatusOr<std::map<LinearId, std::vector<float>>> CollectAffinities(const DecoderLayer& layer,
+                                                                         absl::Span<const Matrix> hidden,
+                                                                         const std::vector<LinearId>& linears,
+                                                                         int power, const QuantizeOps& ops,
+                                                                         ThreadPool& pool);
 
 }  // namespace eaq
 

@@ -80,9 +80,9 @@ TEST(Affinity, EveryRowHasTheFactorOfItsOwnToken) {
     for (const auto& [id, linear] : params.linears) {
       if (id.role == Role::kGate || id.role == Role::kSharedGate) gates.push_back(id);
     }
-    const auto rows = CollectInputs(*layer, windows, gates, pool);
+    const auto rows = CollectInputs(*layer, windows, gates, CpuOps(), pool).value();
     for (const int power : {1, 2}) {
-      const auto found = CollectAffinities(*layer, windows, gates, power, pool);
+      const auto found = CollectAffinities(*layer, windows, gates, power, CpuOps(), pool).value();
       int64_t checked = 0;
       for (const LinearId& gate : gates) {
         const std::vector<float>& c = found.at(gate);
@@ -101,7 +101,7 @@ TEST(Affinity, EveryRowHasTheFactorOfItsOwnToken) {
       }
       EXPECT_GT(checked, 200);
     }
-    EXPECT_TRUE(CollectAffinities(*layer, windows, gates, 0, pool).at(gates[0]).empty());
+    EXPECT_TRUE(CollectAffinities(*layer, windows, gates, 0, CpuOps(), pool).value().at(gates[0]).empty());
   }
 }
 
@@ -118,7 +118,7 @@ TEST(Affinity, WeightsTheMomentsOfWhatExpertsReadAndNothingElse) {
       EAQ_ASSERT_OK_AND_ASSIGN(const LayerProfile again, ProfileLayer(*layer, windows, {.affinity_power = power}, one));
       std::vector<LinearId> ids;
       for (const auto& [id, x] : weighted.inputs) ids.push_back(id);
-      const auto rows = CollectInputs(*layer, windows, ids, three);
+      const auto rows = CollectInputs(*layer, windows, ids, CpuOps(), three).value();
       for (const auto& [id, x] : weighted.inputs) {
         EXPECT_EQ(x.second_moments.values, again.Of(id).second_moments.values) << id.ToString();
         EXPECT_EQ(x.tokens, plain.Of(id).tokens);

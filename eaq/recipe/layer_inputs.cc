@@ -4,6 +4,7 @@
 #include <cstring>
 #include <set>
 
+#include "eaq/base/status_macros.h"
 #include "eaq/recipe/profile.h"
 
 namespace eaq {
@@ -27,14 +28,15 @@ class Collector : public LayerObserver {
 
 }  // namespace
 
-std::map<LinearId, Matrix> CollectInputs(const DecoderLayer& layer, absl::Span<const Matrix> hidden,
-                                         const std::vector<LinearId>& linears, ThreadPool& pool) {
+absl::StatusOr<std::map<LinearId, Matrix>> CollectInputs(const DecoderLayer& layer, absl::Span<const Matrix> hidden,
+                                                         const std::vector<LinearId>& linears, const QuantizeOps& ops,
+                                                         ThreadPool& pool) {
   const std::set<LinearId> wanted(linears.begin(), linears.end());
   std::vector<Collector> windows(hidden.size(), Collector(wanted));
-  pool.ParallelFor(hidden.size(), [&](int64_t w) {
-    Matrix state = hidden[w];
-    layer.Forward(state.view(), &windows[w]);
-  });
+  std::vector<Matrix> states(hidden.begin(), hidden.end());
+  std::vector<LayerObserver*> observers;
+  for (Collector& window : windows) observers.push_back(&window);
+  EAQ_RETURN_IF_ERROR(ops.ForwardLayer(layer, NoCodes, absl::MakeSpan(states), observers, pool));
   std::map<LinearId, Matrix> result;
   for (const LinearId& id : wanted) {
     const Linear& linear = *layer.linears().at(id);

@@ -60,7 +60,7 @@ absl::Status ValidateOnlinePruning(const ModelConfig& config, const OnlinePrunin
 
 absl::StatusOr<DropMeasure> MeasureDropping(const ModelConfig& config, const LayerParams& params,
                                             absl::Span<const Matrix> hidden, const OnlinePruning& options,
-                                            ThreadPool& pool) {
+                                            const QuantizeOps& ops, ThreadPool& pool) {
   EAQ_ASSIGN_OR_RETURN(const auto plain, BuildLayer(config, params));
   LayerParams firsts = params;
   firsts.routing = WithDrop(params.routing, {.ratio = 1});
@@ -70,14 +70,17 @@ absl::StatusOr<DropMeasure> MeasureDropping(const ModelConfig& config, const Lay
     double change = 0, square = 0;
   };
   std::vector<Part> parts(hidden.size());
+  std::vector<RatioRecorder> recorders;
+  for (Part& part : parts) recorders.emplace_back(config.experts_per_token, &part.ratios);
+  std::vector<LayerObserver*> observers;
+  for (RatioRecorder& recorder : recorders) observers.push_back(&recorder);
+  std::vector<Matrix> with(hidden.begin(), hidden.end()), without = with;
+  EAQ_RETURN_IF_ERROR(ops.ForwardLayer(*plain, NoCodes, absl::MakeSpan(with), observers, pool));
+  EAQ_RETURN_IF_ERROR(ops.ForwardLayer(*dropped, NoCodes, absl::MakeSpan(without), {}, pool));
   pool.ParallelFor(hidden.size(), [&](int64_t w) {
     Part& part = parts[w];
-    RatioRecorder recorder(config.experts_per_token, &part.ratios);
-    Matrix with = hidden[w], without = hidden[w];
-    plain->Forward(with.view(), &recorder);
-    dropped->Forward(without.view());
-    for (int64_t i = 0; i < with.size(); ++i) {
-      const double value = with.data()[i], difference = value - without.data()[i];
+    for (int64_t i = 0; i < with[w].size(); ++i) {
+      const double value = with[w].data()[i], difference = value - without[w].data()[i];
       part.change += difference * difference;
       part.square += value * value;
     }

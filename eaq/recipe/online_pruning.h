@@ -1,8 +1,8 @@
 // ODP, the online dynamic pruning of MC (specs/related_methods.md 1.2): which layers may drop experts of single tokens
 // at run time, and below which ratio of weights. Measured on the full-precision model.
 //
-//   EAQ_ASSIGN_OR_RETURN(const DropMeasure m, MeasureDropping(config, params, hidden, options, pool));   // layer by
-//   layer EAQ_ASSIGN_OR_RETURN(const auto drops, ChooseDropping(config, measures, options)); params.routing =
+//   EAQ_ASSIGN_OR_RETURN(const DropMeasure m, MeasureDropping(config, params, hidden, options, ops, pool));   // layer
+//   by layer EAQ_ASSIGN_OR_RETURN(const auto drops, ChooseDropping(config, measures, options)); params.routing =
 //   WithDrop(params.routing, drops.at(layer));
 #ifndef EAQ_RECIPE_ONLINE_PRUNING_H_
 #define EAQ_RECIPE_ONLINE_PRUNING_H_
@@ -19,6 +19,7 @@
 #include "eaq/model/params.h"
 #include "eaq/model/routing_policy.h"
 #include "eaq/proto/recipe.pb.h"
+#include "eaq/quant/quantize_ops.h"
 #include "eaq/tensor/matrix.h"
 
 namespace eaq {
@@ -34,10 +35,10 @@ struct DropMeasure {
 absl::Status ValidateOnlinePruning(const ModelConfig& config, const OnlinePruning& options);
 
 // Of the layer PARAMS, which routes; HIDDEN: its inputs, one a window, left as they are. The same for any number of
-// threads.
+// threads. Errors as OPS.ForwardLayer.
 absl::StatusOr<DropMeasure> MeasureDropping(const ModelConfig& config, const LayerParams& params,
                                             absl::Span<const Matrix> hidden, const OnlinePruning& options,
-                                            ThreadPool& pool);
+                                            const QuantizeOps& ops, ThreadPool& pool);
 
 // The layers of MEASURES (by layer) with the smallest losses, of equals the first, and what each drops.
 absl::StatusOr<std::map<int, ExpertDrop>> ChooseDropping(const std::map<int, DropMeasure>& measures,

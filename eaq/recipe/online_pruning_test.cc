@@ -72,15 +72,15 @@ TEST(OnlinePruning, MeasuresTheMedianRatioAndTheLossOfAllButTheFirst) {
   std::sort(ratios.begin(), ratios.end());
   for (const int threads : {1, 3}) {
     ThreadPool pool(threads);
-    EAQ_ASSERT_OK_AND_ASSIGN(const DropMeasure m, MeasureDropping(config, params, windows, Options(), pool));
+    EAQ_ASSERT_OK_AND_ASSIGN(const DropMeasure m, MeasureDropping(config, params, windows, Options(), CpuOps(), pool));
     EXPECT_NEAR(m.ratio, (ratios[154] + ratios[155]) / 2,
                 1e-6);  // of an even number, the mean of the two in the middle
     EXPECT_NEAR(m.loss, change / square, 1e-9);
     EXPECT_GT(m.loss, 0);
   }
   ThreadPool pool(1);
-  EXPECT_NEAR(MeasureDropping(config, params, windows, Options(0), pool)->ratio, ratios[0], 1e-6);
-  EXPECT_NEAR(MeasureDropping(config, params, windows, Options(1), pool)->ratio, ratios[309], 1e-6);
+  EXPECT_NEAR(MeasureDropping(config, params, windows, Options(0), CpuOps(), pool)->ratio, ratios[0], 1e-6);
+  EXPECT_NEAR(MeasureDropping(config, params, windows, Options(1), CpuOps(), pool)->ratio, ratios[309], 1e-6);
 }
 
 TEST(OnlinePruning, ChoosesTheLayersThatMindLeast) {

@@ -97,7 +97,7 @@ class Walk {
   absl::Status AdvanceFull(const LayerParams& original, std::vector<Matrix>& states, const std::string& entrance) {
     const auto make = [&]() -> absl::StatusOr<std::vector<Matrix>> {
       EAQ_ASSIGN_OR_RETURN(const auto layer, BuildLayer(in_.source->config(), original));
-      in_.pool->ParallelFor(states.size(), [&](int64_t w) { layer->Forward(states[w].view()); });
+      EAQ_RETURN_IF_ERROR(in_.ops->ForwardLayer(*layer, NoCodes, absl::MakeSpan(states), {}, *in_.pool));
       return std::move(states);
     };
     int64_t bytes = 0;
@@ -155,23 +155,24 @@ class Walk {
       key.Add(salt_).Add(kNumericsVersion).Add(in_.source->hash()).Add(l).Add(at.fingerprint);
       key.Add(in_.scheme->SerializeAsString()).Add(in_.recipe->allocate().SerializeAsString()).Add(in_.seed);
       std::string hash;
-      EAQ_ASSIGN_OR_RETURN(surveys.emplace_back(),
-                           Cached<std::vector<double>>(
-                               absl::StrCat(stage, "/L", l), key.Hex(),
-                               [&]() -> absl::StatusOr<std::vector<double>> {
-                                 LayerProfile profile;
-                                 if (slot.needs_profile()) {
-                                   EAQ_ASSIGN_OR_RETURN(const auto layer, BuildLayer(config, params));
-                                   EAQ_ASSIGN_OR_RETURN(
-                                       profile, ProfileLayer(*layer, at.hidden, {.second_moments = false}, *in_.pool));
-                                 }
-                                 LayerContext context = Context(profile);
-                                 context.hidden = at.hidden;
-                                 context.full_hidden = at.hidden;
-                                 context.domains = at.domains;
-                                 return slot.Survey(context, params);
-                               },
-                               NumbersBytes, ParseNumbers, &hash));
+      EAQ_ASSIGN_OR_RETURN(
+          surveys.emplace_back(),
+          Cached<std::vector<double>>(
+              absl::StrCat(stage, "/L", l), key.Hex(),
+              [&]() -> absl::StatusOr<std::vector<double>> {
+                LayerProfile profile;
+                if (slot.needs_profile()) {
+                  EAQ_ASSIGN_OR_RETURN(const auto layer, BuildLayer(config, params));
+                  EAQ_ASSIGN_OR_RETURN(
+                      profile, ProfileLayer(*layer, at.hidden, {.second_moments = false, .ops = in_.ops}, *in_.pool));
+                }
+                LayerContext context = Context(profile);
+                context.hidden = at.hidden;
+                context.full_hidden = at.hidden;
+                context.domains = at.domains;
+                return slot.Survey(context, params);
+              },
+              NumbersBytes, ParseNumbers, &hash));
       if (!at.hidden.empty() && l + 1 < config.num_layers) {
         EAQ_RETURN_IF_ERROR(AdvanceFull(params, at.hidden, at.fingerprint));
       }
@@ -207,8 +208,9 @@ class Walk {
                              Cached<std::vector<double>>(
                                  absl::StrCat("dropping/L", l), key.Hex(),
                                  [&]() -> absl::StatusOr<std::vector<double>> {
-                                   EAQ_ASSIGN_OR_RETURN(const DropMeasure m,
-                                                        MeasureDropping(config, params, hidden, options, *in_.pool));
+                                   EAQ_ASSIGN_OR_RETURN(
+                                       const DropMeasure m,
+                                       MeasureDropping(config, params, hidden, options, *in_.ops, *in_.pool));
                                    return std::vector<double>{m.ratio, m.loss};
                                  },
                                  NumbersBytes, ParseNumbers, &hash));
@@ -347,20 +349,24 @@ class Walk {
     EAQ_RETURN_IF_ERROR(sink({l, quantized.layer.get(), &params, &solved, switching_ ? &*switching_ : nullptr,
                               &quantized.caches, quantized.states}));
     if (l + 1 < config.num_layers)
-      return Advance(original, params_hash, profile_hash, solved_hash, *quantized.without_dropping);
+      return Advance(original, solved, params_hash, profile_hash, solved_hash, *quantized.without_dropping);
     return absl::OkStatus();
   }
 
   // The hidden states go through the layer; state_ names what they are now.
-  absl::Status Advance(const LayerParams& original, const std::string& params_hash, const std::string& profile_hash,
-                       const std::string& solved_hash, const DecoderLayer& quantized) {
+  absl::Status Advance(const LayerParams& original, const SolvedLinears& solved, const std::string& params_hash,
+                       const std::string& profile_hash, const std::string& solved_hash, const DecoderLayer& quantized) {
     if (!uses_data_) return absl::OkStatus();
     const bool full = in_.recipe->propagate() == Recipe::FULL_PRECISION;
     if (full) {
       EAQ_RETURN_IF_ERROR(AdvanceFull(original, hidden_, entrance_));
       if (keeps_full_) full_hidden_ = hidden_;
     } else {
-      in_.pool->ParallelFor(hidden_.size(), [&](int64_t w) { quantized.Forward(hidden_[w].view()); });
+      const auto codes = [&](const LinearId& id) -> const QuantizedMatrix* {
+        const auto at = solved.find(id);
+        return at == solved.end() ? nullptr : &at->second.weight;
+      };
+      EAQ_RETURN_IF_ERROR(in_.ops->ForwardLayer(quantized, codes, absl::MakeSpan(hidden_), {}, *in_.pool));
       if (keeps_full_) EAQ_RETURN_IF_ERROR(AdvanceFull(original, full_hidden_, entrance_));
     }
     Fingerprint state("state/v1");

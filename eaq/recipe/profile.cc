@@ -129,10 +129,10 @@ absl::StatusOr<LayerProfile> ProfileLayer(const DecoderLayer& layer, absl::Span<
   for (size_t begin = 0; begin < hidden.size(); begin += kWindowsAtOnce) {
     const int64_t count = std::min<int64_t>(kWindowsAtOnce, hidden.size() - begin);
     std::vector<InputRecorder> recorders(count, InputRecorder(layer, options));
-    pool.ParallelFor(count, [&](int64_t w) {
-      Matrix state = hidden[begin + w];
-      layer.Forward(state.view(), &recorders[w]);
-    });
+    std::vector<Matrix> states(hidden.begin() + begin, hidden.begin() + begin + count);
+    std::vector<LayerObserver*> observers;
+    for (InputRecorder& recorder : recorders) observers.push_back(&recorder);
+    EAQ_RETURN_IF_ERROR(options.ops->ForwardLayer(layer, NoCodes, absl::MakeSpan(states), observers, pool));
     pool.ParallelFor(owners.size(), [&](int64_t i) {
       for (const InputRecorder& recorder : recorders) {  // window order: the same sums for any number of threads
         const Matrix* x = recorder.Find(owners[i]);

@@ -39,7 +39,7 @@ struct ProfileOptions {
   // p in 0, 1, 2: the second moments of what experts read are weighted by the token's affinity, c^p (affinity.h).
   int affinity_power = 0;
   const std::set<LinearId>* only = nullptr;  // the owners that are profiled; null: all
-  const QuantizeOps* ops = &CpuOps();        // what sums the second moments
+  const QuantizeOps* ops = &CpuOps();        // what runs the layer and sums the second moments
 };
 
 struct LayerProfile {

@@ -1,27 +1,9 @@
 #include "kernels/cuda/grouped_gemm.h"
 
+#include "kernels/cuda/grouped_gemm_formats.h"
 #include "kernels/cuda/grouped_wgmma.h"
 
 namespace eaq::kernels::cuda {
-
-// One translation unit each (grouped_gemm_*.cu): they compile side by side.
-int GroupedGemmW4A8(const GroupedGemmArguments& a, void* stream);
-int GroupedGemmW4A4(const GroupedGemmArguments& a, void* stream);
-int GroupedGemmW8A8Small(const GroupedGemmArguments& a, void* stream);  // groups of 64 and 32
-int GroupedGemmW4A8Small(const GroupedGemmArguments& a, void* stream);
-int GroupedGemmW4A4Small(const GroupedGemmArguments& a, void* stream);
-int GroupedGemmW6A16(const GroupedGemmArguments& a, void* stream);
-int GroupedGemmW4A16(const GroupedGemmArguments& a, void* stream);
-int GroupedGemmW3A16(const GroupedGemmArguments& a, void* stream);
-int GroupedGemmW2A16(const GroupedGemmArguments& a, void* stream);
-int GroupedGemmW6A16Small(const GroupedGemmArguments& a, void* stream);
-int GroupedGemmW4A16Small(const GroupedGemmArguments& a, void* stream);
-int GroupedGemmW3A16Small(const GroupedGemmArguments& a, void* stream);
-int GroupedGemmW2A16Small(const GroupedGemmArguments& a, void* stream);
-int GroupedGemmMixedA16(const GroupedGemmArguments& a, void* stream);
-int GroupedGemmMixedA16Small(const GroupedGemmArguments& a, void* stream);
-int GroupedGemmMixedA8(const GroupedGemmArguments& a, void* stream);
-int GroupedGemmMixedA8Groups(const GroupedGemmArguments& a, void* stream);
 
 namespace {
 
@@ -37,6 +19,34 @@ bool Valid(const GroupedGemmArguments& a) {
          (a.pair_weights == nullptr || a.pair_of_slot != nullptr);
 }
 
+template <int kWeightBits, int kActivationBits>
+int LaunchGroups(const GroupedGemmArguments& a, void* stream) {
+  switch (a.group) {
+    case 0:
+      return LaunchFormat<kWeightBits, kActivationBits, 0>(a, stream);
+    case 128:
+      return LaunchFormat<kWeightBits, kActivationBits, 1>(a, stream);
+    case 64:
+      return LaunchFormat<kWeightBits, kActivationBits, 2>(a, stream);
+    default:
+      return LaunchFormat<kWeightBits, kActivationBits, 4>(a, stream);
+  }
+}
+
+template <int kActivationBits>
+int LaunchMixedGroups(const GroupedGemmArguments& a, void* stream) {
+  switch (a.group) {
+    case 0:
+      return LaunchMixed<kActivationBits, 0>(a, stream);
+    case 128:
+      return LaunchMixed<kActivationBits, 1>(a, stream);
+    case 64:
+      return LaunchMixed<kActivationBits, 2>(a, stream);
+    default:
+      return LaunchMixed<kActivationBits, 4>(a, stream);
+  }
+}
+
 }  // namespace
 
 int GroupedGemm(GemmFormat format, const GroupedGemmArguments& a, void* stream) {
@@ -45,27 +55,25 @@ int GroupedGemm(GemmFormat format, const GroupedGemmArguments& a, void* stream) 
   if (IsInteger(format) ? a.x_scales == nullptr : a.x_zeros != nullptr) return kInvalidValue;
   if (NeedsSums(format, false) && a.x_sums == nullptr) return kInvalidValue;
   if (IsInteger(format) && a.group != 0 && a.x_sums_of_brick != 128 / a.group) return kInvalidValue;
-  const bool small = a.group == 32 || a.group == 64;
   switch (format) {
     case GemmFormat::kW8A8:
-      if (PrefersWgmma(a)) return GroupedWgmma(a, stream);
-      return small ? GroupedGemmW8A8Small(a, stream) : GroupedGemmW8A8(a, stream);
+      return PrefersWgmma(a) ? GroupedWgmma(a, stream) : LaunchGroups<8, 8>(a, stream);
     case GemmFormat::kW4A8:
-      return small ? GroupedGemmW4A8Small(a, stream) : GroupedGemmW4A8(a, stream);
+      return LaunchGroups<4, 8>(a, stream);
     case GemmFormat::kW4A4:
-      return small ? GroupedGemmW4A4Small(a, stream) : GroupedGemmW4A4(a, stream);
+      return LaunchGroups<4, 4>(a, stream);
     case GemmFormat::kW6A16:
-      return small ? GroupedGemmW6A16Small(a, stream) : GroupedGemmW6A16(a, stream);
+      return LaunchGroups<6, 16>(a, stream);
     case GemmFormat::kW4A16:
-      return small ? GroupedGemmW4A16Small(a, stream) : GroupedGemmW4A16(a, stream);
+      return LaunchGroups<4, 16>(a, stream);
     case GemmFormat::kW3A16:
-      return small ? GroupedGemmW3A16Small(a, stream) : GroupedGemmW3A16(a, stream);
-    case GemmFormat::kMixedA16:
-      return small ? GroupedGemmMixedA16Small(a, stream) : GroupedGemmMixedA16(a, stream);
-    case GemmFormat::kMixedA8:
-      return a.group != 0 ? GroupedGemmMixedA8Groups(a, stream) : GroupedGemmMixedA8(a, stream);
+      return LaunchGroups<3, 16>(a, stream);
     case GemmFormat::kW2A16:
-      return small ? GroupedGemmW2A16Small(a, stream) : GroupedGemmW2A16(a, stream);
+      return LaunchGroups<2, 16>(a, stream);
+    case GemmFormat::kMixedA16:
+      return LaunchMixedGroups<16>(a, stream);
+    case GemmFormat::kMixedA8:
+      return LaunchMixedGroups<8>(a, stream);
   }
   return kInvalidValue;
 }

@@ -29,9 +29,10 @@ __device__ __forceinline__ bool Int4ByInt8() {
 //   kGroups     pieces of a brick that are loaded at once (words of one lane: Words)
 //   kProducts   32-byte steps along the tokens' rows that a piece serves
 //   Load        a lane's words of piece g of a brick in shared memory
-//   Expand      A operand of step p of the piece, of row tile `tile` of the brick; on_top: GemmConfig::kOnTop; z: 128 +
-//   zero point of rows g and g + 8, twice in a word each (bf16 only) Multiply    d += W x for step p kStepsOfTokens
-//   steps that share 32 bytes of the tokens' rows
+//   kStepsOfTokens  steps that share 32 bytes of the tokens' rows
+//   Expand      the A operand of step p of the piece, for row tile `tile` of the brick; on_top: GemmConfig::kOnTop;
+//               z: 128 + zero point of rows g and g + 8, twice in a word each (bf16 only)
+//   Multiply    d += W x for step p
 template <int kWeightBits, int kActivationBits>
 struct Fragments;
 

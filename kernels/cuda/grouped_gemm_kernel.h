@@ -9,6 +9,7 @@
 #include "kernels/cuda/find_expert.h"
 #include "kernels/cuda/grouped_gemm.h"
 #include "kernels/cuda/grouped_gemm_copy.h"
+#include "kernels/cuda/grouped_gemm_formats.h"
 #include "kernels/cuda/grouped_gemm_fragments.h"
 #include "kernels/cuda/grouped_gemm_tiles.h"
 #include "kernels/cuda/half.h"

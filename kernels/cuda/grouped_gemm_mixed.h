@@ -87,7 +87,7 @@ int LaunchWidths(const GroupedGemmArguments& a, void* stream) {
 
 // kWidths: bits of weights that experts may have.
 template <int A, int kGrids, int... kWidths>
-int LaunchMixed(const GroupedGemmArguments& a, void* stream) {
+int LaunchTiles(const GroupedGemmArguments& a, void* stream) {
   switch (a.token_tile) {
     case 8:
       return ManyTiles(a.slots, a.expert_count, a.rows, a.machine.multiprocessors)
@@ -102,6 +102,12 @@ int LaunchMixed(const GroupedGemmArguments& a, void* stream) {
     default:
       return 1;
   }
+}
+
+template <int kActivationBits, int kGrids>
+int LaunchMixed(const GroupedGemmArguments& a, void* stream) {
+  if constexpr (kActivationBits == 8) return LaunchTiles<8, kGrids, 4, 8>(a, stream);
+  return LaunchTiles<16, kGrids, 2, 3, 4, 6>(a, stream);
 }
 
 }  // namespace eaq::kernels::cuda

@@ -2,8 +2,7 @@
 
 namespace eaq::kernels::cuda {
 
-int GroupedGemmMixedA16(const GroupedGemmArguments& a, void* stream) {
-  return a.group == 0 ? LaunchMixed<16, 0, 2, 3, 4, 6>(a, stream) : LaunchMixed<16, 1, 2, 3, 4, 6>(a, stream);
-}
+template int LaunchMixed<16, 0>(const GroupedGemmArguments& a, void* stream);
+template int LaunchMixed<16, 1>(const GroupedGemmArguments& a, void* stream);
 
 }  // namespace eaq::kernels::cuda

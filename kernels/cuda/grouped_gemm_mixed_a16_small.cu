@@ -2,9 +2,7 @@
 
 namespace eaq::kernels::cuda {
 
-// Groups of 64 and 32.
-int GroupedGemmMixedA16Small(const GroupedGemmArguments& a, void* stream) {
-  return a.group == 64 ? LaunchMixed<16, 2, 2, 3, 4, 6>(a, stream) : LaunchMixed<16, 4, 2, 3, 4, 6>(a, stream);
-}
+template int LaunchMixed<16, 2>(const GroupedGemmArguments& a, void* stream);
+template int LaunchMixed<16, 4>(const GroupedGemmArguments& a, void* stream);
 
 }  // namespace eaq::kernels::cuda

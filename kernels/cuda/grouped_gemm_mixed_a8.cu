@@ -2,6 +2,7 @@
 
 namespace eaq::kernels::cuda {
 
-int GroupedGemmMixedA8(const GroupedGemmArguments& a, void* stream) { return LaunchMixed<8, 0, 4, 8>(a, stream); }
+template int LaunchMixed<8, 0>(const GroupedGemmArguments& a, void* stream);
+template int LaunchMixed<8, 1>(const GroupedGemmArguments& a, void* stream);
 
 }  // namespace eaq::kernels::cuda

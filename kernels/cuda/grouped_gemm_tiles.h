@@ -66,6 +66,7 @@ constexpr GemmTileShape MixedTile(GemmKind kind, int token_tile, bool many) {
   }
   GemmTileShape tile = ChooseTile({4, 8, kind.grids}, token_tile, many);
   if (kind.weight_bits == 8) tile.bricks = 1;
+  if (kind.grouped() && token_tile == 16) tile.blocks = 2;  // registers, once more
   return tile;
 }
 

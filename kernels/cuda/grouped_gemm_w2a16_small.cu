@@ -2,9 +2,7 @@
 
 namespace eaq::kernels::cuda {
 
-// Groups of 64 and 32.
-int GroupedGemmW2A16Small(const GroupedGemmArguments& a, void* stream) {
-  return a.group == 64 ? LaunchFormat<2, 16, 2>(a, stream) : LaunchFormat<2, 16, 4>(a, stream);
-}
+template int LaunchFormat<2, 16, 2>(const GroupedGemmArguments& a, void* stream);
+template int LaunchFormat<2, 16, 4>(const GroupedGemmArguments& a, void* stream);
 
 }  // namespace eaq::kernels::cuda

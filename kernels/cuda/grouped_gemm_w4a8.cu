@@ -2,8 +2,7 @@
 
 namespace eaq::kernels::cuda {
 
-int GroupedGemmW4A8(const GroupedGemmArguments& a, void* stream) {
-  return a.group == 0 ? LaunchFormat<4, 8, 0>(a, stream) : LaunchFormat<4, 8, 1>(a, stream);
-}
+template int LaunchFormat<4, 8, 0>(const GroupedGemmArguments& a, void* stream);
+template int LaunchFormat<4, 8, 1>(const GroupedGemmArguments& a, void* stream);
 
 }  // namespace eaq::kernels::cuda

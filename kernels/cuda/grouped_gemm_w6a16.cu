@@ -2,8 +2,7 @@
 
 namespace eaq::kernels::cuda {
 
-int GroupedGemmW6A16(const GroupedGemmArguments& a, void* stream) {
-  return a.group == 0 ? LaunchFormat<6, 16, 0>(a, stream) : LaunchFormat<6, 16, 1>(a, stream);
-}
+template int LaunchFormat<6, 16, 0>(const GroupedGemmArguments& a, void* stream);
+template int LaunchFormat<6, 16, 1>(const GroupedGemmArguments& a, void* stream);
 
 }  // namespace eaq::kernels::cuda

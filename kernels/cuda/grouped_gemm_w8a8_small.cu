@@ -2,9 +2,7 @@
 
 namespace eaq::kernels::cuda {
 
-// Groups of 64 and 32.
-int GroupedGemmW8A8Small(const GroupedGemmArguments& a, void* stream) {
-  return a.group == 64 ? LaunchFormat<8, 8, 2>(a, stream) : LaunchFormat<8, 8, 4>(a, stream);
-}
+template int LaunchFormat<8, 8, 2>(const GroupedGemmArguments& a, void* stream);
+template int LaunchFormat<8, 8, 4>(const GroupedGemmArguments& a, void* stream);
 
 }  // namespace eaq::kernels::cuda

@@ -41,9 +41,6 @@ int GroupedWgmma(const GroupedGemmArguments& arguments, void* stream);
 // The same with clusters of so many blocks (1, 2, 4), for checks and measurements.
 int GroupedWgmmaOfClusters(const GroupedGemmArguments& arguments, int cluster, void* stream);
 
-// The same by mma, whatever the device.
-int GroupedGemmW8A8(const GroupedGemmArguments& arguments, void* stream);
-
 }  // namespace eaq::kernels::cuda
 
 #endif  // KERNELS_CUDA_GROUPED_WGMMA_H_

@@ -74,17 +74,6 @@ EAQ_PTX void WaitCopies() {
 #endif
 }
 
-// A * B + C in one instruction [mad.lo.s32]. Where C is a multiple of A, the compiler would factor it out: two.
-EAQ_PTX int MultiplyAdd(int a, int b, int c) {
-#if defined(__CUDACC__)
-  int d;
-  asm("mad.lo.s32 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "r"(b), "r"(c));
-  return d;
-#else
-  return a * b + c;
-#endif
-}
-
 // ---- tensor cores
 
 // Four 8 x 8 matrices of 16-bit elements from shared memory [ldmatrix.x4]: lane 8 i + j names row j of matrix i.
@@ -290,6 +279,17 @@ EAQ_PTX float Exp2(float x) {
 #else
   const float y = std::exp2(x);
   return y < 1.17549435e-38f ? 0.0f : y;
+#endif
+}
+
+// A * B + C in one instruction [mad.lo.s32]. Where C is a multiple of A, the compiler would factor it out: two.
+EAQ_PTX int MultiplyAdd(int a, int b, int c) {
+#if defined(__CUDACC__)
+  int d;
+  asm("mad.lo.s32 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "r"(b), "r"(c));
+  return d;
+#else
+  return a * b + c;
 #endif
 }
 

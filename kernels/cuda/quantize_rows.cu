@@ -99,18 +99,18 @@ __device__ inline uint32_t Codes(const RowQuantizer& q, const RowGridParams& gri
   return bytes;
 }
 
-// The sum over the lane's part of a brick, of which there are PARTS; and over all parts.
+// The sum over the lane's part of a brick, of which there are PARTS; and over all parts. Without branches: a shuffle
+// behind one becomes a call.
 __device__ inline int SumOfPart(int value, int parts) {
 #pragma unroll
   for (int step = 1; step < 8; step *= 2) value += __shfl_xor_sync(kAll, value, step);
-  if (parts < 4) value += __shfl_xor_sync(kAll, value, 8);
-  if (parts < 2) value += __shfl_xor_sync(kAll, value, 16);
-  return value;
+  const int half = value + __shfl_xor_sync(kAll, value, 8), whole = half + __shfl_xor_sync(kAll, half, 16);
+  return parts == 1 ? whole : parts == 2 ? half : value;
 }
 __device__ inline int SumOfParts(int value, int parts) {
-  if (parts > 2) value += __shfl_xor_sync(kAll, value, 8);
-  if (parts > 1) value += __shfl_xor_sync(kAll, value, 16);
-  return value;
+  const int half = value + __shfl_xor_sync(kAll, value, 8), of_quarters = half + __shfl_xor_sync(kAll, half, 16);
+  const int of_halves = value + __shfl_xor_sync(kAll, value, 16);
+  return parts == 1 ? value : parts == 2 ? of_halves : of_quarters;
 }
 
 struct Arguments {
@@ -140,7 +140,8 @@ __global__ void __launch_bounds__(kThreads) QuantizeRowsKernel(Arguments a) {
   const RowQuantizer& q = a.quantizer;
   Row row = {nullptr, nullptr, 0};
   if (exists) row = RowOf(a.source, i);
-  const int middle = 1 << (q.bits - 1), parts = q.sums_of_brick;
+  const int middle = 1 << (q.bits - 1), parts = q.sums_of_brick, lanes_of_part = 32 / parts;
+  const int part = lane / lanes_of_part;
 
   Four held[kHeld];
 #pragma unroll
@@ -206,8 +207,8 @@ __global__ void __launch_bounds__(kThreads) QuantizeRowsKernel(Arguments a) {
     } else if (exists) {
       reinterpret_cast<uint32_t*>(a.codes)[(i * a.bricks + brick) * 32 + lane] = bytes;
     }
-    if (exists && lane % (32 / parts) == 0 && a.sums != nullptr) {
-      a.sums[i * (a.bricks * parts + 1) + brick * parts + lane / (32 / parts)] = sum;
+    if (exists && lane == part * lanes_of_part && a.sums != nullptr) {
+      a.sums[i * (a.bricks * parts + 1) + brick * parts + part] = sum;
     }
   };
 #pragma unroll

@@ -46,8 +46,7 @@ struct RowQuantizer {
 //           cores meet them, pack_weights.h)
 //   scales  [rows, G] float, zeros [rows, G] int32; G = 1, or P / 128 per group
 //   sums    [rows, S + 1] int32, S = P / 128 * sums_of_brick: sum of the codes of every 128 (64, 32) columns, and of
-//   the
-//           whole row. May be null.
+//           the whole row. May be null.
 // A row with NaN or an infinity gets the scale NaN, so that every product with it is NaN: the fake-quantized row has
 // NaN in it, too. A row is read once, into registers, up to 14336 columns; what lies beyond is read a second time.
 // Limits: bits 2 .. 8 (pack4: 4 at most); sums_of_brick 1, 2, 4; codes aligned to 4 bytes. Returns 0, a CUDA error, or

@@ -140,14 +140,14 @@ class DeviceBackend : public Backend {
   }
   BackendStatus GroupedGemm(cuda::GemmFormat format, const cuda::GroupedGemmArguments& arguments) override {
     cuda::GroupedGemmArguments a = arguments;
-    a.machine = {device_->properties().multiprocessors, device_->properties().shared_bytes};
+    a.machine = machine();
     return Check(cuda::GroupedGemm(format, a, stream()), "GroupedGemm ", Name(format), " of ", a.slots, " slots over ",
                  a.expert_count, " experts [", a.rows, ", ", a.cols, "], groups of ", a.group, ", tiles of ",
                  a.token_tile, a.swiglu ? ", SwiGLU" : "");
   }
   BackendStatus GroupedBf16(const cuda::GroupedBf16Arguments& arguments) override {
     cuda::GroupedBf16Arguments a = arguments;
-    a.machine = {device_->properties().multiprocessors, device_->properties().shared_bytes};
+    a.machine = machine();
     return Check(cuda::GroupedBf16(a, stream()), "GroupedBf16 of ", a.slots, " slots over ", a.expert_count,
                  " experts [", a.rows, ", ", a.cols, "]");
   }
@@ -197,6 +197,7 @@ class DeviceBackend : public Backend {
   }
 
  private:
+  cuda::Machine machine() const { return {device_->properties().multiprocessors, device_->properties().shared_bytes}; }
   void* stream() const { return device_->stream(); }
 
   // Words are put together only where they are needed.

@@ -71,12 +71,16 @@ Floor FloorOf(const Work& w, const Chip& c, double slots_per_mma) {
   const std::pair<double, const char*> bounds[] = {
       {f.memory, "memory"}, {f.l2, "L2"}, {f.mma, "MMA"}, {f.issue, "issue"}, {f.shared, "shared"}};
   for (const auto& [seconds, name] : bounds) {
-    if (seconds > f.seconds) f.seconds = seconds, f.bound = name;
+    if (seconds > f.busy) f.busy = seconds, f.bound = name;
   }
-  if (f.start > f.seconds) f.bound = "start";
-  f.seconds += f.start;
-  f.memory_share = w.memory_bytes / c.memory / f.seconds;
-  f.mma_share = w.macs / (SheetMacs(w, c) * c.multiprocessors * c.clock) / f.seconds;
+  if (f.start > f.busy) f.bound = "start";
+  f.seconds = f.busy + f.start;
+  const double sheet_memory = w.memory_bytes / c.memory,
+               sheet_mma = w.macs / (SheetMacs(w, c) * c.multiprocessors * c.clock);
+  f.memory_share = sheet_memory / f.seconds;
+  f.mma_share = sheet_mma / f.seconds;
+  f.busy_memory_share = sheet_memory / f.busy;
+  f.busy_mma_share = sheet_mma / f.busy;
   return f;
 }
 
@@ -108,8 +112,12 @@ std::string Explain(const Work& w, const Chip& c, double slots_per_mma) {
   line("  start  %lld launches * %.1f us + %.2f us + %d loads * %.2f us = %.2f us\n",
        static_cast<long long>(w.launches), c.launch * us, c.latency * us, w.dependent_loads, c.l2_latency * us,
        f.start * us);
-  line("  floor  %.2f us (%s); %.0f %% of the memory's, %.0f %% of the tensor cores' data-sheet rate\n", f.seconds * us,
-       f.bound, 100 * f.memory_share, 100 * f.mma_share);
+  line(
+      "  floor  %.2f us (%s); %.0f %% of the memory's, %.0f %% of the tensor cores' data-sheet rate (but for the start "
+      "%.0f "
+      "and %.0f %%)\n",
+      f.seconds * us, f.bound, 100 * f.memory_share, 100 * f.mma_share, 100 * f.busy_memory_share,
+      100 * f.busy_mma_share);
   return text;
 }
 

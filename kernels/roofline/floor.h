@@ -19,7 +19,8 @@ struct Floor {
   double issue = 0;    // slots_per_mma * MMAs over its four schedulers
   double shared = 0;   // wavefronts, and copies written at 128 bytes a cycle
   double start = 0;    // launch and loads that depend on each other: added, nothing hides it
-  double seconds = 0;  // the largest of the first five, plus start
+  double busy = 0;     // the largest of the first five: the roofline itself
+  double seconds = 0;  // busy + start
   const char* bound = "";
   // How the items fall on the machine.
   int resident = 0;          // blocks of a multiprocessor at once
@@ -27,8 +28,10 @@ struct Floor {
   double tail = 1;           // items of the busiest multiprocessor / the mean; 1: even
   double flight = 0;         // bytes on their way from memory, per multiprocessor
   double flight_needed = 0;  // to keep the memory busy: rate * latency / multiprocessors (Little's law)
-  // Shares of the data sheet's rates that the floor leaves: bytes of memory, multiply-adds without padding.
+  // Shares of the data sheet's rates that the floor leaves: bytes of memory, multiply-adds without padding; and those
+  // that it would leave if a launch had no start.
   double memory_share = 0, mma_share = 0;
+  double busy_memory_share = 0, busy_mma_share = 0;
 };
 
 // slots_per_mma: issue slots of the main loop for each MMA (tools/sass/ceilings.txt); 0: not known, not counted.

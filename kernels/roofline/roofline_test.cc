@@ -249,10 +249,13 @@ TEST(RooflineTest, FloorByHand) {
   EXPECT_DOUBLE_EQ(f.flight, 100000);
   EXPECT_DOUBLE_EQ(f.flight_needed, 0.8e12 * 1e-6 / 4);
   EXPECT_DOUBLE_EQ(f.start, 2e-6 + 1e-6 + 4 * 0.5e-6);
+  EXPECT_DOUBLE_EQ(f.busy, 12e-6);
   EXPECT_DOUBLE_EQ(f.seconds, f.start + 12e-6);
   EXPECT_STREQ(f.bound, "MMA");
   EXPECT_DOUBLE_EQ(f.memory_share, 1e6 / 1e12 / 17e-6);
+  EXPECT_DOUBLE_EQ(f.busy_memory_share, 1e6 / 1e12 / 12e-6);
   EXPECT_DOUBLE_EQ(f.mma_share, 10 * 1000 * 4096.0 / (2048 * 4 * 1e9) / 17e-6);
+  EXPECT_DOUBLE_EQ(f.busy_mma_share, 10 * 1000 * 4096.0 / (2048 * 4 * 1e9) / 12e-6);
   EXPECT_NE(Explain(w, chip, 6.0).find("17.00 us"), std::string::npos) << Explain(w, chip, 6.0);
 }
 

@@ -59,14 +59,6 @@ Outcome RunCheck(const CheckCase& check, uint64_t seed, Shapes shapes) {
   return {check.name, checker.expectations(), checker.failures(), checker.messages(), passed.count()};
 }
 
-std::vector<Outcome> RunChecks(const std::string& filter, uint64_t seed) {
-  std::vector<Outcome> outcomes;
-  for (const CheckCase& check : AllChecks()) {
-    if (std::string(check.name).find(filter) != std::string::npos) outcomes.push_back(RunCheck(check, seed));
-  }
-  return outcomes;
-}
-
 Checker* RunningChecker() { return running; }
 
 }  // namespace eaq::kernels::selftest

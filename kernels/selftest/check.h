@@ -92,8 +92,6 @@ bool RegisterCheck(const char* name, void (*run)(Checker&));
 // All registered ones, by name.
 std::vector<CheckCase> AllChecks();
 Outcome RunCheck(const CheckCase& check, uint64_t seed, Shapes shapes = Shapes::kAll);
-// Those whose name contains `filter`.
-std::vector<Outcome> RunChecks(const std::string& filter, uint64_t seed);
 // The checker of the running check, or null: where DeviceArray reports a broken red zone.
 Checker* RunningChecker();
 

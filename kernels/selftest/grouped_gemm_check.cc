@@ -7,6 +7,7 @@
 
 #include "kernels/cuda/bfloat16.h"
 #include "kernels/cuda/grouped_gemm.h"
+#include "kernels/cuda/grouped_gemm_formats.h"
 #include "kernels/cuda/grouped_wgmma.h"
 #include "kernels/cuda/half.h"
 #include "kernels/cuda/pack_weights.h"
@@ -269,7 +270,7 @@ void CheckGemm(Checker& c, const Case& k) {
   for (int run = 0; run < 2; ++run) {
     const int error = k.cluster == 0 ? cuda::GroupedGemm(k.format, a, nullptr)
                       : run == 0     ? cuda::GroupedWgmmaOfClusters(a, k.cluster, nullptr)
-                                     : cuda::GroupedGemmW8A8(a, nullptr);
+                                     : cuda::LaunchFormat<8, 8, 0>(a, nullptr);
     if (!c.Expect(error == 0, "launch")) return;
     if (k.patch_rows > 0) {
       cuda::GroupedGemmArguments over = a;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/cuda/grouped_gemm_formats.h"
 #include "kernels/cuda/grouped_wgmma.h"
 #include "kernels/cuda/half.h"
 #include "kernels/cuda/pack_weights.h"
@@ -97,7 +98,7 @@ void BenchmarkProduct(Benchmark& b, const Product& p) {
     if (!b.Wanted(label + name) || run(nullptr) != 0) return;
     b.Report(label + name, b.TimeGraph([&](int, void* stream) { run(stream); }, 4), moved, operations, Rate::kInt8);
   };
-  report("mma", [&](void* stream) { return cuda::GroupedGemmW8A8(a, stream); });
+  report("mma", [&](void* stream) { return cuda::LaunchFormat<8, 8, 0>(a, stream); });
   for (const int cluster : {1, 2, 4}) {
     report("wgmma, clusters of " + std::to_string(cluster),
            [&](void* stream) { return cuda::GroupedWgmmaOfClusters(a, cluster, stream); });

@@ -42,9 +42,9 @@ struct Format {
   GemmKind kind;
 };
 constexpr Format kFormats[] = {
-    {"W8A8", {8, 8, 0}},        {"W4A8", {4, 8, 0}},        {"W4A8 g128", {4, 8, 1}},
-    {"W4A4", {4, 4, 0}},        {"W6A16 g128", {6, 16, 1}}, {"W4A16", {4, 16, 0}},
-    {"W4A16 g128", {4, 16, 1}}, {"W3A16 g128", {3, 16, 1}}, {"W2A16 g128", {2, 16, 1}},
+    {"W8A8", {8, 8, 0}},        {"W4A8", {4, 8, 0}},        {"W4A8 g128", {4, 8, 1}}, {"W4A8 g32", {4, 8, 4}},
+    {"W4A4", {4, 4, 0}},        {"W6A16 g128", {6, 16, 1}}, {"W4A16", {4, 16, 0}},    {"W4A16 g128", {4, 16, 1}},
+    {"W3A16 g128", {3, 16, 1}}, {"W2A16 g128", {2, 16, 1}},
 };
 
 constexpr int64_t kTokens[] = {1, 8, 64, 4096};
@@ -60,10 +60,10 @@ class Slots {
   double OfGemm(int architecture, const GemmKind& k, const GemmTileShape& t) const {
     return Of(
         architecture,
-        absl::StrFormat("grouped_gemm_w%da%d: GroupedGemmKernel<eaq::kernels::cuda::GemmConfig<%d, %d, %d, %d, %d, "
+        absl::StrFormat("grouped_gemm_w%da%d%s: GroupedGemmKernel<eaq::kernels::cuda::GemmConfig<%d, %d, %d, %d, %d, "
                         "%d, %d, %d, %d, %d> >",
-                        k.weight_bits, k.activation_bits, k.weight_bits, k.activation_bits, k.grids, t.row_warps,
-                        t.token_warps, t.row_tiles, t.token_tiles, t.bricks, t.stages, t.blocks));
+                        k.weight_bits, k.activation_bits, k.grids > 1 ? "_small" : "", k.weight_bits, k.activation_bits,
+                        k.grids, t.row_warps, t.token_warps, t.row_tiles, t.token_tiles, t.bricks, t.stages, t.blocks));
   }
   double OfWgmma(int cluster, bool swiglu) const {
     return Of(90, absl::StrFormat("grouped_wgmma: GroupedWgmmaKernel<%d, %s>", cluster, swiglu ? "true" : "false"));
@@ -135,10 +135,11 @@ void Print(const Row& row, const Chip& chip, const std::string& explain) {
     }
     return;
   }
-  absl::PrintF("%-44s %10.1f %5.0f %5.0f  %-6s %8.1f %8.1f %8.1f %8.1f %8.1f %6.1f %6.2f %5.2f %4.0f/%-4.0f\n",
-               row.name, f.seconds * 1e6, 100 * f.memory_share, 100 * f.mma_share, f.bound, f.memory * 1e6, f.l2 * 1e6,
-               f.mma * 1e6, f.issue * 1e6, f.shared * 1e6, f.start * 1e6, f.waves, row.slots, f.flight / 1024,
-               f.flight_needed / 1024);
+  absl::PrintF(
+      "%-44s %10.1f %5.0f %5.0f %5.0f %5.0f  %-6s %8.1f %8.1f %8.1f %8.1f %8.1f %6.1f %6.2f %5.2f %4.0f/%-4.0f\n",
+      row.name, f.seconds * 1e6, 100 * f.memory_share, 100 * f.mma_share, 100 * f.busy_memory_share,
+      100 * f.busy_mma_share, f.bound, f.memory * 1e6, f.l2 * 1e6, f.mma * 1e6, f.issue * 1e6, f.shared * 1e6,
+      f.start * 1e6, f.waves, row.slots, f.flight / 1024, f.flight_needed / 1024);
 }
 
 int Run(int argc, char** argv) {
@@ -163,8 +164,9 @@ int Run(int argc, char** argv) {
     if (explain.empty()) {
       absl::PrintF("\n%s: %d SMs at %.2f GHz, %.0f GB/s\n", chip.name, chip.multiprocessors, chip.clock * 1e-9,
                    chip.memory * 1e-9);
-      absl::PrintF("%-44s %10s %5s %5s  %-6s %8s %8s %8s %8s %8s %6s %6s %5s %9s\n", "", "floor us", "mem%", "MMA%",
-                   "bound", "memory", "L2", "MMA", "issue", "shared", "start", "waves", "slots", "KiB flight");
+      absl::PrintF("%-44s %10s %5s %5s %11s  %-6s %8s %8s %8s %8s %8s %6s %6s %5s %9s\n", "", "floor us", "mem%",
+                   "MMA%", "less start", "bound", "memory", "L2", "MMA", "issue", "shared", "start", "waves", "slots",
+                   "KiB flight");
     }
     for (const Model& m : kModels) {
       for (const Format& f : kFormats) {

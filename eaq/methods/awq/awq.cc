@@ -129,7 +129,7 @@ class AwqTransform : public TransformSlot {
             "expected it before that transform (after quarot: awq { value_output: false up_down: false })"));
       }
     }
-    const std::map<LinearId, Matrix> inputs = CollectInputs(*layer, context.hidden, wanted, *context.pool);
+    EAQ_ASSIGN_OR_RETURN(const auto inputs, CollectInputs(*layer, context.hidden, wanted, *context.ops, *context.pool));
 
     // All searches look at the layer as it came; then all scales are folded.
     const Module attention_module = AttentionModule(*context.config, params);
@@ -145,7 +145,10 @@ class AwqTransform : public TransformSlot {
     std::vector<LinearId> readers;
     for (const Pair& pair : pairs) readers.push_back(pair.reader);
     std::map<LinearId, std::vector<float>> affinities;  // the feed-forward's own search sees them in its output
-    if (power_ > 0) affinities = CollectAffinities(*layer, context.hidden, readers, power_, *context.pool);
+    if (power_ > 0) {
+      EAQ_ASSIGN_OR_RETURN(affinities,
+                           CollectAffinities(*layer, context.hidden, readers, power_, *context.ops, *context.pool));
+    }
     std::vector<absl::StatusOr<std::vector<float>>> pair_scales(pairs.size(), absl::UnknownError("not searched"));
     context.pool->ParallelFor(pairs.size(), [&](int64_t i) {
       const LinearId& reader = pairs[i].reader;

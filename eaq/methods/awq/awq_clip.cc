@@ -23,9 +23,12 @@ class AwqClipSolver : public SolveSlot {
                                            const std::map<LinearId, GridSpec>& plan) const override {
     EAQ_ASSIGN_OR_RETURN(const auto layer, BuildLayer(*context.config, params));
     const std::vector<LinearId> owners = InputOwners(plan);
-    const std::map<LinearId, Matrix> inputs = CollectInputs(*layer, context.hidden, owners, *context.pool);
+    EAQ_ASSIGN_OR_RETURN(const auto inputs, CollectInputs(*layer, context.hidden, owners, *context.ops, *context.pool));
     std::map<LinearId, std::vector<float>> affinities;
-    if (power_ > 0) affinities = CollectAffinities(*layer, context.hidden, owners, power_, *context.pool);
+    if (power_ > 0) {
+      EAQ_ASSIGN_OR_RETURN(affinities,
+                           CollectAffinities(*layer, context.hidden, owners, power_, *context.ops, *context.pool));
+    }
     return SolveEach(plan, *context.pool, [&](const LinearId& id, const GridSpec& grid) {
       const LinearId owner = LayerProfile::InputOwner(id);
       const auto weights = affinities.find(owner);

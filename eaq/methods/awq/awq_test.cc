@@ -63,7 +63,7 @@ struct Bench {
     return edited;
   }
   std::map<LinearId, Matrix> Inputs(const LayerParams& layer, const std::vector<LinearId>& ids) {
-    return CollectInputs(*BuildLayer(config, layer).value(), windows, ids, pool);
+    return CollectInputs(*BuildLayer(config, layer).value(), windows, ids, CpuOps(), pool).value();
   }
 
   ModelConfig config;
@@ -388,7 +388,7 @@ TEST(AwqAffinity, WeightsBothSearches) {
   const auto layer = BuildLayer(bench.config, bench.params).value();
   for (const int power : {1, 2}) {
     const std::string affinity = "affinity { power: " + std::to_string(power) + " }";
-    const auto weights = CollectAffinities(*layer, bench.windows, owners, power, bench.pool);
+    const auto weights = CollectAffinities(*layer, bench.windows, owners, power, CpuOps(), bench.pool).value();
     const LayerParams scaled = bench.Applied("awq { " + affinity + " }");
     const SolvedLinears clipped = clip(affinity);
     EXPECT_EQ(scaled.post_norm, plain.post_norm);  // the whole block's output is judged: affinities are in it

@@ -277,14 +277,14 @@ TEST(DuQuantSamples, AreTheRowsTheySayTheyAre) {
   std::vector<Matrix> all = {AveragedWindow(bench.hidden)};
   const std::vector<LinearId> ids = {
       {0, Role::kQ}, {0, Role::kGate, 1}, {0, Role::kGate, 5}, {0, Role::kDown, 1}, {0, Role::kDown, 5}};
-  const auto mean = CollectInputs(*layer, all, ids, bench.pool);
+  const auto mean = CollectInputs(*layer, all, ids, CpuOps(), bench.pool).value();
   std::vector<Matrix> outputs = all;
   for (const Matrix& window : bench.hidden) {
     all.push_back(window);
     layer->Forward(outputs.emplace_back(window).view());
   }
-  const auto inputs = CollectInputs(*layer, all, ids, bench.pool);
-  const auto released = CollectInputs(*layer, outputs, ids, bench.pool);
+  const auto inputs = CollectInputs(*layer, all, ids, CpuOps(), bench.pool).value();
+  const auto released = CollectInputs(*layer, outputs, ids, CpuOps(), bench.pool).value();
   const auto prefix = [](const Matrix& x, const Matrix& of) {
     return x.rows() <= of.rows() && std::equal(x.data(), x.data() + x.size(), of.data());
   };
@@ -308,7 +308,7 @@ TEST(DuQuantSamples, AreTheRowsTheySayTheyAre) {
   SampleOptions tokens;
   tokens.sample = {.averaged = false, .max_rows = 50};
   EAQ_ASSERT_OK_AND_ASSIGN(const auto real, LayerSamples(bench.Context(), bench.params, tokens));
-  const auto every = CollectInputs(*layer, bench.hidden, ids, bench.pool);
+  const auto every = CollectInputs(*layer, bench.hidden, ids, CpuOps(), bench.pool).value();
   for (const LinearId& id : ids) EXPECT_EQ(real.at(id), SampleRows(tokens.sample, every.at(id)));
   tokens.expert_token_ratio = 4;
   EAQ_ASSERT_OK_AND_ASSIGN(const auto balanced, LayerSamples(bench.Context(), bench.params, tokens));

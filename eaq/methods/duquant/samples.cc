@@ -32,23 +32,23 @@ void AppendRows(const Matrix& more, int64_t limit, Matrix& x) {
 }
 
 // ROWS: of each expert's gate and down from the sample, topped up to BUDGET with tokens of the windows.
-void Balance(const LayerContext& context, const DecoderLayer& layer, const std::vector<LinearId>& experts,
-             int64_t budget, bool on_outputs, std::map<LinearId, Matrix>& rows) {
+absl::Status Balance(const LayerContext& context, const DecoderLayer& layer, const std::vector<LinearId>& experts,
+                     int64_t budget, bool on_outputs, std::map<LinearId, Matrix>& rows) {
   for (const LinearId& id : experts) rows.at(id) = FirstRows(rows.at(id), budget);
   for (size_t begin = 0; begin < context.hidden.size(); begin += kWindowsAtOnce) {
     std::vector<LinearId> hungry;
     for (const LinearId& id : experts)
       if (rows.at(id).rows() < budget) hungry.push_back(id);
-    if (hungry.empty()) return;
+    if (hungry.empty()) break;
     const auto batch = context.hidden.subspan(begin, kWindowsAtOnce);
     std::vector<Matrix> windows(batch.begin(), batch.end());
     if (on_outputs) {
-      context.pool->ParallelFor(windows.size(), [&](int64_t w) { layer.Forward(windows[w].view()); });
+      EAQ_RETURN_IF_ERROR(context.ops->ForwardLayer(layer, NoCodes, absl::MakeSpan(windows), {}, *context.pool));
     }
-    for (const auto& [id, more] : CollectInputs(layer, windows, hungry, *context.pool)) {
-      AppendRows(more, budget, rows.at(id));
-    }
+    EAQ_ASSIGN_OR_RETURN(const auto inputs, CollectInputs(layer, windows, hungry, *context.ops, *context.pool));
+    for (const auto& [id, more] : inputs) AppendRows(more, budget, rows.at(id));
   }
+  return absl::OkStatus();
 }
 
 // What the expert's down reads when the expert reads X: silu(x Wgate^T) * (x Wup^T).
@@ -82,14 +82,14 @@ absl::StatusOr<std::map<LinearId, Matrix>> LayerSamples(const LayerContext& cont
     if (id.expert >= 0) experts.push_back(id);
   }
   const std::vector<Matrix> sample = SampleWindows(options.sample, context.hidden);
-  std::map<LinearId, Matrix> rows = CollectInputs(*layer, sample, owners, *context.pool);
+  EAQ_ASSIGN_OR_RETURN(auto rows, CollectInputs(*layer, sample, owners, *context.ops, *context.pool));
   if (!experts.empty() && options.expert_token_ratio > 0) {
     const int64_t budget = ExpertBudget(*context.config, context.hidden[0].rows(), options.expert_token_ratio);
     // Real tokens are the windows' in turn from the start; an averaged window is a sample of its own before them.
     if (!options.sample.averaged) {
       for (const LinearId& id : experts) rows.at(id) = Matrix(0, rows.at(id).cols());
     }
-    Balance(context, *layer, experts, budget, options.balance_on_outputs, rows);
+    EAQ_RETURN_IF_ERROR(Balance(context, *layer, experts, budget, options.balance_on_outputs, rows));
   }
   for (auto& [id, x] : rows) {
     if (id.expert < 0 || options.expert_token_ratio == 0) x = SampleRows(options.sample, x);

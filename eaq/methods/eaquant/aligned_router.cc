@@ -31,7 +31,8 @@ class Aligned : public RouterSlot {
                                      ConstMatrixView weight) const override {
     const LinearId router{params.layer, Role::kRouter};
     EAQ_ASSIGN_OR_RETURN(const auto layer, BuildLayer(*context.config, params));
-    const auto inputs = CollectInputs(*layer, SampleWindows(sample_, context.hidden), {router}, *context.pool);
+    EAQ_ASSIGN_OR_RETURN(const auto inputs, CollectInputs(*layer, SampleWindows(sample_, context.hidden), {router},
+                                                          *context.ops, *context.pool));
     Matrix rows = SampleRows(sample_, inputs.at(router));
     activation_.Apply(rows.view());  // what the weight will meet
     AlignmentOptions alignment{.objective = options_.objective(),

@@ -139,7 +139,8 @@ TEST(EaquantSmoothingStage, ExtremesAreMovingAveragesOverWindows) {
     double max = 0, min = 0;
     bool seen = false;
     for (const Matrix& window : bench.hidden) {
-      const Matrix x = CollectInputs(*layer, absl::MakeConstSpan(&window, 1), {id}, bench.pool).at(id);
+      const Matrix x =
+          CollectInputs(*layer, absl::MakeConstSpan(&window, 1), {id}, CpuOps(), bench.pool).value().at(id);
       if (x.rows() == 0) continue;
       double top = x(0, 3), bottom = x(0, 3);
       for (int64_t r = 0; r < x.rows(); ++r) {
@@ -196,7 +197,8 @@ TEST(EaquantRouterStage, SolvesWithWhatTheRouterReads) {
                              stage->Solve(bench.Context(), bench.params, bench.params.linears.at(id).weight.view()));
     const auto layer = *BuildLayer(bench.config, bench.params);
     const SampleSpec spec{.averaged = averaged, .max_rows = 30};
-    Matrix rows = SampleRows(spec, CollectInputs(*layer, SampleWindows(spec, bench.hidden), {id}, bench.pool).at(id));
+    Matrix rows = SampleRows(
+        spec, CollectInputs(*layer, SampleWindows(spec, bench.hidden), {id}, CpuOps(), bench.pool).value().at(id));
     (*ActivationQuantizer::Dynamic({.bits = 8}, 0.9)).Apply(rows.view());
     const AlignmentOptions options{.objective = AlignedRouter::KL_TOP, .top = 5};  // 2 + floor(0.5 * 6)
     EAQ_ASSERT_OK_AND_ASSIGN(const RouterAlignment expected,

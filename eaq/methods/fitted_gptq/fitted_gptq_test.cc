@@ -81,7 +81,7 @@ TEST(FittedGptq, IsGptqWhereActivationsStay) {
   const auto layer = BuildLayer(b.config, b.params).value();
   for (const auto& [id, grid] : b.plan) {
     const LinearId owner = LayerProfile::InputOwner(id);
-    const Matrix x = CollectInputs(*layer, b.hidden, {owner}, b.pool).at(owner);
+    const Matrix x = CollectInputs(*layer, b.hidden, {owner}, CpuOps(), b.pool).value().at(owner);
     HessianAccumulator sum(x.cols());
     EAQ_ASSERT_OK(sum.Add(x.view()));
     EAQ_ASSERT_OK_AND_ASSIGN(const GptqResult expected,

@@ -125,10 +125,10 @@ TEST(Agq, IsGptqOnMomentsThatTheAffinitiesWeight) {
     config.shared_expert_gated = family == 1;
     Bench b(config);
     const std::vector<LinearId> owners = InputOwners(b.plan);
-    const auto rows = CollectInputs(*b.layer, b.hidden, owners, b.pool);
+    const auto rows = CollectInputs(*b.layer, b.hidden, owners, CpuOps(), b.pool).value();
     SolvedLinears before = b.Solve("gptq {}");
     for (const int power : {1, 2}) {
-      const auto affinities = CollectAffinities(*b.layer, b.hidden, owners, power, b.pool);
+      const auto affinities = CollectAffinities(*b.layer, b.hidden, owners, power, CpuOps(), b.pool).value();
       const SolvedLinears solved = b.Solve("gptq { affinity { power: " + std::to_string(power) + " } }");
       for (const auto& [id, grid] : b.plan) {
         const LinearId owner = LayerProfile::InputOwner(id);
@@ -151,8 +151,8 @@ TEST(Agq, IsGptqOnMomentsThatTheAffinitiesWeight) {
 // sum over tokens of c^p ||(W - Q) x||^2, naively, over all experts.
 double WeightedError(Bench& b, const SolvedLinears& solved, int power) {
   const std::vector<LinearId> owners = InputOwners(b.plan);
-  const auto rows = CollectInputs(*b.layer, b.hidden, owners, b.pool);
-  const auto affinities = CollectAffinities(*b.layer, b.hidden, owners, power, b.pool);
+  const auto rows = CollectInputs(*b.layer, b.hidden, owners, CpuOps(), b.pool).value();
+  const auto affinities = CollectAffinities(*b.layer, b.hidden, owners, power, CpuOps(), b.pool).value();
   double error = 0;
   for (const auto& [id, grid] : b.plan) {
     if (id.expert < 0) continue;
@@ -218,9 +218,10 @@ TEST(SequentialGptq, EachStepSeesTheRoundedOnesBeforeIt) {
         if (std::find(step.begin(), step.end(), id.role) == step.end()) continue;
         ++seen;
         const LinearId owner = LayerProfile::InputOwner(id);
-        const Matrix x = CollectInputs(*layer, b.hidden, {owner}, b.pool).at(owner);
+        const Matrix x = CollectInputs(*layer, b.hidden, {owner}, CpuOps(), b.pool).value().at(owner);
         HessianAccumulator sum(x.cols());
-        EAQ_ASSERT_OK(sum.Add(x.view(), CollectAffinities(*layer, b.hidden, {owner}, power, b.pool).at(owner)));
+        EAQ_ASSERT_OK(
+            sum.Add(x.view(), CollectAffinities(*layer, b.hidden, {owner}, power, CpuOps(), b.pool).value().at(owner)));
         EAQ_ASSERT_OK_AND_ASSIGN(const GptqResult expected,
                                  GptqSolve(b.params.linears.at(id).weight.view(), sum.Finish(), grid, GptqOptions{}));
         EXPECT_EQ(Dequantize(solved.at(id).weight), Dequantize(expected.weight)) << id.ToString();

@@ -266,7 +266,8 @@ TEST(QuaRotTest, OutliersGo) {
     std::vector<Matrix> hidden(1, Matrix(ids.size(), config.hidden_size));
     ends.Embed(ids, hidden[0].view());
     ThreadPool pool(1);
-    inputs.push_back(CollectInputs(*BuildLayer(config, s->LoadLayer(0).value()).value(), hidden, linears, pool));
+    inputs.push_back(
+        CollectInputs(*BuildLayer(config, s->LoadLayer(0).value()).value(), hidden, linears, CpuOps(), pool).value());
   }
   for (const LinearId& id : linears) {
     EXPECT_GT(Kurtosis(inputs[0].at(id)), 9) << id.ToString();

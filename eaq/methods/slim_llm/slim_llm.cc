@@ -41,7 +41,7 @@ class Solver : public SolveSlot {
                                            const std::map<LinearId, GridSpec>& plan) const override {
     EAQ_ASSIGN_OR_RETURN(const auto layer, BuildLayer(*context.config, params));
     const std::vector<LinearId> owners = InputOwners(plan);
-    const std::map<LinearId, Matrix> inputs = CollectInputs(*layer, context.hidden, owners, *context.pool);
+    EAQ_ASSIGN_OR_RETURN(const auto inputs, CollectInputs(*layer, context.hidden, owners, *context.ops, *context.pool));
     return SolveEach(plan, *context.pool, [&](const LinearId& id, const GridSpec& grid) {
       return Round(params.linears.at(id).weight, inputs.at(LayerProfile::InputOwner(id)),
                    context.profile->OfOrNone(id).second_moments, grid, *context.ops);

@@ -1,0 +1,8 @@
+#include "kernels/cuda/grouped_gemm_mixed.h"
+
+namespace eaq::kernels::cuda {
+
+template int LaunchMixed<8, 2>(const GroupedGemmArguments& a, void* stream);
+template int LaunchMixed<8, 4>(const GroupedGemmArguments& a, void* stream);
+
+}  // namespace eaq::kernels::cuda
