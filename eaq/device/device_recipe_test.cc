@@ -33,7 +33,8 @@ struct Quantized {
 };
 
 absl::StatusOr<Quantized> Quantize(const Recipe& recipe, const std::string& scheme_text, const QuantizeOps& ops) {
-  const ModelConfig config = TinyConfig();
+  ModelConfig config = TinyConfig();
+  config.head_dim = 32;  // that a device has
   EAQ_ASSIGN_OR_RETURN(const auto source, WrapModel(recipe, RandomModel(config, 1)));
   EAQ_ASSIGN_OR_RETURN(OuterParams outer, source->LoadOuter());
   const ModelEnds ends(config, std::move(outer));

@@ -180,9 +180,11 @@ struct Walked {
     }
   }
 
-  absl::Status Go(const Recipe& recipe, const Scheme& scheme, int threads, const std::string& cache_folder) {
+  absl::Status Go(const Recipe& recipe, const Scheme& scheme, int threads, const std::string& cache_folder,
+                  const QuantizeOps& ops = CpuOps()) {
     WalkTools tools(threads, cache_folder);
-    const PipelineInputs in = tools.Inputs(*source, ends, recipe, scheme, calibration);
+    PipelineInputs in = tools.Inputs(*source, ends, recipe, scheme, calibration);
+    in.ops = &ops;
     solved.clear();
     packed = {};
     probe.clear();
@@ -269,6 +271,54 @@ TEST(Pipeline, IsItsStagesInOrder) {
       const auto quantized = *DecoderLayer::Create(config, params, linears);
       for (Matrix& h : hidden) (full ? *original : *quantized).Forward(h.view());
     }
+  }
+}
+
+// The CPU's, which write down what goes through layers.
+class Diary : public QuantizeOps {
+ public:
+  std::string name() const override { return "diary"; }
+  absl::Status ForwardLayer(const DecoderLayer& layer, const CodesOf& codes, absl::Span<Matrix> hidden,
+                            absl::Span<LayerObserver* const> observers, ThreadPool& pool) const override {
+    int with_codes = 0;
+    for (const auto& [id, linear] : layer.linears()) with_codes += codes(id) != nullptr;
+    lines.push_back(absl::StrCat("layer ", layer.norms().layer, ": ", hidden.size(), " windows, ", observers.size(),
+                                 " watched, ", with_codes, " linears have codes"));
+    return CpuOps().ForwardLayer(layer, codes, hidden, observers, pool);
+  }
+  absl::StatusOr<std::unique_ptr<MomentSum>> Moments(int64_t size) const override { return CpuOps().Moments(size); }
+  absl::StatusOr<NearestResult> Nearest(ConstMatrixView w, const GridSpec& s, const GridRange& r) const override {
+    return CpuOps().Nearest(w, s, r);
+  }
+  absl::StatusOr<QuantizedMatrix> OnGrids(ConstMatrixView w, const GridSpec& s,
+                                          std::vector<GridParams> grids) const override {
+    return CpuOps().OnGrids(w, s, std::move(grids));
+  }
+  absl::StatusOr<GptqResult> Gptq(ConstMatrixView w, const Hessian& h, const GridSpec& s,
+                                  const GptqOptions& options) const override {
+    return CpuOps().Gptq(w, h, s, options);
+  }
+  absl::StatusOr<Matrix> Product(ConstMatrixView x, ConstMatrixView w) const override { return CpuOps().Product(x, w); }
+  absl::StatusOr<Matrix> Forward(const DenseLinear& l, ConstMatrixView x) const override {
+    return CpuOps().Forward(l, x);
+  }
+  mutable std::vector<std::string> lines;
+};
+
+// Wherever a layer runs, it is the ops that run it: here, profiles and the way on.
+TEST(Pipeline, LayersRunOnTheOps) {
+  for (const bool full : {false, true}) {
+    Recipe recipe = Gptq();
+    if (full) recipe.set_propagate(Recipe::FULL_PRECISION);
+    const Diary diary;
+    Walked run, plain;
+    ASSERT_THAT(run.Go(recipe, W3A4(), 2, "", diary), IsOk());
+    ASSERT_THAT(plain.Go(recipe, W3A4(), 2, ""), IsOk());
+    EXPECT_EQ(run.probe, plain.probe);
+    EXPECT_EQ(diary.lines, (std::vector<std::string>{
+                               "layer 0: 6 windows, 6 watched, 0 linears have codes",
+                               absl::StrCat("layer 0: 6 windows, 0 watched, ", full ? 0 : 28, " linears have codes"),
+                               "layer 1: 6 windows, 6 watched, 0 linears have codes"}));
   }
 }
 
