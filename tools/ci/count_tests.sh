@@ -1,6 +1,7 @@
 #!/bin/sh
 # count_tests.sh TESTLOGS <LABELS: prints "PASSED FAILED SKIPPED", counting test cases, for the targets named on stdin.
-# TESTLOGS is bazel's folder of that name: TESTLOGS/package/target/test.xml, one per shard. A target without any
+# TESTLOGS is bazel's folder of that name: TESTLOGS/package/target/test.xml, or shard_I_of_N/test.xml below it. Bazel
+# leaves there what runs with other numbers of shards wrote: the newest file says which are meant. A target without any
 # test.xml did not run (it did not build, or was stopped): one failed case.
 #
 # Both writers of test.xml are read: GoogleTest (result="skipped", <failure>) and bazel's own for other tests, and for
@@ -13,7 +14,11 @@ while IFS= read -r label; do
   target=${label#@}
   target=${target#//}
   folder="$logs/$(printf '%s' "$target" | sed -e 's|^:||' -e 's|:|/|')"
-  xmls=$(find "$folder" -name test.xml 2>/dev/null)
+  newest=$(ls -t "$folder"/test.xml "$folder"/shard_*/test.xml 2>/dev/null | head -n 1)
+  case $newest in
+    */shard_*) shards=${newest##*_of_}; xmls=$(ls "$folder"/shard_*_of_"${shards%/test.xml}"/test.xml) ;;
+    *) xmls=$newest ;;
+  esac
   if [ -z "$xmls" ]; then
     echo "count_tests: $label has no result" >&2
     failed=$((failed + 1))

@@ -13,7 +13,7 @@ expect() {  # expect "P F S" LABEL...
   fi
 }
 mkdir -p "$logs/eaq/base/gtest" "$logs/tools/shell" "$logs/tools/crash" "$logs/root" "$logs/a/sharded/shard_1_of_2" \
-  "$logs/a/sharded/shard_2_of_2"
+  "$logs/a/sharded/shard_2_of_2" "$logs/a/sharded/shard_3_of_4" "$logs/a/whole/shard_1_of_2"
 cat >"$logs/eaq/base/gtest/test.xml" <<'XML'
 <?xml version="1.0" encoding="UTF-8"?>
 <testsuites tests="4" failures="1" disabled="1" errors="0" time="0.1" name="AllTests">
@@ -37,12 +37,19 @@ shell 1 '<error message="exited with error code 139"></error>' >"$logs/tools/cra
 shell 0 '' >"$logs/root/test.xml"
 shell 0 '' >"$logs/a/sharded/shard_1_of_2/test.xml"
 shell 0 '' >"$logs/a/sharded/shard_2_of_2/test.xml"
+# What other runs left: no shards and four of them before two; shards before none.
+for old in sharded/test.xml sharded/shard_3_of_4/test.xml whole/shard_1_of_2/test.xml; do
+  shell 1 '<error message="exited with error code 139"></error>' >"$logs/a/$old"
+  touch -d '1 hour ago' "$logs/a/$old"
+done
+shell 0 '' >"$logs/a/whole/test.xml"
 
 expect "1 1 2" //eaq/base:gtest
 expect "1 0 0" //tools:shell
 expect "0 1 0" //tools:crash
 expect "1 0 0" //:root
 expect "2 0 0" //a:sharded
+expect "1 0 0" //a:whole
 expect "0 1 0" //tools:never_ran
 expect "4 2 2" //eaq/base:gtest //tools:shell //tools:crash //a:sharded
 expect "0 0 0" ""
