@@ -27,7 +27,7 @@ T& At(std::vector<T>& matrix, int ld, int row, int column) {
 
 TEST_F(CublasTest, MultipliesInEveryOrientation) {
   const int m = 3, n = 4, k = 7, lda = 9, ldb = 8, ldc = 5;
-  for (const auto [ta, tb] : {std::pair(CUBLAS_OP_N, CUBLAS_OP_N),
+  for (const auto& [ta, tb] : {std::pair(CUBLAS_OP_N, CUBLAS_OP_N),
                               {CUBLAS_OP_T, CUBLAS_OP_N},
                               {CUBLAS_OP_N, CUBLAS_OP_T},
                               {CUBLAS_OP_T, CUBLAS_OP_T}}) {
