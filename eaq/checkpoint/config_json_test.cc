@@ -116,7 +116,9 @@ TEST(WriteConfigJson, OtherFamiliesReadBack) {
     EXPECT_EQ(d.shared_width, c.shared_width);
     EXPECT_EQ(d.norm_topk_prob, c.norm_topk_prob);
     EXPECT_EQ(d.tie_word_embeddings, c.tie_word_embeddings);
-    if (c.shared_width > 0) EXPECT_FALSE(d.shared_expert_gated);
+    if (c.shared_width > 0) {
+      EXPECT_FALSE(d.shared_expert_gated);
+    }
   }
 }
 

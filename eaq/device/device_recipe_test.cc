@@ -150,7 +150,7 @@ TEST_F(DeviceRecipeTest, GptqWithClipSearch) {
   }
 }
 
-// Searches whose cost is products: the device's sums in another order find what the CPU finds, or as good.
+// Whole recipes, calibration and searches: the device's sums in another order find what the CPU finds, or as good.
 class DeviceSearchTest : public DeviceRecipeTest, public testing::WithParamInterface<std::string> {};
 
 TEST_P(DeviceSearchTest, IsAsGoodAsTheCpus) {
@@ -174,12 +174,17 @@ TEST_P(DeviceSearchTest, IsAsGoodAsTheCpus) {
   }
   printf("%-14s %lld of %zu linears alike; weight errors sum to %.5f on the CPU, %.5f on the device\n",
          GetParam().c_str(), static_cast<long long>(alike), cpu.report.linears.size(), on_cpu, on_device);
-  EXPECT_GE(10 * alike, 9 * static_cast<int64_t>(cpu.report.linears.size()));
+  // Training steps on signs of gradients, which noise turns: other codes, as good.
+  const bool trained = GetParam() == "omniquant" || GetParam() == "signround";
+  if (!trained) {
+    EXPECT_GE(10 * alike, 9 * static_cast<int64_t>(cpu.report.linears.size()));
+  }
   EXPECT_NEAR(on_device / on_cpu, 1, 0.01);
 }
 
 INSTANTIATE_TEST_SUITE_P(Presets, DeviceSearchTest,
-                         testing::Values("awq", "eaquant", "pmq", "mxmoe", "moqa", "slim_llm"),
+                         testing::Values("awq", "duquant", "eaquant", "moequant", "moqa", "mxmoe", "omniquant", "pmq",
+                                         "quarot_gptq", "signround", "slim_llm", "smoothquant"),
                          [](const auto& info) { return info.param; });
 
 }  // namespace
