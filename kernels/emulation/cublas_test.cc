@@ -28,9 +28,9 @@ T& At(std::vector<T>& matrix, int ld, int row, int column) {
 TEST_F(CublasTest, MultipliesInEveryOrientation) {
   const int m = 3, n = 4, k = 7, lda = 9, ldb = 8, ldc = 5;
   for (const auto& [ta, tb] : {std::pair(CUBLAS_OP_N, CUBLAS_OP_N),
-                              {CUBLAS_OP_T, CUBLAS_OP_N},
-                              {CUBLAS_OP_N, CUBLAS_OP_T},
-                              {CUBLAS_OP_T, CUBLAS_OP_T}}) {
+                               {CUBLAS_OP_T, CUBLAS_OP_N},
+                               {CUBLAS_OP_N, CUBLAS_OP_T},
+                               {CUBLAS_OP_T, CUBLAS_OP_T}}) {
     for (const float beta : {0.0f, -0.5f}) {
       std::vector<float> a(lda * 9), b(ldb * 9), c(ldc * n, 2.0f);
       for (size_t i = 0; i < a.size(); ++i) a[i] = static_cast<float>(i % 13) - 6;
